@@ -1,0 +1,7 @@
+//! One Linux host as a value.
+#![forbid(unsafe_code)]
+
+pub mod abi;
+pub mod arena;
+pub mod net;
+pub mod time;
