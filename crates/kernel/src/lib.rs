@@ -4,4 +4,5 @@
 pub mod abi;
 pub mod arena;
 pub mod net;
+pub mod platform;
 pub mod time;
