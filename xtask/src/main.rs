@@ -1,2 +1,41 @@
-//! placeholder
-fn main() {}
+//! The developers' commands: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask native`.
+//! `ci` is what `.ci/run` runs and stops at the first step that fails; `tidy` reads the sources
+//! and holds the rules of CONTRIBUTING.md; `native` runs the guest programs on the real kernel.
+
+mod ci;
+mod native;
+mod nobody;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+  ci                         every check that a change must pass, in order, timed
+  tidy                       read the sources: lengths, heads, words, imports, the article's table
+  native [--as-nobody] [--times N] [FILTER]
+                             run the guest programs of tests/guests on the real kernel";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["ci"] => ci::run(),
+        ["tidy"] => tidy::run(),
+        ["native", rest @ ..] => native::run(rest),
+        _ => Err(USAGE.to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's root: the directory above this package.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}

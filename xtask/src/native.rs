@@ -1,0 +1,125 @@
+//! `cargo xtask native`: builds tests/guests and runs every case of every guest program on the real
+//! kernel, each in a fresh process with a limit of time. The real kernel is the oracle: a case that
+//! fails here is wrong about Linux, whatever afterlife does.
+
+use crate::{nobody, root};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// No case waits for a long kernel timer; one that takes longer than this hangs.
+const LIMIT: Duration = Duration::from_secs(30);
+
+struct Options {
+    as_nobody: bool,
+    times: u32,
+    filter: String,
+}
+
+/// Runs the cases whose name contains the filter, `--times N` times each.
+pub fn run(words: &[&str]) -> Result<(), String> {
+    let options = parse(words)?;
+    let mut passed = 0;
+    let mut failures = Vec::new();
+    for program in programs()? {
+        for case in cases(&program)? {
+            if !case.contains(&options.filter) {
+                continue;
+            }
+            for _ in 0..options.times {
+                match one(&program, &case, options.as_nobody) {
+                    Ok(()) => passed += 1,
+                    Err(why) => {
+                        println!("FAILED {case}: {why}\n  again: {} {case}", program.display());
+                        failures.push(case.clone());
+                    }
+                }
+            }
+        }
+    }
+    println!("native: {passed} passed, {} failed", failures.len());
+    if failures.is_empty() { Ok(()) } else { Err(format!("native: {}", failures.join(", "))) }
+}
+
+fn parse(words: &[&str]) -> Result<Options, String> {
+    let mut options = Options { as_nobody: false, times: 1, filter: String::new() };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "--as-nobody" => options.as_nobody = true,
+            "--times" => {
+                let number = words.next().and_then(|it| it.parse().ok());
+                options.times = number.ok_or("native: --times needs a number, as in --times 20")?;
+            }
+            flag if flag.starts_with('-') => return Err(format!("native: unknown option {flag}")),
+            filter => filter.clone_into(&mut options.filter),
+        }
+    }
+    Ok(options)
+}
+
+/// Builds the guest programs and gives their paths, in order.
+fn programs() -> Result<Vec<PathBuf>, String> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--quiet", "--package", "guests", "--bins", "--message-format=json"]);
+    let output = cargo.current_dir(root()).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| format!("native: cargo: {error}"))?;
+    if !output.status.success() {
+        return Err("native: tests/guests does not build".into());
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut programs: Vec<PathBuf> = text.lines().filter_map(executable).collect();
+    programs.sort();
+    Ok(programs)
+}
+
+fn executable(line: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(line).ok()?;
+    message["executable"].as_str().map(PathBuf::from)
+}
+
+fn cases(program: &Path) -> Result<Vec<String>, String> {
+    let output = Command::new(program).arg("--list").output();
+    let output = output.map_err(|error| format!("native: {}: {error}", program.display()))?;
+    Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+}
+
+/// One case in a fresh process: success is exit status 0 within the limit.
+fn one(program: &Path, case: &str, as_nobody: bool) -> Result<(), String> {
+    let mut command = if as_nobody { nobody::command(program)? } else { Command::new(program) };
+    command.arg(case).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| format!("could not be started: {error}"))?;
+    let began = Instant::now();
+    let status = loop {
+        match child.try_wait().map_err(|error| error.to_string())? {
+            Some(status) => break status,
+            None if began.elapsed() > LIMIT => {
+                let _ = child.kill();
+                return Err(format!("still running after {} s", LIMIT.as_secs()));
+            }
+            None => std::thread::sleep(Duration::from_millis(1)),
+        }
+    };
+    if status.success() {
+        return Ok(());
+    }
+    let mut said = String::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        let _ = stderr.read_to_string(&mut said);
+    }
+    Err(format!("{status}: {}", said.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn options_are_read_and_unknown_ones_refused() {
+        let options = parse(&["--times", "20", "fin", "--as-nobody"]).expect("good options");
+        assert_eq!((options.times, options.filter.as_str(), options.as_nobody), (20, "fin", true));
+        assert!(parse(&["--time"]).is_err());
+        assert!(parse(&["--times", "x"]).is_err());
+    }
+}
