@@ -42,6 +42,11 @@ impl<T> fmt::Debug for Id<T> {
 }
 
 impl<T> Id<T> {
+    /// An id that never names anything: for fields that are filled in a moment later.
+    pub fn nobody() -> Id<T> {
+        Id { slot: u32::MAX, generation: u32::MAX, of: PhantomData }
+    }
+
     /// A number that no other living object of the arena has: for tables shown to guests.
     pub fn number(self) -> u64 {
         u64::from(self.slot)

@@ -1,1 +1,16 @@
-//! placeholder
+//! Files: descriptor tables (`fdtable`), open file descriptions (`file`), what they can do
+//! (`file_operations`), and what is behind them: pipes, epoll sets, anonymous files, the console,
+//! and the VFS (`dcache`, `inode`). The walk of a death passes `fdtable` → `file`.
+
+pub mod anon;
+pub mod console;
+pub mod dcache;
+pub mod epoll;
+pub mod fdtable;
+pub mod file;
+pub mod file_operations;
+pub mod inode;
+pub mod pipe;
+pub mod poll;
+
+pub use dcache::Vfs;

@@ -1,1 +1,273 @@
-//! placeholder
+//! The door in: a guest trapped ([`Kernel::enter`]), or a task that was woken runs its in-flight
+//! call again ([`Kernel::resume`]); both end on the way back to user mode, where signals are taken.
+//! Rows of the table are in `syscall/rows/`, one file a room; handlers live in the rooms.
+//! Neighbours: `task/signal` (get_signal, restart), `wait_queue`.
+
+pub mod call;
+pub mod rows;
+pub mod table;
+pub mod trace;
+
+pub use call::{Call, Held, InFlight, Progress};
+
+use crate::abi::Errno;
+use crate::fact::Fact;
+use crate::kernel::Kernel;
+use crate::platform::{Platform, Trap};
+use crate::task::{Run, TaskId};
+use crate::time::{Duration, Instant};
+use crate::wait_queue::Event;
+
+/// What becomes of a call that a signal interrupts (rules S-34, S-35). The first four are Linux's
+/// kernel-internal codes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Restart {
+    /// ERESTARTSYS: again iff no handler ran or the handler has SA_RESTART; else EINTR.
+    Sys,
+    /// ERESTARTNOINTR: always again.
+    NoIntr,
+    /// ERESTARTNOHAND: again iff no handler ran; else EINTR.
+    NoHand,
+    /// ERESTART_RESTARTBLOCK: EINTR with a handler; else restart_syscall goes on, which keeps the
+    /// in-flight record (its deadline) as it is.
+    Block,
+    /// Plain EINTR, whatever the signal does.
+    Eintr,
+    /// The call ends with what it has done so far.
+    Done(u64),
+    /// The call ends with this error.
+    Error(Errno),
+}
+
+/// A call has to wait.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wait {
+    /// What may end the wait.
+    pub on: Vec<Event>,
+    /// When it ends by itself: the handler is run again then and must look at the clock.
+    pub until: Option<Instant>,
+    /// What a signal makes of it.
+    pub restart: Restart,
+    /// One of several such sleepers is woken at a time (accept, futex).
+    pub exclusive: bool,
+    /// Only fatal signals interrupt (vfork).
+    pub killable: bool,
+}
+
+impl Wait {
+    /// Waits for one event, without limit, restartable (ERESTARTSYS).
+    pub fn on(event: Event) -> Wait {
+        Wait {
+            on: vec![event],
+            until: None,
+            restart: Restart::Sys,
+            exclusive: false,
+            killable: false,
+        }
+    }
+
+    /// Waits for time or a signal only.
+    pub fn until(deadline: Option<Instant>) -> Wait {
+        Wait { until: deadline, on: Vec::new(), ..Wait::on(Event::Console) }
+    }
+
+    /// The same with a deadline.
+    #[must_use]
+    pub fn with_deadline(self, until: Option<Instant>) -> Wait {
+        Wait { until, ..self }
+    }
+
+    /// The same with another answer to signals.
+    #[must_use]
+    pub fn with_restart(self, restart: Restart) -> Wait {
+        Wait { restart, ..self }
+    }
+
+    /// The same as an exclusive wait.
+    #[must_use]
+    pub fn exclusive(self) -> Wait {
+        Wait { exclusive: true, ..self }
+    }
+}
+
+/// Why a handler has no result (yet).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Stop {
+    /// It failed.
+    Errno(Errno),
+    /// It must wait; the in-flight record holds all that it did so far.
+    Wait(Wait),
+    /// There is nothing to return to: the task died, or the handler replaced all its registers
+    /// (exec, sigreturn).
+    NoReturn,
+}
+
+impl From<Errno> for Stop {
+    fn from(e: Errno) -> Stop {
+        Stop::Errno(e)
+    }
+}
+
+impl From<Wait> for Stop {
+    fn from(w: Wait) -> Stop {
+        Stop::Wait(w)
+    }
+}
+
+/// What a handler returns: the value for rax, or why there is none.
+pub type SysResult = Result<u64, Stop>;
+
+impl Kernel {
+    /// The guest of `task` trapped: `task.regs` holds its state.
+    pub fn enter(&mut self, task: TaskId, trap: Trap, user: &mut dyn Platform) {
+        match trap {
+            Trap::Syscall => self.enter_syscall(task, user),
+            Trap::ForeignSyscall { door, number } => {
+                self.tell(Some(task), Fact::unsupported(door, format!("call {number}")));
+                self.tasks[task].regs.rax = Errno::ENOSYS.as_result();
+            }
+            Trap::Fault(fault) => self.force_sig_fault(task, fault),
+            Trap::Tsc { length } => self.answer_tsc(task, length),
+            // It burned CPU without effect: time moves, and others get their turn.
+            Trap::Spin => self.yield_cpu(task, Duration::from_millis(1)),
+            Trap::Preempted => {
+                self.tell(Some(task), Fact::Preempted);
+                self.yield_cpu(task, Duration::from_millis(1));
+            }
+            Trap::Gone => self.guest_vanished(task, user),
+        }
+        self.exit_to_user_mode(task, user);
+    }
+
+    /// `task` was picked to run: finishes its in-flight call if it has one and takes its signals.
+    /// True when it is to run in user mode now.
+    pub fn resume(&mut self, task: TaskId, user: &mut dyn Platform) -> bool {
+        if !self.is_ready(task) {
+            return false;
+        }
+        if self.tasks[task].in_flight.is_some() {
+            self.leave_wait_queues(task);
+            self.run_call(task, user);
+        }
+        self.exit_to_user_mode(task, user);
+        self.is_ready(task) && self.tasks[task].in_flight.is_none()
+    }
+
+    fn enter_syscall(&mut self, task: TaskId, user: &mut dyn Platform) {
+        self.now = self.now + self.config.syscall_cost;
+        let regs = &self.tasks[task].regs;
+        let flight = InFlight::new(
+            regs.orig_rax,
+            [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9],
+            self.now,
+        );
+        self.tasks[task].in_flight = Some(flight);
+        self.tasks[task].restart = None;
+        self.run_call(task, user);
+    }
+
+    /// The only start and rerun of a handler, and the only finish of a call.
+    fn run_call(&mut self, task: TaskId, user: &mut dyn Platform) {
+        let Some(flight) = self.tasks[task].in_flight.take() else { return };
+        let Some(guest) = self.tasks[task].guest else { return };
+        let row = table::row(flight.nr);
+        let mut call = Call { task, guest, flight, user };
+        let result = match row {
+            Some(row) => (row.handler)(self, &mut call),
+            None => {
+                let name = format!("syscall {}", call.flight.nr);
+                self.tell(Some(task), Fact::unsupported(&name, format!("{:x?}", call.flight.args)));
+                Err(Stop::Errno(Errno::ENOSYS))
+            }
+        };
+        let flight = call.flight;
+        match result {
+            Ok(value) => self.finish_call(task, flight, value),
+            Err(Stop::Errno(errno)) => self.finish_call(task, flight, errno.as_result()),
+            Err(Stop::NoReturn) => {
+                self.tell_return(task, &flight, None);
+                self.release_held(task, flight);
+            }
+            Err(Stop::Wait(wait)) if self.interrupts(task, &wait) => {
+                self.interrupt_call(task, flight, wait.restart);
+            }
+            Err(Stop::Wait(wait)) => self.block(task, flight, wait),
+        }
+    }
+
+    fn finish_call(&mut self, task: TaskId, flight: InFlight, value: u64) {
+        self.tasks[task].regs.rax = value;
+        self.tell_return(task, &flight, Some(value));
+        self.release_held(task, flight);
+    }
+
+    /// Drops the references that the call held. The task may be dead by now; then its last
+    /// references went with `do_exit`, and these are dropped on its behalf.
+    fn release_held(&mut self, task: TaskId, flight: InFlight) {
+        for held in flight.held.into_iter().rev() {
+            self.fput(Some(task), held.file);
+        }
+    }
+
+    /// Does a signal that is pending now end this wait?
+    fn interrupts(&self, task: TaskId, wait: &Wait) -> bool {
+        if wait.killable { self.fatal_signal_pending(task) } else { self.signal_pending(task) }
+    }
+
+    fn interrupt_call(&mut self, task: TaskId, flight: InFlight, restart: Restart) {
+        match restart {
+            Restart::Done(value) => self.finish_call(task, flight, value),
+            Restart::Error(errno) => self.finish_call(task, flight, errno.as_result()),
+            Restart::Eintr => self.finish_call(task, flight, Errno::EINTR.as_result()),
+            Restart::Sys | Restart::NoIntr | Restart::NoHand => {
+                self.tasks[task].restart = Some((restart, None));
+                self.finish_call(task, flight, Errno::EINTR.as_result());
+            }
+            Restart::Block => {
+                let kept = flight.clone_without_held();
+                self.tasks[task].restart = Some((restart, Some(kept)));
+                self.finish_call(task, flight, Errno::EINTR.as_result());
+            }
+        }
+    }
+
+    fn block(&mut self, task: TaskId, mut flight: InFlight, wait: Wait) {
+        if flight.place == 0 {
+            flight.place = self.waits.next_place();
+            self.tell_blocked(task, &flight);
+        }
+        for event in &wait.on {
+            self.waits.add(*event, flight.place, task, wait.exclusive);
+        }
+        let t = &mut self.tasks[task];
+        t.in_flight = Some(flight);
+        t.waiting_on = wait.on.clone();
+        t.run = Run::Blocked(wait);
+        self.run_queue.remove(task);
+    }
+
+    /// Takes a woken task out of the queues that it slept in.
+    pub fn leave_wait_queues(&mut self, task: TaskId) {
+        for event in core::mem::take(&mut self.tasks[task].waiting_on) {
+            self.waits.remove(event, task);
+        }
+    }
+
+    fn answer_tsc(&mut self, task: TaskId, length: u8) {
+        self.now = self.now + Duration::from_nanos(20);
+        // One tick a nanosecond, from a start that no program takes for "just booted".
+        let ticks = self.now.as_nanos().wrapping_add(1 << 40);
+        let regs = &mut self.tasks[task].regs;
+        regs.rax = ticks & 0xffff_ffff;
+        regs.rdx = ticks >> 32;
+        if length == 3 {
+            regs.rcx = 0; // IA32_TSC_AUX: cpu 0, node 0
+        }
+        regs.rip += u64::from(length);
+    }
+
+    fn yield_cpu(&mut self, task: TaskId, spent: Duration) {
+        self.now = self.now + spent;
+        self.run_queue.yield_task(task);
+    }
+}

@@ -1,1 +1,21 @@
-//! placeholder
+//! Tasks: what a thread and a process are. [`Task`] is one thread (`task_struct`), [`ThreadGroup`]
+//! one process (`signal_struct`), [`SigHand`] the dispositions, an object of its own because
+//! CLONE_SIGHAND shares it across groups; [`Fs`] likewise (CLONE_FS).
+//!
+//! The life of a process by file: `fork` (copy_process) → `exec` → `signal/` (send_signal,
+//! complete_signal, get_signal, frames) → `exit` (do_group_exit, do_exit) → `wait`. Beside them:
+//! `pid` (numbers), `sched` (who runs next), `futex`, `timer`, `cred`.
+
+pub mod exec;
+pub mod futex;
+pub mod init;
+pub mod pid;
+pub mod rlimit;
+pub mod sched;
+pub mod signal;
+pub mod task_struct;
+pub mod timer;
+
+pub use pid::Pid;
+pub use signal::{SigHand, SigHandId};
+pub use task_struct::{Cred, Fs, FsId, GroupId, Run, Task, TaskId, ThreadGroup, WaitStatus};

@@ -1,0 +1,113 @@
+//! Facts of the task room: the steps of a birth, a signal and a death, each named after the
+//! function that emits it. Neighbours: `task/fork`, `task/exec`, `task/signal`, `task/exit`.
+
+use crate::abi::signal::Signal;
+use crate::task::{Pid, WaitStatus};
+
+/// What happened to a task. Variants are named after Linux's functions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum TaskFact {
+    // Birth.
+    CopyProcess {
+        flags: u64,
+    },
+    DupTaskStruct {
+        comm: Vec<u8>,
+    },
+    AllocPid {
+        pid: Pid,
+    },
+    WakeUpNewTask {
+        pid: Pid,
+        thread: bool,
+    },
+    Exec {
+        path: Vec<u8>,
+        argv: Vec<Vec<u8>>,
+        interpreter: Option<Vec<u8>>,
+    },
+
+    // A signal on its way.
+    SendSignal {
+        signal: Signal,
+        to: Pid,
+        group: bool,
+        from: Option<Pid>,
+        dropped: bool,
+    },
+    /// complete_signal chose a thread; `fatal` says that it took the short cut (rule S-23).
+    CompleteSignal {
+        signal: Signal,
+        chosen: Option<Pid>,
+        fatal: bool,
+    },
+    GetSignal {
+        signal: Signal,
+        action: SignalAction,
+    },
+    SetupRtFrame {
+        signal: Signal,
+        handler: u64,
+        frame: u64,
+    },
+    RtSigreturn {
+        to: u64,
+    },
+    /// A synchronous fault was forced (rule S-16).
+    ForceSig {
+        signal: Signal,
+        address: u64,
+        rip: u64,
+    },
+    Stopped {
+        signal: Signal,
+    },
+    Continued,
+
+    // Death.
+    DoGroupExit {
+        status: WaitStatus,
+        threads: usize,
+    },
+    DoExit {
+        status: WaitStatus,
+        last: bool,
+    },
+    ExitMm {
+        last: bool,
+    },
+    ExitFiles {
+        last: bool,
+        open: usize,
+    },
+    ExitFs,
+    TaskWorkRun {
+        releases: usize,
+    },
+    Reparent {
+        child: Pid,
+        to: Pid,
+    },
+    ExitNotify {
+        status: WaitStatus,
+        signal: Option<Signal>,
+        parent: Option<Pid>,
+        autoreap: bool,
+    },
+    Reaped {
+        pid: Pid,
+        status: WaitStatus,
+    },
+}
+
+/// What get_signal decided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum SignalAction {
+    Handler,
+    Ignore,
+    Stop,
+    Terminate,
+    CoreDump,
+}

@@ -1,0 +1,140 @@
+//! Open file descriptions (`struct file`) and their end: `filp_close` → `fput` → `__fput`.
+//! A description lives as long as someone holds a reference: slots of tables, calls in progress,
+//! messages in flight, mappings. The last `fput` queues the release on the task's LIFO list, which
+//! runs on the way back to user mode or at step 15 of do_exit (rules F-6, X-7); that is why FINs
+//! leave in descending order of descriptors. What a release does is in `fs/file_operations`.
+
+use crate::abi::open::OFlags;
+use crate::arena::Id;
+use crate::fact::{FileFact, TaskFact};
+use crate::fs::dcache::DentryId;
+use crate::fs::epoll::EpollId;
+use crate::fs::fdtable::TableId;
+use crate::fs::pipe::PipeId;
+use crate::kernel::Kernel;
+use crate::net::socket::SocketId;
+use crate::task::{Pid, TaskId};
+
+/// Names a [`File`].
+pub type FileId = Id<File>;
+
+/// What a description is open on; every operation of `fs/file_operations` matches all of these.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileKind {
+    /// A regular file, directory, symlink (O_PATH) or device of the VFS: see `File::dentry`.
+    Inode,
+    /// One end (or, for a FIFO opened O_RDWR, both) of a pipe; the flags say which.
+    Pipe(PipeId),
+    /// A socket.
+    Socket(SocketId),
+    /// An epoll set.
+    Epoll(EpollId),
+    /// eventfd, timerfd, signalfd, pidfd, …: see `fs/anon`.
+    Anon(u64),
+    /// /dev/null.
+    Null,
+    /// /dev/zero and /dev/full.
+    Zero,
+    /// /dev/urandom and /dev/random.
+    Urandom,
+    /// Stream 0, 1 or 2 of the command's console; 3 is /dev/tty.
+    Console(u8),
+}
+
+/// One open file description.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct File {
+    /// What it is open on.
+    pub kind: FileKind,
+    /// Its name in the tree, where it has one; holds a reference to the dentry.
+    pub dentry: Option<DentryId>,
+    /// f_pos.
+    pub pos: u64,
+    /// f_flags.
+    pub flags: OFlags,
+    /// f_count.
+    pub count: u32,
+    /// F_SETOWN: who gets SIGIO (a process if positive, a group if negative).
+    pub owner: i32,
+    /// F_SETSIG.
+    pub owner_signal: u32,
+    /// The process that made it, for the story.
+    pub opened_by: Option<Pid>,
+}
+
+impl File {
+    /// A description with one reference.
+    pub fn new(kind: FileKind, flags: OFlags) -> File {
+        File {
+            kind,
+            dentry: None,
+            pos: 0,
+            flags,
+            count: 1,
+            owner: 0,
+            owner_signal: 0,
+            opened_by: None,
+        }
+    }
+}
+
+impl Kernel {
+    /// filp_close(): one descriptor gives up its description. POSIX locks that this table owns on
+    /// the inode go now (rule F-11), the release waits (rule F-6).
+    pub fn filp_close(&mut self, task: TaskId, table: TableId, fd: i32, file: FileId) {
+        let what = self.describe_file(file);
+        let refs_left = self.files[file].count - 1;
+        self.tell(Some(task), FileFact::FilpClose { fd, what, refs_left }.into());
+        self.locks_remove_posix(table, file);
+        self.fput(Some(task), file);
+    }
+
+    /// fput(): one reference less. The last one queues the release on the task's list; without a
+    /// task (a message in flight that dies with its socket) it is released at once.
+    pub fn fput(&mut self, task: Option<TaskId>, file: FileId) {
+        let f = &mut self.files[file];
+        f.count -= 1;
+        if f.count > 0 {
+            return;
+        }
+        let what = self.describe_file(file);
+        self.tell(task, FileFact::Fput { what, deferred: task.is_some() }.into());
+        match task {
+            Some(t) => self.tasks[t].task_works.push(file),
+            None => self.__fput(None, file),
+        }
+    }
+
+    /// task_work_run(): releases what was put, last put first, until nothing is left (a release
+    /// may put more).
+    pub fn task_work_run(&mut self, task: TaskId) {
+        loop {
+            let Some(t) = self.tasks.get_mut(task) else { return };
+            let works = core::mem::take(&mut t.task_works);
+            if works.is_empty() {
+                return;
+            }
+            if self.tasks[task].exiting {
+                let releases = works.len();
+                self.tell(Some(task), TaskFact::TaskWorkRun { releases }.into());
+            }
+            for file in works.into_iter().rev() {
+                self.__fput(Some(task), file);
+            }
+        }
+    }
+
+    /// __fput(): the last reference is gone (rule F-10): out of epoll sets, flock and lease locks
+    /// off, then the release of its kind, then its name.
+    pub fn __fput(&mut self, task: Option<TaskId>, file: FileId) {
+        let what = self.describe_file(file);
+        self.tell(task, FileFact::FinalFput { what }.into());
+        self.eventpoll_release(file);
+        self.locks_remove_file(file);
+        self.file_release(task, file);
+        let Some(f) = self.files.remove(file) else { return };
+        if let Some(dentry) = f.dentry {
+            self.dput(dentry);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! `struct Kernel`: all tables of one host, and the doors: `enter` and `resume` (in `syscall`),
+//! [`Kernel::deliver`] (a packet came), [`Kernel::expire`] (time came). What the kernel wants from
+//! outside it puts in the outbox or asks of the `Platform`.
+
+use crate::arena::Arena;
+use crate::fact::{Entry, Fact};
+use crate::fs::Vfs;
+use crate::fs::anon::AnonFiles;
+use crate::fs::console::Console;
+use crate::fs::epoll::Epoll;
+use crate::fs::fdtable::FdTable;
+use crate::fs::file::File;
+use crate::fs::pipe::Pipe;
+use crate::mm::Mm;
+use crate::net::Net;
+use crate::net::packet::Packet;
+use crate::random::{Purpose, Stream};
+use crate::task::futex::FutexQueues;
+use crate::task::pid::PidTable;
+use crate::task::sched::RunQueue;
+use crate::task::timer::Timers;
+use crate::task::{Fs, GroupId, SigHand, Task, TaskId, ThreadGroup};
+use crate::time::{Duration, Instant};
+use crate::wait_queue::WaitQueues;
+use core::net::Ipv4Addr;
+use std::collections::{BTreeMap, VecDeque};
+
+/// What a host is told when it boots.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// The host's name, as uname(2) reports it.
+    pub hostname: String,
+    /// The host's number in its world: splits the random streams.
+    pub number: u64,
+    /// The address of its one network interface (the loopback is always there).
+    pub address: Ipv4Addr,
+    /// All names that resolve inside the world, for /etc/hosts.
+    pub names: BTreeMap<String, Ipv4Addr>,
+    /// The root seed of the world.
+    pub seed: u64,
+    /// CLOCK_REALTIME at the beginning of the world, seconds since 1970.
+    pub epoch: u64,
+    /// Virtual time that one system call costs.
+    pub syscall_cost: Duration,
+    /// Render the arguments of every call for a trace (costs time; changes nothing else).
+    pub trace: bool,
+    /// Memory that all guests of the host may charge, in bytes.
+    pub memory: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            hostname: "a".into(),
+            number: 0,
+            address: Ipv4Addr::new(10, 0, 0, 1),
+            names: BTreeMap::new(),
+            seed: 1,
+            // 2026-01-01T00:00:00Z
+            epoch: 1_767_225_600,
+            syscall_cost: Duration::from_nanos(500),
+            trace: false,
+            memory: 8 << 30,
+        }
+    }
+}
+
+/// One Linux host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub struct Kernel {
+    pub config: Config,
+    /// Virtual time, set by the lab before it opens a door; calls add their cost.
+    pub now: Instant,
+    pub tasks: Arena<Task>,
+    pub groups: Arena<ThreadGroup>,
+    pub sighands: Arena<SigHand>,
+    pub fs_structs: Arena<Fs>,
+    pub pids: PidTable,
+    /// PID 1.
+    pub init: Option<GroupId>,
+    pub run_queue: RunQueue,
+    pub waits: WaitQueues,
+    pub futexes: FutexQueues,
+    pub timers: Timers,
+    pub mms: Arena<Mm>,
+    pub tables: Arena<FdTable>,
+    pub files: Arena<File>,
+    pub pipes: Arena<Pipe>,
+    pub epolls: Arena<Epoll>,
+    pub anon: AnonFiles,
+    pub console: Console,
+    pub vfs: Vfs,
+    pub net: Net,
+    pub random: Stream,
+    /// Packets that leave by the network interface; the lab takes them.
+    pub outbox: VecDeque<Packet>,
+    /// What happened, in order; the lab takes it.
+    pub facts: Vec<Entry>,
+}
+
+impl Kernel {
+    /// Boots a host: mounts, devices, PID 1 (the built-in init), no other process yet.
+    pub fn boot(config: Config) -> Kernel {
+        let random = Stream::new(config.seed, config.number, 0, Purpose::Getrandom);
+        let mut kernel = Kernel {
+            now: Instant::ZERO,
+            tasks: Arena::default(),
+            groups: Arena::default(),
+            sighands: Arena::default(),
+            fs_structs: Arena::default(),
+            pids: PidTable::default(),
+            init: None,
+            run_queue: RunQueue::default(),
+            waits: WaitQueues::default(),
+            futexes: FutexQueues::default(),
+            timers: Timers::default(),
+            mms: Arena::default(),
+            tables: Arena::default(),
+            files: Arena::default(),
+            pipes: Arena::default(),
+            epolls: Arena::default(),
+            anon: AnonFiles::default(),
+            console: Console::default(),
+            vfs: Vfs::new(&config),
+            net: Net::new(&config),
+            random,
+            outbox: VecDeque::new(),
+            facts: Vec::new(),
+            config,
+        };
+        kernel.start_init();
+        kernel
+    }
+
+    /// Notes that something happened, on behalf of `task` if it has a doer.
+    pub fn tell(&mut self, task: Option<TaskId>, fact: Fact) {
+        let (pid, tid) = match task.and_then(|t| self.tasks.get(t)) {
+            Some(t) => (Some(self.groups[t.group].tgid), Some(t.tid)),
+            None => (None, None),
+        };
+        self.facts.push(Entry { at: self.now, pid, tid, fact });
+    }
+
+    /// A packet came in by the network interface.
+    pub fn deliver(&mut self, packet: Packet) {
+        self.ip_rcv(packet);
+    }
+
+    /// Time came: every deadline that is not after `now` is served, earliest first.
+    pub fn expire(&mut self) {
+        self.wake_expired_sleepers();
+        self.run_timers();
+        self.net_expire();
+    }
+
+    /// The earliest moment at which something happens by itself.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let sleepers = self.next_sleeper_deadline();
+        let timers = self.next_timer_deadline();
+        let net = self.net_next_deadline();
+        [sleepers, timers, net].into_iter().flatten().min()
+    }
+}

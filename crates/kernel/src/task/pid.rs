@@ -1,0 +1,106 @@
+//! Process numbers: `alloc_pid` gives the next above the last one, wrapping to 300 at pid_max
+//! (rule X-25). A number stays taken while a task, a process group or a session uses it.
+
+use crate::abi::Errno;
+use crate::task::TaskId;
+use std::collections::BTreeMap;
+
+/// A process, thread, process group or session number. Positive; 0 stands for "none".
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Pid(pub u32);
+
+/// RESERVED_PIDS: where numbering goes on after a wrap.
+const RESERVED_PIDS: u32 = 300;
+
+/// Which numbers are taken, and by whom.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PidTable {
+    tasks: BTreeMap<Pid, TaskId>,
+    /// How many groups use a number as their process group or session.
+    kept: BTreeMap<Pid, u32>,
+    last: u32,
+    /// /proc/sys/kernel/pid_max: one above the highest number.
+    pub pid_max: u32,
+}
+
+impl Default for PidTable {
+    fn default() -> Self {
+        PidTable { tasks: BTreeMap::new(), kept: BTreeMap::new(), last: 0, pid_max: 32768 }
+    }
+}
+
+impl PidTable {
+    /// alloc_pid(): the next free number; EAGAIN when all are taken.
+    pub fn alloc_pid(&mut self) -> Result<Pid, Errno> {
+        let mut candidate = self.last;
+        for _ in 0..self.pid_max {
+            candidate += 1;
+            if candidate >= self.pid_max {
+                candidate = RESERVED_PIDS;
+            }
+            let pid = Pid(candidate);
+            if !self.tasks.contains_key(&pid) && !self.kept.contains_key(&pid) {
+                self.last = candidate;
+                return Ok(pid);
+            }
+        }
+        Err(Errno::EAGAIN)
+    }
+
+    /// attach_pid(PIDTYPE_PID): `task` has this number now (exec may move it).
+    pub fn attach(&mut self, pid: Pid, task: TaskId) {
+        self.tasks.insert(pid, task);
+    }
+
+    /// The task is gone; its number is free unless a group or session keeps it.
+    pub fn detach(&mut self, pid: Pid) {
+        self.tasks.remove(&pid);
+    }
+
+    /// A process group or session with this number got a member.
+    pub fn keep(&mut self, pid: Pid) {
+        *self.kept.entry(pid).or_default() += 1;
+    }
+
+    /// It lost one.
+    pub fn unkeep(&mut self, pid: Pid) {
+        if let Some(count) = self.kept.get_mut(&pid) {
+            *count -= 1;
+            if *count == 0 {
+                self.kept.remove(&pid);
+            }
+        }
+    }
+
+    /// find_task_by_vpid().
+    pub fn task(&self, pid: Pid) -> Option<TaskId> {
+        self.tasks.get(&pid).copied()
+    }
+
+    /// All tasks by ascending number.
+    pub fn iter(&self) -> impl Iterator<Item = (Pid, TaskId)> {
+        self.tasks.iter().map(|(p, t)| (*p, *t))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::Arena;
+    use crate::task::Task;
+
+    #[test]
+    fn numbers_go_up_and_wrap_to_300() {
+        //
+        let mut pids = PidTable { pid_max: 303, ..PidTable::default() };
+        let nobody: Arena<Task> = Arena::default();
+        assert!(nobody.is_empty());
+        let drawn: Vec<u32> = (0..302).map(|_| pids.alloc_pid().unwrap().0).collect();
+        assert_eq!(drawn[..3], [1, 2, 3]);
+        assert_eq!(drawn[301], 302);
+        assert_eq!(pids.alloc_pid().unwrap().0, 300);
+        pids.keep(Pid(301));
+        assert_eq!(pids.alloc_pid().unwrap().0, 302);
+        pids.unkeep(Pid(301));
+    }
+}

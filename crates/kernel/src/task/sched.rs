@@ -1,0 +1,129 @@
+//! Who runs next: a FIFO of ready tasks. A task runs until it blocks, yields, exits or ends its
+//! slice; the lab asks. Sleep and wake-up (`try_to_wake_up`) are here too.
+
+use crate::abi::Errno;
+use crate::kernel::Kernel;
+use crate::syscall::{Call, SysResult};
+use crate::task::{Run, TaskId};
+use crate::time::Instant;
+use std::collections::VecDeque;
+
+/// Ready tasks in the order in which they will run.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RunQueue {
+    ready: VecDeque<TaskId>,
+}
+
+impl RunQueue {
+    /// A task became ready: to the end of the queue.
+    pub fn push(&mut self, task: TaskId) {
+        if !self.ready.contains(&task) {
+            self.ready.push_back(task);
+        }
+    }
+
+    /// It is not ready any more.
+    pub fn remove(&mut self, task: TaskId) {
+        self.ready.retain(|t| *t != task);
+    }
+
+    /// sched_yield: to the end of the queue, if it is in it.
+    pub fn yield_task(&mut self, task: TaskId) {
+        if self.ready.contains(&task) {
+            self.remove(task);
+            self.ready.push_back(task);
+        }
+    }
+
+    /// Who is next.
+    pub fn first(&self) -> Option<TaskId> {
+        self.ready.front().copied()
+    }
+
+    /// How many are ready.
+    pub fn len(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// True when nobody can run.
+    pub fn is_empty(&self) -> bool {
+        self.ready.is_empty()
+    }
+}
+
+impl Kernel {
+    /// The task that is to run now on this host, if any can.
+    pub fn pick(&self) -> Option<TaskId> {
+        self.run_queue.first()
+    }
+
+    /// Its slice is over: the others first.
+    pub fn end_slice(&mut self, task: TaskId) {
+        self.run_queue.yield_task(task);
+    }
+
+    /// Alive and ready to run?
+    pub fn is_ready(&self, task: TaskId) -> bool {
+        self.tasks.get(task).is_some_and(|t| t.run == Run::Ready)
+    }
+
+    /// try_to_wake_up(TASK_NORMAL): a sleeper becomes ready. Others are left as they are: a ready
+    /// task runs anyway, a stopped one needs SIGCONT, a zombie never runs again.
+    pub fn try_to_wake_up(&mut self, task: TaskId) {
+        let Some(t) = self.tasks.get_mut(task) else { return };
+        match t.run {
+            Run::Blocked(_) => {
+                t.run = Run::Ready;
+                self.run_queue.push(task);
+            }
+            Run::Ready | Run::Stopped | Run::Zombie => {}
+        }
+    }
+
+    /// Sleepers whose time is up become ready; their handlers look at the clock.
+    pub fn wake_expired_sleepers(&mut self) {
+        let now = self.now;
+        let mut due: Vec<(Instant, TaskId)> = self
+            .tasks
+            .iter()
+            .filter_map(|(id, t)| match &t.run {
+                Run::Blocked(wait) => wait.until.filter(|u| *u <= now).map(|u| (u, id)),
+                Run::Ready | Run::Stopped | Run::Zombie => None,
+            })
+            .collect();
+        due.sort();
+        for (_, task) in due {
+            self.try_to_wake_up(task);
+        }
+    }
+
+    /// The earliest deadline of a sleeping call.
+    pub fn next_sleeper_deadline(&self) -> Option<Instant> {
+        self.tasks
+            .iter()
+            .filter_map(|(_, t)| match &t.run {
+                Run::Blocked(wait) => wait.until,
+                Run::Ready | Run::Stopped | Run::Zombie => None,
+            })
+            .min()
+    }
+
+    /// sched_yield(2).
+    pub fn sys_sched_yield(&mut self, call: &mut Call<'_>) -> SysResult {
+        self.run_queue.yield_task(call.task);
+        Ok(0)
+    }
+
+    /// sched_getaffinity(2): one CPU; returns the size of the kernel's mask in bytes.
+    pub fn sys_sched_getaffinity(&mut self, call: &mut Call<'_>) -> SysResult {
+        let (pid, len, mask) = (call.int(0), call.arg(1), call.ptr(2));
+        if pid < 0 || (pid > 0 && self.pids.task(crate::task::Pid(pid as u32)).is_none()) {
+            return Err(Errno::ESRCH.into());
+        }
+        if len < 8 || len % 8 != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        call.write_u64(mask, 1)?;
+        Ok(8)
+    }
+}

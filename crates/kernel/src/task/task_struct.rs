@@ -1,0 +1,217 @@
+//! The structures of the task room, named and grouped as in Linux's `task_struct`, `signal_struct`
+//! and `fs_struct`. No behaviour beyond small questions; see the other files of the room.
+
+use crate::abi::signal::{SigSet, Signal};
+use crate::arena::Id;
+use crate::fs::dcache::DentryId;
+use crate::fs::fdtable::TableId;
+use crate::fs::file::FileId;
+use crate::mm::MmId;
+use crate::platform::{GuestId, Registers, UserPtr};
+use crate::syscall::{InFlight, Restart, Wait};
+use crate::task::pid::Pid;
+use crate::task::signal::{AltStack, SigHandId, SigPending};
+use crate::time::{Duration, Instant};
+use crate::wait_queue::Event;
+
+/// Names a task.
+pub type TaskId = Id<Task>;
+/// Names a thread group.
+pub type GroupId = Id<ThreadGroup>;
+/// Names a [`Fs`].
+pub type FsId = Id<Fs>;
+
+/// The status word that wait(2) reports: `exit code << 8`, or the signal, | 0x80 with a core dump
+/// (rule X-1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WaitStatus(pub u32);
+
+impl WaitStatus {
+    /// exit(n) or exit_group(n).
+    pub const fn exited(code: u64) -> WaitStatus {
+        WaitStatus(((code & 0xff) << 8) as u32)
+    }
+
+    /// Death by `signal`, no core.
+    pub const fn killed(signal: Signal) -> WaitStatus {
+        WaitStatus(signal.number() as u32)
+    }
+
+    /// The signal of a death by signal.
+    pub fn signal(self) -> Option<Signal> {
+        Signal::new(u64::from(self.0 & 0x7f))
+    }
+
+    /// The exit code of an orderly exit.
+    pub const fn code(self) -> u32 {
+        (self.0 >> 8) & 0xff
+    }
+}
+
+/// What a task is doing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Run {
+    /// It can run: in user mode, or its in-flight call again.
+    Ready,
+    /// Its in-flight call waits.
+    Blocked(Wait),
+    /// Job control stopped it; only SIGCONT and SIGKILL act (rule S-41).
+    Stopped,
+    /// Dead, not yet reaped: only pid, status and times are left.
+    Zombie,
+}
+
+/// Virtual credentials (credentials(7)). Capabilities follow from euid 0 as for a plain root.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Cred {
+    pub uid: u32,
+    pub euid: u32,
+    pub suid: u32,
+    pub fsuid: u32,
+    pub gid: u32,
+    pub egid: u32,
+    pub sgid: u32,
+    pub fsgid: u32,
+    pub groups: Vec<u32>,
+}
+
+impl Cred {
+    /// A user with one group and no supplementary ones.
+    pub fn user(uid: u32, gid: u32) -> Cred {
+        Cred {
+            uid,
+            euid: uid,
+            suid: uid,
+            fsuid: uid,
+            gid,
+            egid: gid,
+            sgid: gid,
+            fsgid: gid,
+            groups: Vec::new(),
+        }
+    }
+
+    /// Has root's capabilities?
+    pub fn is_privileged(&self) -> bool {
+        self.euid == 0
+    }
+}
+
+/// One thread.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub struct Task {
+    /// The thread's number; the leader's is the process's.
+    pub tid: Pid,
+    pub group: GroupId,
+    pub comm: Vec<u8>,
+    pub run: Run,
+    /// PF_EXITING: do_exit began.
+    pub exiting: bool,
+    /// This thread's own exit status, once it has one.
+    pub exit_code: WaitStatus,
+    /// The task (not only the process) that forked it: for PDEATHSIG and __WNOTHREAD.
+    pub real_parent: Option<TaskId>,
+    /// Children in the order of their birth (leaders only).
+    pub children: Vec<GroupId>,
+    pub pdeath_signal: Option<Signal>,
+
+    // In a call.
+    pub in_flight: Option<InFlight>,
+    pub waiting_on: Vec<Event>,
+    /// What exit_to_user_mode has to decide about an interrupted call.
+    pub restart: Option<(Restart, Option<InFlight>)>,
+    /// restart_block: what restart_syscall goes on with.
+    pub restart_block: Option<InFlight>,
+
+    // The guest.
+    pub guest: Option<GuestId>,
+    pub regs: Registers,
+    pub mm: Option<MmId>,
+    pub set_child_tid: UserPtr,
+    pub clear_child_tid: UserPtr,
+    pub robust_list: UserPtr,
+    pub rseq: Option<(UserPtr, u32, u32)>,
+
+    // Signals.
+    pub blocked: SigSet,
+    pub real_blocked: SigSet,
+    pub saved_sigmask: Option<SigSet>,
+    pub pending: SigPending,
+    /// sas_ss_sp, sas_ss_size, sas_ss_flags.
+    pub sas_ss: AltStack,
+
+    // Files.
+    pub files: Option<TableId>,
+    pub fs: Option<FsId>,
+    /// task_works: final puts that wait for the way back to user mode, first queued first; run
+    /// LIFO (rules F-6, X-10).
+    pub task_works: Vec<FileId>,
+
+    pub cred: Cred,
+    /// CPU time in user mode and in calls, as virtual time counts it.
+    pub utime: Duration,
+    pub stime: Duration,
+    pub start_time: Instant,
+    /// The vfork parent that waits for this child to drop its borrowed mm.
+    pub vfork_parent: Option<TaskId>,
+}
+
+impl Task {
+    /// Asleep in a call?
+    pub fn is_blocked(&self) -> bool {
+        matches!(self.run, Run::Blocked(_))
+    }
+}
+
+/// One process.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub struct ThreadGroup {
+    /// The process id.
+    pub tgid: Pid,
+    /// The first thread (after exec: the one that called it).
+    pub leader: TaskId,
+    /// Living threads and a leader that is a zombie, in the order of their birth.
+    pub tasks: Vec<TaskId>,
+    /// None only for PID 1.
+    pub parent: Option<GroupId>,
+    pub sighand: SigHandId,
+    pub shared_pending: SigPending,
+    pub curr_target: TaskId,
+    /// SIGNAL_GROUP_EXIT and group_exit_code.
+    pub group_exit: Option<WaitStatus>,
+    /// An exec in this thread waits for the others to die (group_exec_task).
+    pub group_exec_task: Option<TaskId>,
+    /// Job control: what the group was stopped by, and which events wait(2) may still report.
+    pub stop: signal::GroupStop,
+    /// What the parent is sent at death; None for 0 (rule X-17).
+    pub exit_signal: Option<Signal>,
+    pub pgrp: Pid,
+    pub session: Pid,
+    /// SIGNAL_UNKILLABLE: PID 1.
+    pub unkillable: bool,
+    pub is_child_subreaper: bool,
+    /// Did exec since fork (setpgid of a child fails then).
+    pub did_exec: bool,
+    pub rlimits: crate::task::rlimit::Rlimits,
+    /// Times of reaped children.
+    pub cutime: Duration,
+    pub cstime: Duration,
+    /// Times of threads that are gone already.
+    pub utime: Duration,
+    pub stime: Duration,
+}
+
+use crate::task::signal;
+
+/// fs_struct: what CLONE_FS shares.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub struct Fs {
+    pub users: u32,
+    pub root: DentryId,
+    pub pwd: DentryId,
+    pub umask: u32,
+}
