@@ -4,6 +4,7 @@
 //! Neighbours: `task/signal` (get_signal, restart), `wait_queue`.
 
 pub mod call;
+pub mod iovec;
 pub mod rows;
 pub mod table;
 pub mod trace;

@@ -1,0 +1,102 @@
+//! Scattered user buffers: readv(2), writev(2), sendmsg(2). The list is imported once, at entry
+//! (import_iovec), and kept in the in-flight record; the bytes are copied when there is room for
+//! them, as Linux does. Neighbours: `fs/read_write`, `net/msg`.
+
+use crate::abi::Errno;
+use crate::platform::UserPtr;
+use crate::syscall::Call;
+use crate::syscall::call::MAX_RW_COUNT;
+
+/// The most segments that one call may name (UIO_MAXIOV).
+pub const UIO_MAXIOV: u64 = 1024;
+
+/// An imported list of user buffers.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct IoVec {
+    parts: Vec<(UserPtr, usize)>,
+}
+
+impl IoVec {
+    /// One buffer; its length is cut to MAX_RW_COUNT.
+    pub fn single(at: UserPtr, len: u64) -> IoVec {
+        IoVec { parts: vec![(at, len.min(MAX_RW_COUNT) as usize)] }
+    }
+
+    /// import_iovec(): `count` pairs of address and length. EINVAL for too many segments or a
+    /// negative length, EFAULT for an unreadable list; the sum is cut to MAX_RW_COUNT.
+    pub fn import(call: &mut Call<'_>, list: UserPtr, count: u64) -> Result<IoVec, Errno> {
+        if count > UIO_MAXIOV {
+            return Err(Errno::EINVAL);
+        }
+        let raw = call.read_bytes(list, count as usize * 16)?;
+        let mut left = MAX_RW_COUNT;
+        let mut parts = Vec::with_capacity(count as usize);
+        for pair in raw.chunks_exact(16) {
+            let word = |i: usize| u64::from_le_bytes(pair[i..i + 8].try_into().expect("8 bytes"));
+            let (base, len) = (word(0), word(8));
+            if len > i64::MAX as u64 {
+                return Err(Errno::EINVAL);
+            }
+            let len = len.min(left);
+            left -= len;
+            parts.push((UserPtr(base), len as usize));
+        }
+        Ok(IoVec { parts })
+    }
+
+    /// Bytes in all.
+    pub fn total(&self) -> usize {
+        self.parts.iter().map(|(_, len)| len).sum()
+    }
+
+    /// The pieces that lie behind the first `skip` bytes, `max` bytes at the most.
+    fn pieces(&self, mut skip: usize, mut max: usize) -> Vec<(UserPtr, usize)> {
+        let mut pieces = Vec::new();
+        for (at, len) in &self.parts {
+            if skip >= *len {
+                skip -= len;
+                continue;
+            }
+            let take = (len - skip).min(max);
+            if take > 0 {
+                pieces.push((at.add(skip as u64), take));
+            }
+            max -= take;
+            skip = 0;
+            if max == 0 {
+                break;
+            }
+        }
+        pieces
+    }
+
+    /// Copies up to `max` bytes that lie behind the first `skip` from the user. Stops at the first
+    /// unreadable byte; EFAULT only when not even one could be read.
+    pub fn gather(&self, call: &mut Call<'_>, skip: usize, max: usize) -> Result<Vec<u8>, Errno> {
+        let mut bytes = Vec::new();
+        for (at, len) in self.pieces(skip, max) {
+            let start = bytes.len();
+            bytes.resize(start + len, 0);
+            let got = call.user.read_user(call.guest, at, &mut bytes[start..]);
+            bytes.truncate(start + got);
+            if got < len {
+                return if bytes.is_empty() { Err(Errno::EFAULT) } else { Ok(bytes) };
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Copies `bytes` to the user, behind the first `skip` bytes of the buffers. Returns how many
+    /// fitted; EFAULT only when not even one did although there were some.
+    pub fn scatter(&self, call: &mut Call<'_>, skip: usize, bytes: &[u8]) -> Result<usize, Errno> {
+        let mut done = 0;
+        for (at, len) in self.pieces(skip, bytes.len()) {
+            let put = call.user.write_user(call.guest, at, &bytes[done..done + len]);
+            done += put;
+            if put < len {
+                return if done == 0 { Err(Errno::EFAULT) } else { Ok(done) };
+            }
+        }
+        Ok(done)
+    }
+}
