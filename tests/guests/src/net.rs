@@ -1,0 +1,222 @@
+//! Sockets: TCP over loopback, AF_UNIX pairs and names, options, and a killed server's peer.
+
+use crate::process::{Gate, Pid, fork, pause_for_ever};
+use crate::sys::{Failed, Fd, Sys, close, count, poll_one, small};
+use std::mem::{size_of, zeroed};
+
+/// socket(2).
+pub fn socket(domain: i32, kind: i32) -> Sys<Fd> {
+    // SAFETY: no memory is involved.
+    small("socket", unsafe { libc::socket(domain, kind, 0) })
+}
+
+/// socketpair(2) of AF_UNIX.
+pub fn pair(kind: i32) -> Sys<(Fd, Fd)> {
+    let mut ends = [0; 2];
+    // SAFETY: two descriptors fit.
+    small("socketpair", unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) })?;
+    Ok((ends[0], ends[1]))
+}
+
+/// 127.0.0.1 and a port in host order.
+pub fn loopback(port: u16) -> libc::sockaddr_in {
+    // SAFETY: zero is valid for every field.
+    let mut address: libc::sockaddr_in = unsafe { zeroed() };
+    address.sin_family = libc::AF_INET as u16;
+    address.sin_port = port.to_be();
+    address.sin_addr.s_addr = u32::from_be_bytes([127, 0, 0, 1]).to_be();
+    address
+}
+
+/// bind(2) to an IPv4 address.
+pub fn bind(fd: Fd, address: &libc::sockaddr_in) -> Sys<()> {
+    let length = size_of::<libc::sockaddr_in>() as u32;
+    // SAFETY: a valid address of that length.
+    small("bind", unsafe { libc::bind(fd, (&raw const *address).cast(), length) }).map(|_| ())
+}
+
+/// connect(2) to an IPv4 address.
+pub fn connect(fd: Fd, address: &libc::sockaddr_in) -> Sys<()> {
+    let length = size_of::<libc::sockaddr_in>() as u32;
+    // SAFETY: a valid address of that length.
+    small("connect", unsafe { libc::connect(fd, (&raw const *address).cast(), length) }).map(|_| ())
+}
+
+/// listen(2).
+pub fn listen(fd: Fd, backlog: i32) -> Sys<()> {
+    // SAFETY: no memory is involved.
+    small("listen", unsafe { libc::listen(fd, backlog) }).map(|_| ())
+}
+
+/// accept(2).
+pub fn accept(fd: Fd) -> Sys<Fd> {
+    // SAFETY: null address and length are allowed together.
+    small("accept", unsafe { libc::accept(fd, std::ptr::null_mut(), std::ptr::null_mut()) })
+}
+
+/// The local port, in host order.
+pub fn port(fd: Fd) -> Sys<u16> {
+    name(fd, false).map(|address| u16::from_be(address.sin_port))
+}
+
+/// getsockname(2), or getpeername(2).
+pub fn name(fd: Fd, peer: bool) -> Sys<libc::sockaddr_in> {
+    let mut address = loopback(0);
+    let mut length = size_of::<libc::sockaddr_in>() as u32;
+    let to = (&raw mut address).cast();
+    // SAFETY: room for an address of that length.
+    let result = unsafe {
+        if peer {
+            libc::getpeername(fd, to, &mut length)
+        } else {
+            libc::getsockname(fd, to, &mut length)
+        }
+    };
+    small(if peer { "getpeername" } else { "getsockname" }, result).map(|_| address)
+}
+
+/// A TCP listener on a free loopback port, and the port.
+pub fn listener(backlog: i32) -> Sys<(Fd, u16)> {
+    let fd = socket(libc::AF_INET, libc::SOCK_STREAM)?;
+    bind(fd, &loopback(0))?;
+    listen(fd, backlog)?;
+    Ok((fd, port(fd)?))
+}
+
+/// A TCP connection to a loopback port.
+pub fn dial(port: u16) -> Sys<Fd> {
+    let fd = socket(libc::AF_INET, libc::SOCK_STREAM)?;
+    connect(fd, &loopback(port))?;
+    Ok(fd)
+}
+
+/// A TCP connection with both ends in this process: (the one that connected, the accepted one).
+pub fn connection() -> Sys<(Fd, Fd)> {
+    let (listener, port) = listener(1)?;
+    let near = dial(port)?;
+    let far = accept(listener)?;
+    close(listener)?;
+    Ok((near, far))
+}
+
+/// setsockopt(2) with a plain struct or number.
+pub fn set_option<T>(fd: Fd, level: i32, name: i32, value: T) -> Sys<()> {
+    let length = size_of::<T>() as u32;
+    // SAFETY: the value has that length.
+    small("setsockopt", unsafe {
+        libc::setsockopt(fd, level, name, (&raw const value).cast(), length)
+    })
+    .map(|_| ())
+}
+
+/// getsockopt(2) of a number.
+pub fn option(fd: Fd, level: i32, name: i32) -> Sys<i32> {
+    let (mut value, mut length) = (0_i32, 4_u32);
+    // SAFETY: four bytes of room.
+    small("getsockopt", unsafe {
+        libc::getsockopt(fd, level, name, (&raw mut value).cast(), &mut length)
+    })?;
+    Ok(value)
+}
+
+/// SO_ERROR, which takes the error away.
+pub fn so_error(fd: Fd) -> Sys<i32> {
+    option(fd, libc::SOL_SOCKET, libc::SO_ERROR)
+}
+
+/// The state of a TCP connection, tcpi_state: 1 ESTABLISHED, 7 CLOSE, 8 CLOSE_WAIT, 10 LISTEN, …
+pub fn tcp_state(fd: Fd) -> Sys<u8> {
+    let mut info = [0_u8; 104];
+    let mut length = 104_u32;
+    // SAFETY: that many bytes of room.
+    small("getsockopt", unsafe {
+        libc::getsockopt(
+            fd,
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &mut length,
+        )
+    })?;
+    Ok(info[0])
+}
+
+/// SO_LINGER.
+pub fn linger(fd: Fd, seconds: i32) -> Sys<()> {
+    let value = libc::linger { l_onoff: 1, l_linger: seconds };
+    set_option(fd, libc::SOL_SOCKET, libc::SO_LINGER, value)
+}
+
+/// shutdown(2).
+pub fn shutdown(fd: Fd, how: i32) -> Sys<()> {
+    // SAFETY: no memory is involved.
+    small("shutdown", unsafe { libc::shutdown(fd, how) }).map(|_| ())
+}
+
+/// send(2).
+pub fn send(fd: Fd, bytes: &[u8], flags: i32) -> Sys<usize> {
+    // SAFETY: the slice is valid.
+    count("send", unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) })
+}
+
+/// recv(2), at most `size` bytes.
+pub fn recv(fd: Fd, size: usize, flags: i32) -> Sys<Vec<u8>> {
+    let mut buffer = vec![0; size];
+    // SAFETY: the buffer has `size` bytes.
+    let got = count("recv", unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), size, flags) })?;
+    buffer.truncate(got);
+    Ok(buffer)
+}
+
+/// Waits until bytes can be read from a socket that this process will not read.
+pub fn until_readable(fd: Fd) -> Sys<()> {
+    poll_one(fd, libc::POLLIN, -1).map(|_| ())
+}
+
+/// Waits until the connection was reset or ended in both directions.
+pub fn until_hung_up(fd: Fd) -> Sys<()> {
+    poll_one(fd, 0, -1).map(|_| ())
+}
+
+/// A child that accepts one connection, prepares it with `prepare`, and then sleeps until it is
+/// killed. Returns the child and our end of the connection, after `prepare`.
+pub fn victim(prepare: impl FnOnce(Fd) -> Result<(), String>) -> Result<(Pid, Fd), String> {
+    victim_with(|_| Ok(()), prepare)
+}
+
+/// As `victim`; `before` acts on our end after connect and before `prepare` acts on the victim's.
+pub fn victim_with(
+    before: impl FnOnce(Fd) -> Result<(), String>,
+    prepare: impl FnOnce(Fd) -> Result<(), String>,
+) -> Result<(Pid, Fd), String> {
+    let (listener, port) = listener(1)?;
+    let (ready, done) = (Gate::new()?, Gate::new()?);
+    let child = fork(|| {
+        let body = || -> Result<(), String> {
+            let connection = accept(listener)?;
+            close(listener)?;
+            ready.wait()?;
+            prepare(connection)?;
+            done.open()?;
+            pause_for_ever()
+        };
+        body().map_or_else(
+            |why| {
+                eprintln!("victim: {why}");
+                99
+            },
+            |()| 0,
+        )
+    })?;
+    close(listener)?;
+    let near = dial(port)?;
+    before(near)?;
+    ready.open()?;
+    done.wait()?;
+    Ok((child, near))
+}
+
+/// A failure in words that does not come from a call.
+pub fn errno_of<T>(result: Sys<T>) -> i32 {
+    result.err().map_or(0, |Failed { errno, .. }| errno)
+}
