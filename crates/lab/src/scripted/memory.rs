@@ -71,7 +71,9 @@ impl Space {
         let inside = (at % PAGE) as usize;
         let len = into.len().min(PAGE as usize - inside);
         match &mapped.page {
-            Page::Private { bytes, .. } => into[..len].copy_from_slice(&bytes[inside..inside + len]),
+            Page::Private { bytes, .. } => {
+                into[..len].copy_from_slice(&bytes[inside..inside + len])
+            }
             Page::Shared { object, offset } => {
                 let source = shared(objects, *object, *offset).ok_or(Hole::BeyondObject)?;
                 // Behind the last byte but inside the last page, zeroes are read.
@@ -103,7 +105,12 @@ impl Space {
         (done, None)
     }
 
-    fn write_in_page(&mut self, at: u64, from: &[u8], objects: &mut Objects) -> Result<usize, Hole> {
+    fn write_in_page(
+        &mut self,
+        at: u64,
+        from: &[u8],
+        objects: &mut Objects,
+    ) -> Result<usize, Hole> {
         let mapped = self.pages.get_mut(&(at / PAGE)).ok_or(Hole::Unmapped)?;
         if mapped.prot & WRITE == 0 {
             return Err(Hole::Forbidden);

@@ -67,7 +67,6 @@ impl Scripted {
     fn guest(&self, guest: GuestId) -> &Guest {
         self.guests.get(&guest).expect("the kernel names guests that it did not release")
     }
-
 }
 
 /// What the CPU has at the start of a program: x87 and SSE at their defaults.
