@@ -13,6 +13,7 @@ pub mod pid;
 pub mod rlimit;
 pub mod sched;
 pub mod signal;
+pub mod spawn;
 pub mod task_struct;
 pub mod timer;
 
