@@ -1,0 +1,132 @@
+//! Running a guest's own code until it traps: registers in, PTRACE_SYSEMU, wait, registers out, and
+//! what the stop means. Signals from outside are dropped. Neighbours: `fault.rs` decodes signal
+//! stops.
+
+use super::fault;
+use super::guest::Guest;
+use super::sys::{self, Resume, Stop};
+use kernel::abi::Errno;
+use kernel::platform::{Fault, Registers, Trap};
+
+/// Selectors of 64-bit and 32-bit user code.
+const USER_CS: u64 = 0x33;
+/// PTRACE_EVENT_SECCOMP.
+const EVENT_SECCOMP: i32 = 7;
+/// The flag of an x32 system call's number.
+const X32_SYSCALL_BIT: u64 = 0x4000_0000;
+
+/// See [`kernel::platform::Platform::run`].
+pub(super) fn run(guest: &mut Guest, regs: &mut Registers) -> Trap {
+    if let Err(errno) = load(guest, regs) {
+        return if guest.gone { Trap::Gone } else { refused(errno) };
+    }
+    loop {
+        if sys::resume(guest.pid, Resume::Sysemu).is_err() {
+            guest.lost(Errno::ESRCH);
+            return Trap::Gone;
+        }
+        match stopped(guest, sys::wait(guest.pid), regs) {
+            Ok(Some(trap)) => return trap,
+            Ok(None) => {}
+            Err(_) => return Trap::Gone,
+        }
+    }
+}
+
+/// Makes the native registers what the kernel crate says, if they are not.
+fn load(guest: &mut Guest, regs: &Registers) -> Result<(), Errno> {
+    let want = Registers { orig_rax: u64::MAX, ..*regs };
+    if want == guest.context {
+        return Ok(());
+    }
+    if let Err(errno) = sys::setregs(guest.pid, &want) {
+        guest.lost(errno);
+        let _ = guest.refresh(); // some were set
+        return Err(errno);
+    }
+    guest.context = want;
+    Ok(())
+}
+
+/// Registers that the CPU cannot hold (a bad selector in a signal frame): what the return to user
+/// mode makes of them is a general protection fault.
+fn refused(_: Errno) -> Trap {
+    Trap::Fault(Fault { signo: libc::SIGSEGV as u8, code: 0x80, addr: 0, trapno: 13, error: 0 })
+}
+
+/// What a stop means; `None` if it means nothing to the guest.
+fn stopped(guest: &mut Guest, stop: Stop, regs: &mut Registers) -> Result<Option<Trap>, Errno> {
+    match stop {
+        Stop::Ended => Err(guest.ended()),
+        Stop::Syscall => {
+            take(guest, regs)?;
+            Ok(Some(door(guest, regs)))
+        }
+        Stop::Event(EVENT_SECCOMP) => {
+            take(guest, regs)?;
+            vsyscall(guest, regs).map(Some)
+        }
+        // An interruption that came late, or a group stop: somebody outside sent SIGSTOP.
+        Stop::Event(_) => Ok(None),
+        Stop::Signal(signal) => {
+            let info = sys::getsiginfo(guest.pid).map_err(|errno| guest.lost(errno))?;
+            if !fault::is_fault(signal, &info) {
+                return Ok(None);
+            }
+            take(guest, regs)?;
+            Ok(Some(fault::decode(guest, regs, &info)))
+        }
+    }
+}
+
+/// Reads the registers at a stop.
+fn take(guest: &mut Guest, regs: &mut Registers) -> Result<(), Errno> {
+    *regs = sys::getregs(guest.pid).map_err(|errno| guest.lost(errno))?;
+    guest.context = Registers { orig_rax: u64::MAX, ..*regs };
+    Ok(())
+}
+
+/// Which door a system call came through. The `syscall` instruction leaves rip in rcx and the flags
+/// in r11, which no other door does. A guest that puts them there itself before `int 0x80` gets the
+/// call of that number: it deceives only itself.
+fn door(guest: &Guest, regs: &Registers) -> Trap {
+    let foreign = |door| Trap::ForeignSyscall { door, number: regs.orig_rax };
+    let fast = regs.cs == USER_CS && regs.rcx == regs.rip && regs.r11 == regs.eflags;
+    if !fast {
+        let mut code = [0; 2];
+        sys::read_memory(guest.pid, regs.rip.wrapping_sub(2), &mut code);
+        match (code, regs.cs) {
+            ([0x0f, 0x05], USER_CS) => {} // a CPU with FRED leaves rcx and r11 alone
+            ([0x0f, 0x05], _) => return foreign("32-bit syscall"),
+            ([0xcd, 0x80], _) => return foreign("int 0x80"),
+            _ => return foreign("sysenter"),
+        }
+    }
+    if regs.orig_rax & X32_SYSCALL_BIT != 0 && regs.orig_rax >> 32 == 0 {
+        return foreign("x32");
+    }
+    Trap::Syscall
+}
+
+/// The vsyscall page: the filter stopped the machine's kernel while it emulates a call there. The
+/// instruction pointer must not be changed now (the kernel would kill); let it skip the call and
+/// return to the caller, and stop it there. The guest is then behind the call, as at other doors.
+fn vsyscall(guest: &mut Guest, regs: &mut Registers) -> Result<Trap, Errno> {
+    let number = regs.orig_rax;
+    let skip = Registers { orig_rax: u64::MAX, rax: Errno::ENOSYS.as_result(), ..*regs };
+    let pid = guest.pid;
+    sys::setregs(pid, &skip).map_err(|errno| guest.lost(errno))?;
+    sys::interrupt(pid).map_err(|errno| guest.lost(errno))?;
+    loop {
+        sys::resume(pid, Resume::Sysemu).map_err(|errno| guest.lost(errno))?;
+        match sys::wait(pid) {
+            Stop::Ended => return Err(guest.ended()),
+            Stop::Event(_) => break,
+            // Foreign signals are delivered before the interruption is.
+            Stop::Signal(_) | Stop::Syscall => {}
+        }
+    }
+    take(guest, regs)?;
+    regs.orig_rax = number;
+    Ok(Trap::ForeignSyscall { door: "vsyscall", number })
+}
