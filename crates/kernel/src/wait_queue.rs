@@ -3,6 +3,7 @@
 //! or waits anew (keeping its place: `Wait::since`). Epoll items hear of every publication too,
 //! whether or not anyone sleeps: edge triggering lives on that (architecture, invariant 3).
 
+use crate::abi::poll::PollBits;
 use crate::fs::epoll::EpollId;
 use crate::fs::inode::InodeId;
 use crate::fs::pipe::PipeId;
@@ -15,8 +16,10 @@ use std::collections::BTreeMap;
 /// is woken looks again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Event {
-    /// Bytes, room or an end of a pipe or FIFO changed.
-    Pipe(PipeId),
+    /// A pipe or FIFO got bytes, or its other end changed (rd_wait).
+    PipeReaders(PipeId),
+    /// A pipe or FIFO got room, or its other end changed (wr_wait).
+    PipeWriters(PipeId),
     /// Readiness of a socket changed.
     Socket(SocketId),
     /// An epoll set has something to report, or lost it.
@@ -117,6 +120,12 @@ impl Kernel {
     /// the first exclusive one that still sleeps; epoll items take note. Sleepers stay in their
     /// queues until they ran again (`Kernel::resume` takes them out).
     pub fn publish(&mut self, event: Event) {
+        self.publish_poll(event, PollBits(u32::MAX));
+    }
+
+    /// wake_up_poll(): the same, naming what may have become ready, so that an edge-triggered
+    /// epoll item that waits for something else stays silent.
+    pub fn publish_poll(&mut self, event: Event, key: PollBits) {
         let queue = self.waits.sleepers.get(&event).cloned().unwrap_or_default();
         let mut exclusive_left = 1;
         for sleeper in queue {
@@ -128,7 +137,7 @@ impl Kernel {
             }
             self.try_to_wake_up(sleeper.task);
         }
-        self.tell_epoll(event);
+        self.tell_epoll(event, key);
     }
 
     /// wake_up_all(): exclusive sleepers too (a listener that shuts down).
@@ -136,12 +145,12 @@ impl Kernel {
         for task in self.waits.sleepers(event) {
             self.try_to_wake_up(task);
         }
-        self.tell_epoll(event);
+        self.tell_epoll(event, PollBits(u32::MAX));
     }
 
-    fn tell_epoll(&mut self, event: Event) {
+    fn tell_epoll(&mut self, event: Event, key: PollBits) {
         for epoll in self.waits.watchers(event) {
-            self.ep_poll_callback(epoll, event);
+            self.ep_poll_callback(epoll, event, key);
         }
     }
 }

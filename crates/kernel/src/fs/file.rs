@@ -33,8 +33,10 @@ pub enum FileKind {
     Anon(u64),
     /// /dev/null.
     Null,
-    /// /dev/zero and /dev/full.
+    /// /dev/zero.
     Zero,
+    /// /dev/full.
+    Full,
     /// /dev/urandom and /dev/random.
     Urandom,
     /// Stream 0, 1 or 2 of the command's console; 3 is /dev/tty.
@@ -58,6 +60,9 @@ pub struct File {
     pub owner: i32,
     /// F_SETSIG.
     pub owner_signal: u32,
+    /// f_pipe: how many writers a FIFO had had when this description was opened on it without
+    /// one (rule F-13); 0 otherwise.
+    pub f_pipe: u32,
     /// The process that made it, for the story.
     pub opened_by: Option<Pid>,
 }
@@ -73,6 +78,7 @@ impl File {
             count: 1,
             owner: 0,
             owner_signal: 0,
+            f_pipe: 0,
             opened_by: None,
         }
     }
@@ -82,11 +88,27 @@ impl Kernel {
     /// filp_close(): one descriptor gives up its description. POSIX locks that this table owns on
     /// the inode go now (rule F-11), the release waits (rule F-6).
     pub fn filp_close(&mut self, task: TaskId, table: TableId, fd: i32, file: FileId) {
+        self.filp_flush(task, table, fd, file);
+        self.fput(Some(task), file);
+    }
+
+    /// filp_flush(): what a closed descriptor does at once, before its reference goes.
+    pub fn filp_flush(&mut self, task: TaskId, table: TableId, fd: i32, file: FileId) {
         let what = self.describe_file(file);
         let refs_left = self.files[file].count - 1;
         self.tell(Some(task), FileFact::FilpClose { fd, what, refs_left }.into());
         self.locks_remove_posix(table, file);
-        self.fput(Some(task), file);
+    }
+
+    /// fput_close_sync(): the reference of a close(2); the last one releases at once (rule F-4).
+    pub fn fput_close_sync(&mut self, task: TaskId, file: FileId) {
+        let f = &mut self.files[file];
+        f.count -= 1;
+        if f.count == 0 {
+            let what = self.describe_file(file);
+            self.tell(Some(task), FileFact::Fput { what, deferred: false }.into());
+            self.__fput(Some(task), file);
+        }
     }
 
     /// fput(): one reference less. The last one queues the release on the task's list; without a

@@ -57,6 +57,8 @@ pub struct InFlight {
     pub until: Option<Instant>,
     /// Descriptions that it holds.
     pub held: Vec<Held>,
+    /// The buffers that it reads or writes, imported once.
+    pub iovec: Option<crate::syscall::iovec::IoVec>,
     /// Bytes moved so far.
     pub moved: usize,
     /// The rest.
@@ -75,6 +77,7 @@ impl InFlight {
             entered,
             until: None,
             held: Vec::new(),
+            iovec: None,
             moved: 0,
             progress: Progress::Fresh,
             place: 0,

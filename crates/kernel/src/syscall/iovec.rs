@@ -10,16 +10,32 @@ use crate::syscall::call::MAX_RW_COUNT;
 /// The most segments that one call may name (UIO_MAXIOV).
 pub const UIO_MAXIOV: u64 = 1024;
 
+/// access_ok(): does the buffer lie below the end of user addresses? EFAULT before anything moves.
+pub fn access_ok(at: UserPtr, len: u64) -> Result<(), Errno> {
+    const TASK_SIZE_MAX: u64 = 0x7fff_ffff_f000;
+    match at.0.checked_add(len) {
+        Some(end) if end <= TASK_SIZE_MAX => Ok(()),
+        _ => Err(Errno::EFAULT),
+    }
+}
+
 /// An imported list of user buffers.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct IoVec {
     parts: Vec<(UserPtr, usize)>,
+    /// Bytes of the kernel's own instead (sendfile, splice): only to gather from.
+    kernel: Option<bytes::Bytes>,
 }
 
 impl IoVec {
     /// One buffer; its length is cut to MAX_RW_COUNT.
     pub fn single(at: UserPtr, len: u64) -> IoVec {
-        IoVec { parts: vec![(at, len.min(MAX_RW_COUNT) as usize)] }
+        IoVec { parts: vec![(at, len.min(MAX_RW_COUNT) as usize)], kernel: None }
+    }
+
+    /// Bytes that are in the kernel already (sendfile, splice), to be written.
+    pub fn kernel(bytes: bytes::Bytes) -> IoVec {
+        IoVec { parts: Vec::new(), kernel: Some(bytes) }
     }
 
     /// import_iovec(): `count` pairs of address and length. EINVAL for too many segments or a
@@ -38,15 +54,19 @@ impl IoVec {
                 return Err(Errno::EINVAL);
             }
             let len = len.min(left);
+            access_ok(UserPtr(base), len)?;
             left -= len;
             parts.push((UserPtr(base), len as usize));
         }
-        Ok(IoVec { parts })
+        Ok(IoVec { parts, kernel: None })
     }
 
     /// Bytes in all.
     pub fn total(&self) -> usize {
-        self.parts.iter().map(|(_, len)| len).sum()
+        match &self.kernel {
+            Some(bytes) => bytes.len(),
+            None => self.parts.iter().map(|(_, len)| len).sum(),
+        }
     }
 
     /// The pieces that lie behind the first `skip` bytes, `max` bytes at the most.
@@ -73,6 +93,10 @@ impl IoVec {
     /// Copies up to `max` bytes that lie behind the first `skip` from the user. Stops at the first
     /// unreadable byte; EFAULT only when not even one could be read.
     pub fn gather(&self, call: &mut Call<'_>, skip: usize, max: usize) -> Result<Vec<u8>, Errno> {
+        if let Some(kernel) = &self.kernel {
+            let from = skip.min(kernel.len());
+            return Ok(kernel[from..kernel.len().min(from.saturating_add(max))].to_vec());
+        }
         let mut bytes = Vec::new();
         for (at, len) in self.pieces(skip, max) {
             let start = bytes.len();

@@ -1,0 +1,140 @@
+//! fcntl(2): descriptor flags, status flags, duplicates, owners, pipe sizes. Record locks are
+//! `locks`' business. What is not here fails as on a Linux without it, loudly.
+
+use crate::abi::Errno;
+use crate::abi::open::OFlags;
+use crate::fact::Fact;
+use crate::fs::file::{FileId, FileKind};
+use crate::kernel::Kernel;
+use crate::syscall::{Call, SysResult};
+use linux_raw_sys::general as raw;
+
+/// SETFL_MASK: what F_SETFL may change.
+const SETFL_MASK: u32 = OFlags::APPEND.0
+    | OFlags::NONBLOCK.0
+    | OFlags::DIRECT.0
+    | OFlags::NOATIME.0
+    | OFlags::ASYNC.0;
+
+impl Kernel {
+    /// fcntl(2). O_PATH descriptors know only the commands about descriptors.
+    pub fn sys_fcntl(&mut self, call: &mut Call<'_>) -> SysResult {
+        let (fd, cmd) = (call.int(0), call.arg(1) as u32);
+        let file = self.fdget_raw(call, fd)?;
+        if self.files[file].flags.has(OFlags::PATH) && !works_on_path(cmd) {
+            return Err(Errno::EBADF.into());
+        }
+        let arg = call.arg(2);
+        match cmd {
+            raw::F_DUPFD => self.f_dupfd(call, file, arg, false),
+            raw::F_DUPFD_CLOEXEC => self.f_dupfd(call, file, arg, true),
+            raw::F_GETFD => Ok(u64::from(self.table(call.task).close_on_exec(fd))),
+            raw::F_SETFD => {
+                let on = arg & u64::from(raw::FD_CLOEXEC) != 0;
+                self.table_mut(call.task).set_close_on_exec(fd, on);
+                Ok(0)
+            }
+            raw::F_GETFL => Ok(u64::from(self.files[file].flags.0)),
+            raw::F_SETFL => self.setfl(call, file, arg as u32),
+            raw::F_GETLK | raw::F_SETLK | raw::F_SETLKW | raw::F_OFD_GETLK | raw::F_OFD_SETLK
+            | raw::F_OFD_SETLKW => self.fcntl_lock(call, file, cmd),
+            raw::F_SETOWN | raw::F_GETOWN | raw::F_SETSIG | raw::F_GETSIG | raw::F_SETOWN_EX
+            | raw::F_GETOWN_EX => self.fcntl_owner(call, file, cmd, arg),
+            raw::F_SETPIPE_SZ | raw::F_GETPIPE_SZ => match self.files[file].kind {
+                FileKind::Pipe(pipe) if cmd == raw::F_SETPIPE_SZ => {
+                    // An unsigned int: what is above 32 bits is refused as too large.
+                    self.pipe_set_size(call.task, pipe, arg)
+                }
+                FileKind::Pipe(pipe) => Ok(self.pipe_size(pipe)),
+                _ => Err(Errno::EBADF.into()),
+            },
+            raw::F_ADD_SEALS | raw::F_GET_SEALS => self.fcntl_seals(call, file, cmd, arg),
+            _ => {
+                self.tell(Some(call.task), Fact::unsupported("fcntl", format!("{cmd} {arg:#x}")));
+                Err(Errno::EINVAL.into())
+            }
+        }
+    }
+
+    /// F_DUPFD: the lowest free descriptor that is at least `from`. EINVAL above the limit.
+    fn f_dupfd(&mut self, call: &Call<'_>, file: FileId, from: u64, cloexec: bool) -> SysResult {
+        let from = from as u32 as usize;
+        if from >= self.rlimit_nofile(call.task) {
+            return Err(Errno::EINVAL.into());
+        }
+        self.dup_to_lowest(call.task, file, from, cloexec)
+    }
+
+    /// setfl(): EPERM for O_NOATIME on somebody else's file is the VFS's to say; O_DIRECT needs a
+    /// file that can do it.
+    fn setfl(&mut self, call: &mut Call<'_>, file: FileId, flags: u32) -> SysResult {
+        let old = self.files[file].flags.0;
+        let is_pipe = matches!(self.files[file].kind, FileKind::Pipe(_));
+        if flags & OFlags::DIRECT.0 & !old != 0 && !is_pipe {
+            self.tell(Some(call.task), Fact::unsupported("fcntl F_SETFL O_DIRECT", ""));
+            return Err(Errno::EINVAL.into());
+        }
+        if (flags ^ old) & OFlags::ASYNC.0 != 0 {
+            self.file_fasync(call, file, flags & OFlags::ASYNC.0 != 0)?;
+        }
+        self.files[file].flags = OFlags((old & !SETFL_MASK) | (flags & SETFL_MASK));
+        Ok(0)
+    }
+
+    /// F_SETOWN and its relatives: who gets SIGIO, SIGURG.
+    fn fcntl_owner(
+        &mut self,
+        call: &mut Call<'_>,
+        file: FileId,
+        cmd: u32,
+        arg: u64,
+    ) -> SysResult {
+        match cmd {
+            raw::F_SETOWN => {
+                let owner = arg as i32;
+                if owner == i32::MIN {
+                    return Err(Errno::EINVAL.into());
+                }
+                self.files[file].owner = owner;
+                Ok(0)
+            }
+            raw::F_GETOWN => Ok(i64::from(self.files[file].owner) as u64),
+            raw::F_SETSIG if arg > 64 => Err(Errno::EINVAL.into()),
+            raw::F_SETSIG => {
+                self.files[file].owner_signal = arg as u32;
+                Ok(0)
+            }
+            raw::F_GETSIG => Ok(u64::from(self.files[file].owner_signal)),
+            raw::F_SETOWN_EX => {
+                let kind = call.read_u32(call.ptr(2))?;
+                let pid = call.read_u32(call.ptr(2).add(4))? as i32;
+                match kind {
+                    raw::F_OWNER_PID => self.files[file].owner = pid,
+                    raw::F_OWNER_PGRP => self.files[file].owner = -pid,
+                    _ => {
+                        let detail = format!("type {kind}");
+                        self.tell(Some(call.task), Fact::unsupported("F_SETOWN_EX", detail));
+                        return Err(Errno::EINVAL.into());
+                    }
+                }
+                Ok(0)
+            }
+            // F_GETOWN_EX
+            _ => {
+                let owner = self.files[file].owner;
+                let kind = if owner < 0 { raw::F_OWNER_PGRP } else { raw::F_OWNER_PID };
+                call.write_u32(call.ptr(2), kind)?;
+                call.write_u32(call.ptr(2).add(4), owner.unsigned_abs())?;
+                Ok(0)
+            }
+        }
+    }
+}
+
+/// check_fcntl_cmd(): commands that an O_PATH descriptor knows.
+fn works_on_path(cmd: u32) -> bool {
+    matches!(
+        cmd,
+        raw::F_DUPFD | raw::F_DUPFD_CLOEXEC | raw::F_GETFD | raw::F_SETFD | raw::F_GETFL
+    )
+}

@@ -1,0 +1,2 @@
+//! Tests of pipes.
+//! Rules F-13 to F-15.
