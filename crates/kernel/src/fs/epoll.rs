@@ -1,9 +1,9 @@
 //! epoll(7).
 
-use crate::arena::Id;
-use crate::kernel::Kernel;
 use crate::abi::poll::PollBits;
+use crate::arena::Id;
 use crate::fs::file::FileId;
+use crate::kernel::Kernel;
 use crate::task::TaskId;
 use crate::wait_queue::Event;
 

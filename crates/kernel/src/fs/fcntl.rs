@@ -10,11 +10,8 @@ use crate::syscall::{Call, SysResult};
 use linux_raw_sys::general as raw;
 
 /// SETFL_MASK: what F_SETFL may change.
-const SETFL_MASK: u32 = OFlags::APPEND.0
-    | OFlags::NONBLOCK.0
-    | OFlags::DIRECT.0
-    | OFlags::NOATIME.0
-    | OFlags::ASYNC.0;
+const SETFL_MASK: u32 =
+    OFlags::APPEND.0 | OFlags::NONBLOCK.0 | OFlags::DIRECT.0 | OFlags::NOATIME.0 | OFlags::ASYNC.0;
 
 impl Kernel {
     /// fcntl(2). O_PATH descriptors know only the commands about descriptors.
@@ -36,9 +33,17 @@ impl Kernel {
             }
             raw::F_GETFL => Ok(u64::from(self.files[file].flags.0)),
             raw::F_SETFL => self.setfl(call, file, arg as u32),
-            raw::F_GETLK | raw::F_SETLK | raw::F_SETLKW | raw::F_OFD_GETLK | raw::F_OFD_SETLK
+            raw::F_GETLK
+            | raw::F_SETLK
+            | raw::F_SETLKW
+            | raw::F_OFD_GETLK
+            | raw::F_OFD_SETLK
             | raw::F_OFD_SETLKW => self.fcntl_lock(call, file, cmd),
-            raw::F_SETOWN | raw::F_GETOWN | raw::F_SETSIG | raw::F_GETSIG | raw::F_SETOWN_EX
+            raw::F_SETOWN
+            | raw::F_GETOWN
+            | raw::F_SETSIG
+            | raw::F_GETSIG
+            | raw::F_SETOWN_EX
             | raw::F_GETOWN_EX => self.fcntl_owner(call, file, cmd, arg),
             raw::F_SETPIPE_SZ | raw::F_GETPIPE_SZ => match self.files[file].kind {
                 FileKind::Pipe(pipe) if cmd == raw::F_SETPIPE_SZ => {
@@ -82,13 +87,7 @@ impl Kernel {
     }
 
     /// F_SETOWN and its relatives: who gets SIGIO, SIGURG.
-    fn fcntl_owner(
-        &mut self,
-        call: &mut Call<'_>,
-        file: FileId,
-        cmd: u32,
-        arg: u64,
-    ) -> SysResult {
+    fn fcntl_owner(&mut self, call: &mut Call<'_>, file: FileId, cmd: u32, arg: u64) -> SysResult {
         match cmd {
             raw::F_SETOWN => {
                 let owner = arg as i32;
@@ -133,8 +132,5 @@ impl Kernel {
 
 /// check_fcntl_cmd(): commands that an O_PATH descriptor knows.
 fn works_on_path(cmd: u32) -> bool {
-    matches!(
-        cmd,
-        raw::F_DUPFD | raw::F_DUPFD_CLOEXEC | raw::F_GETFD | raw::F_SETFD | raw::F_GETFL
-    )
+    matches!(cmd, raw::F_DUPFD | raw::F_DUPFD_CLOEXEC | raw::F_GETFD | raw::F_SETFD | raw::F_GETFL)
 }

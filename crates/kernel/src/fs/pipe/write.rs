@@ -36,9 +36,7 @@ impl Kernel {
         match result {
             Ok(()) => Ok(done),
             Err(Stop::Errno(_)) if done > 0 => Ok(done),
-            Err(Stop::Wait(wait)) if done > 0 => {
-                Err(wait.with_restart(Restart::Done(done)).into())
-            }
+            Err(Stop::Wait(wait)) if done > 0 => Err(wait.with_restart(Restart::Done(done)).into()),
             Err(stop) => Err(stop),
         }
     }

@@ -26,7 +26,19 @@ pub const ROWS: &[Row] = &[
     row!(293, "pipe2", Kernel::sys_pipe2, [Ptr, OpenFlags], Partial("no O_NOTIFICATION_PIPE")),
     row!(295, "preadv", Kernel::sys_preadv, [Fd, Ptr, Int, Int], Full),
     row!(296, "pwritev", Kernel::sys_pwritev, [Fd, Ptr, Int, Int], Full),
-    row!(327, "preadv2", Kernel::sys_preadv2, [Fd, Ptr, Int, Int], Partial("no RWF_NOWAIT, RWF_APPEND")),
-    row!(328, "pwritev2", Kernel::sys_pwritev2, [Fd, Ptr, Int, Int], Partial("no RWF_NOWAIT, RWF_APPEND")),
+    row!(
+        327,
+        "preadv2",
+        Kernel::sys_preadv2,
+        [Fd, Ptr, Int, Int],
+        Partial("no RWF_NOWAIT, RWF_APPEND")
+    ),
+    row!(
+        328,
+        "pwritev2",
+        Kernel::sys_pwritev2,
+        [Fd, Ptr, Int, Int],
+        Partial("no RWF_NOWAIT, RWF_APPEND")
+    ),
     row!(436, "close_range", Kernel::sys_close_range, [Fd, Fd, Hex], Full),
 ];
