@@ -1,6 +1,21 @@
 //! The lab: worlds of hosts, links and a clock; who dies when; what is expected. Pure: it never
 //! names a concrete platform, it sees the [`kernel::platform::Platform`] trait and its own
 //! [`scripted`] one, so that everything except real ELF programs is tested in memory.
+//!
+//! [`scenario`] (read from TOML) → [`world`] (stepped: [`plan`], [`link`], [`fault`]) → a stream of
+//! [`record`]s, a [`digest`] and a [`verdict`]. The command renders.
 #![forbid(unsafe_code)]
 
+pub mod digest;
+pub mod fault;
+pub mod link;
+pub mod plan;
+pub mod record;
+pub mod scenario;
 pub mod scripted;
+pub mod verdict;
+pub mod world;
+
+pub use record::{LabFact, Record, What};
+pub use scenario::Scenario;
+pub use world::{Options, Step, World};

@@ -1,0 +1,163 @@
+//! The digest of a run: one hash over the seed, every fact with its arguments, and every byte that
+//! moved between a kernel and a guest. Two runs with the same digest were the same run; another
+//! seed changes it. Neighbour: `world` feeds it.
+
+use kernel::abi::Errno;
+use kernel::platform::{
+    GuestId, LowerFiles, LowerKind, LowerStat, MapChange, ObjectId, Platform, Registers, Trap,
+    UserMemory, UserPtr,
+};
+use kernel::time::Instant;
+use std::fmt;
+
+/// A digest in the making.
+#[derive(Clone, Debug)]
+pub struct Digest {
+    hasher: blake3::Hasher,
+}
+
+impl Digest {
+    /// Nothing happened yet, under this seed.
+    pub fn new(seed: u64) -> Digest {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"afterlife digest 1\n");
+        hasher.update(&seed.to_le_bytes());
+        Digest { hasher }
+    }
+
+    /// A fact: its `Debug` form has all its arguments.
+    pub fn fact(&mut self, fact: &impl fmt::Debug) {
+        let written = fmt::write(&mut Feed(&mut self.hasher), format_args!("{fact:?}\n"));
+        written.expect("a hasher takes all that it is given");
+    }
+
+    /// Bytes that moved, with the address they moved from or to.
+    fn bytes(&mut self, direction: u8, address: UserPtr, bytes: &[u8]) {
+        self.hasher.update(&[direction]);
+        self.hasher.update(&address.0.to_le_bytes());
+        self.hasher.update(&(bytes.len() as u64).to_le_bytes());
+        self.hasher.update(bytes);
+    }
+
+    /// The digest of what happened so far, in hexadecimal.
+    pub fn hex(&self) -> String {
+        self.hasher.finalize().to_hex()[..32].to_owned()
+    }
+}
+
+struct Feed<'a>(&'a mut blake3::Hasher);
+
+impl fmt::Write for Feed<'_> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        self.0.update(s.as_bytes());
+        Ok(())
+    }
+}
+
+/// A platform that tells a digest which bytes move through it.
+pub struct Witness<'a, P> {
+    /// Who does the work.
+    pub platform: &'a mut P,
+    /// Who hears of it.
+    pub digest: &'a mut Digest,
+}
+
+impl<P: Platform> UserMemory for Witness<'_, P> {
+    fn read_user(&mut self, guest: GuestId, from: UserPtr, into: &mut [u8]) -> usize {
+        let len = self.platform.read_user(guest, from, into);
+        self.digest.bytes(b'r', from, &into[..len]);
+        len
+    }
+    fn write_user(&mut self, guest: GuestId, to: UserPtr, from: &[u8]) -> usize {
+        let len = self.platform.write_user(guest, to, from);
+        self.digest.bytes(b'w', to, &from[..len]);
+        len
+    }
+}
+
+impl<P: Platform> LowerFiles for Witness<'_, P> {
+    fn lower_stat(&mut self, path: &[u8]) -> Result<LowerStat, Errno> {
+        self.platform.lower_stat(path)
+    }
+    fn lower_list(&mut self, path: &[u8]) -> Result<Vec<(Vec<u8>, LowerKind)>, Errno> {
+        self.platform.lower_list(path)
+    }
+    fn lower_readlink(&mut self, path: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.platform.lower_readlink(path)
+    }
+    fn lower_read(&mut self, path: &[u8], offset: u64, into: &mut [u8]) -> Result<usize, Errno> {
+        self.platform.lower_read(path, offset, into)
+    }
+}
+
+impl<P: Platform> Platform for Witness<'_, P> {
+    fn user_range(&self) -> (u64, u64) {
+        self.platform.user_range()
+    }
+    fn spawn(&mut self) -> Result<GuestId, Errno> {
+        self.platform.spawn()
+    }
+    fn fork(&mut self, parent: GuestId, share_memory: bool) -> Result<GuestId, Errno> {
+        self.platform.fork(parent, share_memory)
+    }
+    fn release(&mut self, guest: GuestId) {
+        self.platform.release(guest);
+    }
+    fn change_map(&mut self, guest: GuestId, changes: &[MapChange]) -> Result<(), (usize, Errno)> {
+        self.platform.change_map(guest, changes)
+    }
+    fn run(&mut self, guest: GuestId, regs: &mut Registers) -> Trap {
+        self.platform.run(guest, regs)
+    }
+    fn xstate(&mut self, guest: GuestId) -> Vec<u8> {
+        self.platform.xstate(guest)
+    }
+    fn set_xstate(&mut self, guest: GuestId, area: &[u8]) -> bool {
+        self.platform.set_xstate(guest, area)
+    }
+    fn xfeatures(&self) -> u64 {
+        self.platform.xfeatures()
+    }
+    fn hwcap(&self) -> (u64, u64) {
+        self.platform.hwcap()
+    }
+    fn object_create(&mut self, size: u64) -> Result<ObjectId, Errno> {
+        self.platform.object_create(size)
+    }
+    fn object_read(&mut self, id: ObjectId, offset: u64, into: &mut [u8]) -> usize {
+        self.platform.object_read(id, offset, into)
+    }
+    fn object_write(&mut self, id: ObjectId, offset: u64, from: &[u8]) {
+        self.platform.object_write(id, offset, from);
+    }
+    fn object_resize(&mut self, id: ObjectId, size: u64) -> Result<(), Errno> {
+        self.platform.object_resize(id, size)
+    }
+    fn object_release(&mut self, id: ObjectId) {
+        self.platform.object_release(id);
+    }
+    fn set_time(&mut self, now: Instant) {
+        self.platform.set_time(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_changes_with_the_seed_a_fact_and_a_byte() {
+        let run = |seed, fact: &str, byte| {
+            let mut digest = Digest::new(seed);
+            digest.fact(&fact);
+            digest.bytes(b'r', UserPtr(8), &[byte]);
+            digest.hex()
+        };
+        let one = run(1, "x", 0);
+        assert_eq!(one, run(1, "x", 0));
+        assert_eq!(one.len(), 32);
+        for other in [run(2, "x", 0), run(1, "y", 0), run(1, "x", 1)] {
+            assert_ne!(one, other);
+        }
+    }
+}

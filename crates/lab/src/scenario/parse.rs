@@ -1,0 +1,315 @@
+//! Reads a scenario from TOML. Unknown keys, bad units, names that name nothing and duplicates are
+//! errors that name file and line and say what to do. Neighbours: `section`, `units`.
+
+use super::section::{Found, Section, Source, sections, suggestion};
+use super::{
+    Check, CheckKind, DEFAULT_ENV, DEFAULT_SEED, DEFAULT_UNTIL, Ending, FaultSpec, HostSpec,
+    LinkSpec, ProcessSpec, Scenario, User, parse_duration, parse_signal, parse_user,
+};
+use crate::fault::FaultKind;
+use kernel::abi::signal::Signal;
+use kernel::task::spawn::Stdio;
+use kernel::time::{Duration, Instant};
+use std::fmt;
+use std::net::Ipv4Addr;
+use toml::de::DeTable;
+
+/// What is wrong with a scenario, and where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ScenarioError {
+    /// The file's name, as it was given.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for ScenarioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file, self.line, self.message)
+    }
+}
+
+impl std::error::Error for ScenarioError {}
+
+type Result<T> = core::result::Result<T, ScenarioError>;
+
+/// Reads the scenario in `text`; `file` is what errors call it.
+pub fn parse(file: &str, text: &str) -> Result<Scenario> {
+    let source = Source { file, text };
+    let document = DeTable::parse(text).map_err(|error| {
+        let at = error.span().map_or(0, |s| s.start);
+        source.error(at, format!("this is not TOML: {}", error.message().replace('\n', ", ")))
+    })?;
+    let known = ["seed", "until", "host", "process", "link", "fault", "check"];
+    let root = Section::of_table(&source, "a scenario", document.get_ref(), 0, &known)?;
+    let mut reader = Reader { source: &source, hosts: Vec::new(), processes: Vec::new() };
+    reader.read_hosts(&root)?;
+    reader.read_processes(&root)?;
+    let links = reader.read_links(&root)?;
+    let faults = reader.read_faults(&root)?;
+    let checks = reader.read_checks(&root)?;
+    let until = root.parsed("until", parse_duration)?;
+    let seed = root.integer("seed", i64::MAX as u64)?;
+    let hosts = give_addresses(&source, reader.hosts)?;
+    if reader.processes.is_empty() {
+        let message = "there is nothing to run: write a [[process]] with command = [\"program\"]";
+        return Err(source.error(0, message));
+    }
+    Ok(Scenario {
+        seed: seed.map_or(DEFAULT_SEED, |f| f.value),
+        until: until.map_or(DEFAULT_UNTIL, |f| Instant::ZERO + f.value),
+        hosts,
+        processes: reader.processes,
+        links,
+        faults,
+        checks,
+    })
+}
+
+struct Reader<'a> {
+    source: &'a Source<'a>,
+    /// Name, and address if the file gives one, with its place.
+    hosts: Vec<(String, Option<Found<Ipv4Addr>>)>,
+    processes: Vec<ProcessSpec>,
+}
+
+impl<'a> Reader<'a> {
+    fn read_hosts(&mut self, root: &Section<'a>) -> Result<()> {
+        for host in sections(self.source, root, "host", "[[host]]", &["name", "address"])? {
+            let name = host.require("name", host.parsed("name", host_name)?, "name = \"a\"")?;
+            if self.hosts.iter().any(|(n, _)| *n == name.value) {
+                let message = format!("there are two hosts named {:?}: rename one", name.value);
+                return Err(self.source.error(name.at, message));
+            }
+            self.hosts.push((name.value, host.parsed("address", address)?));
+        }
+        Ok(())
+    }
+
+    /// The index of a host; hosts exist by being named.
+    fn host(&mut self, name: &str) -> usize {
+        self.hosts.iter().position(|(n, _)| n == name).unwrap_or_else(|| {
+            self.hosts.push((name.to_owned(), None));
+            self.hosts.len() - 1
+        })
+    }
+
+    fn read_processes(&mut self, root: &Section<'a>) -> Result<()> {
+        let known = ["name", "host", "command", "start", "user", "cwd", "env"];
+        for process in sections(self.source, root, "process", "[[process]]", &known)? {
+            self.read_process(&process)?;
+        }
+        Ok(())
+    }
+
+    fn read_process(&mut self, process: &Section<'a>) -> Result<()> {
+        let source = self.source;
+        let example = "command = [\"sleep\", \"1\"]";
+        let command = process.require("command", process.strings("command")?, example)?;
+        let Some(program) = command.value.first().filter(|p| !p.value.is_empty()) else {
+            let message = format!("command names no program: write for example {example}");
+            return Err(source.error(command.at, message));
+        };
+        let name = match process.string("name")? {
+            Some(Found { value, at }) => Found { value: value.to_owned(), at },
+            None => {
+                let base = program.value.rsplit('/').next().unwrap_or(program.value);
+                Found { value: base.to_owned(), at: program.at }
+            }
+        };
+        if self.processes.iter().any(|p| p.name == name.value) {
+            let message = format!(
+                "there are two processes named {:?}: give this one a name of its own, as in \
+                 name = \"{}2\"",
+                name.value, name.value
+            );
+            return Err(source.error(name.at, message));
+        }
+        let host = process.parsed("host", host_name)?.map_or("a".to_owned(), |f| f.value);
+        let cwd = process.parsed("cwd", absolute)?.map_or("/".to_owned(), |f| f.value);
+        let user = process.parsed("user", parse_user)?;
+        let given = process.string_table("env")?;
+        let fixed = DEFAULT_ENV.into_iter().filter(|(n, _)| given.iter().all(|(g, _)| g != n));
+        let env = fixed.chain(given.iter().copied());
+        let spec = ProcessSpec {
+            name: name.value,
+            host: self.host(&host),
+            command: command.value.iter().map(|a| a.value.as_bytes().to_vec()).collect(),
+            start: process.parsed("start", parse_duration)?.map_or(Duration::ZERO, |f| f.value),
+            user: user.map_or(User::Ids { uid: 0, gid: 0 }, |f| f.value),
+            cwd: cwd.into_bytes(),
+            env: env.map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect(),
+            stdio: Stdio::Null,
+            line: source.line(process.at),
+        };
+        self.processes.push(spec);
+        Ok(())
+    }
+
+    fn known_host(&self, name: &Found<&str>) -> Result<usize> {
+        self.hosts.iter().position(|(n, _)| n == name.value).ok_or_else(|| {
+            let near = suggestion(name.value, self.hosts.iter().map(|(n, _)| n.as_str()));
+            let known: Vec<&str> = self.hosts.iter().map(|(n, _)| n.as_str()).collect();
+            let known = known.join(", ");
+            let message = format!("there is no host {:?}{near} (hosts: {known})", name.value);
+            self.source.error(name.at, message)
+        })
+    }
+
+    fn known_process(&self, name: &Found<&str>) -> Result<String> {
+        let names = || self.processes.iter().map(|p| p.name.as_str());
+        if names().any(|n| n == name.value) {
+            return Ok(name.value.to_owned());
+        }
+        let near = suggestion(name.value, names());
+        let known = names().collect::<Vec<_>>().join(", ");
+        let message = format!("there is no process {:?}{near} (processes: {known})", name.value);
+        Err(self.source.error(name.at, message))
+    }
+
+    fn read_links(&self, root: &Section<'a>) -> Result<Vec<LinkSpec>> {
+        let mut links: Vec<LinkSpec> = Vec::new();
+        for link in sections(self.source, root, "link", "[[link]]", &["between", "latency"])? {
+            let between = link.strings("between")?;
+            let between = link.require("between", between, "between = [\"a\", \"b\"]")?;
+            let [a, b] = between.value.as_slice() else {
+                let message = "between must name two hosts, as in between = [\"a\", \"b\"]";
+                return Err(self.source.error(between.at, message));
+            };
+            let pair = (self.known_host(a)?, self.known_host(b)?);
+            let same = |l: &LinkSpec| l.between == pair || l.between == (pair.1, pair.0);
+            if pair.0 == pair.1 || links.iter().any(same) {
+                let message = if pair.0 == pair.1 {
+                    "a link needs two different hosts; a host reaches itself by its loopback"
+                } else {
+                    "there are two links between these hosts: remove one"
+                };
+                return Err(self.source.error(between.at, message));
+            }
+            let latency = link.parsed("latency", parse_duration)?;
+            let latency = link.require("latency", latency, "latency = \"10ms\"")?.value;
+            links.push(LinkSpec { between: pair, latency });
+        }
+        Ok(links)
+    }
+
+    fn read_faults(&self, root: &Section<'a>) -> Result<Vec<FaultSpec>> {
+        let known = ["at", "kill", "terminate", "signal", "power-off"];
+        let faults = sections(self.source, root, "fault", "[[fault]]", &known)?;
+        faults.iter().map(|fault| self.read_fault(fault)).collect()
+    }
+
+    fn read_fault(&self, fault: &Section<'a>) -> Result<FaultSpec> {
+        let at = fault.require("at", fault.parsed("at", parse_duration)?, "at = \"5s\"")?.value;
+        let (kill, terminate) = (fault.string("kill")?, fault.string("terminate")?);
+        let (power, signal) = (fault.string("power-off")?, fault.parsed("signal", parse_signal)?);
+        if let (Some(signal), None) = (&signal, &kill) {
+            let message = "signal says with what kill kills: write kill = \"PROCESS\" beside it";
+            return Err(self.source.error(signal.at, message));
+        }
+        let kind = match (kill, terminate, power) {
+            (Some(process), None, None) => FaultKind::Signal {
+                process: self.known_process(&process)?,
+                signal: signal.map_or(Signal::SIGKILL, |f| f.value),
+            },
+            (None, Some(process), None) => FaultKind::Signal {
+                process: self.known_process(&process)?,
+                signal: Signal::SIGTERM,
+            },
+            (None, None, Some(host)) => {
+                self.known_host(&host)?;
+                FaultKind::PowerOff { host: host.value.to_owned() }
+            }
+            _ => {
+                let message = "[[fault]] needs exactly one of kill = \"PROCESS\", \
+                               terminate = \"PROCESS\", power-off = \"HOST\"";
+                return Err(fault.error(message));
+            }
+        };
+        Ok(FaultSpec { at, kind })
+    }
+
+    fn read_checks(&self, root: &Section<'a>) -> Result<Vec<Check>> {
+        let checks = sections(self.source, root, "check", "[[check]]", &["exits"])?;
+        checks.iter().map(|check| self.read_check(check)).collect()
+    }
+
+    fn read_check(&self, check: &Section<'a>) -> Result<Check> {
+        let example = "exits = { process = \"client\", status = 0, within = \"30s\" }";
+        let known = ["process", "status", "signal", "within"];
+        let exits = check.section("exits", "exits", &known)?;
+        let exits = check.require("exits", exits, example)?;
+        let process = exits.require("process", exits.string("process")?, example)?;
+        let status = exits.integer("status", 255)?;
+        let signal = exits.parsed("signal", parse_signal)?;
+        let how = match (status, signal) {
+            (Some(status), None) => Some(Ending::Status(status.value as u8)),
+            (None, Some(signal)) => Some(Ending::Signal(signal.value)),
+            (None, None) => None,
+            (Some(_), Some(signal)) => {
+                let message = "a process ends with a status or by a signal: remove one of the two";
+                return Err(self.source.error(signal.at, message));
+            }
+        };
+        let within = exits.parsed("within", parse_duration)?.map(|f| f.value);
+        let kind = CheckKind::Exits { process: self.known_process(&process)?, how, within };
+        Ok(Check { line: self.source.line(check.at), kind })
+    }
+}
+
+fn host_name(text: &str) -> core::result::Result<String, String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    if text.is_empty() || text.len() > 64 || !text.chars().all(good) || text == "localhost" {
+        let message = "is no name for a host: use up to 64 letters, digits, '-' and '.', and not \
+                       \"localhost\"";
+        return Err(format!("{text:?} {message}"));
+    }
+    Ok(text.to_owned())
+}
+
+fn absolute(text: &str) -> core::result::Result<String, String> {
+    let bad = || format!("{text:?} must be an absolute path, as in \"/tmp\"");
+    if text.starts_with('/') { Ok(text.to_owned()) } else { Err(bad()) }
+}
+
+fn address(text: &str) -> core::result::Result<Ipv4Addr, String> {
+    let bad = |why: &str| format!("{text:?} {why}: write for example \"10.0.0.1\"");
+    let address: Ipv4Addr = text.parse().map_err(|_| bad("is no IPv4 address"))?;
+    let special = address.is_loopback() || address.is_multicast() || address.is_broadcast();
+    if special || address.is_unspecified() {
+        Err(bad("cannot be a host's address"))
+    } else {
+        Ok(address)
+    }
+}
+
+/// Addresses in order from 10.0.0.1 for the hosts that have none of their own.
+fn give_addresses(
+    source: &Source<'_>,
+    hosts: Vec<(String, Option<Found<Ipv4Addr>>)>,
+) -> Result<Vec<HostSpec>> {
+    let mut taken: Vec<Ipv4Addr> = Vec::new();
+    for (name, address) in &hosts {
+        let Some(address) = address else { continue };
+        if taken.contains(&address.value) {
+            let message = format!("another host than {name:?} has this address already");
+            return Err(source.error(address.at, message));
+        }
+        taken.push(address.value);
+    }
+    let mut next = u32::from(Ipv4Addr::new(10, 0, 0, 0));
+    let mut free = || loop {
+        next += 1;
+        let candidate = Ipv4Addr::from(next);
+        if !taken.contains(&candidate) && ![0, 255].contains(&candidate.octets()[3]) {
+            return candidate;
+        }
+    };
+    let spec = |(name, given): (String, Option<Found<Ipv4Addr>>)| {
+        let address = given.map_or_else(&mut free, |f| f.value);
+        HostSpec { name, address }
+    };
+    Ok(hosts.into_iter().map(spec).collect())
+}

@@ -1,0 +1,330 @@
+//! A world: hosts, links, a clock, and a plan of starts and faults, all on one platform. Each host
+//! has its own virtual time; [`World::step`] always advances whoever is earliest: a planned event,
+//! a packet, a deadline, or a host with a ready task, which runs until it is not the earliest any
+//! more. So time moves only when nobody can run, and by what calls cost (invariant 6).
+//!
+//! Neighbours: `scenario` (what a world is made from), `plan` (starts and faults), `link`, `digest`;
+//! `record` is what comes out.
+
+use crate::digest::{Digest, Witness};
+use crate::link::{Flight, Links};
+use crate::record::{LabFact, Record, What};
+use crate::scenario::Scenario;
+use kernel::fact::{Fact, TaskFact};
+use kernel::platform::Platform;
+use kernel::task::{Pid, TaskId, WaitStatus};
+use kernel::time::{Duration, Instant};
+use kernel::{Config, Kernel};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+/// How long a task runs before another ready one of its host gets its turn.
+const SLICE: Duration = Duration::from_millis(1);
+/// What a trap costs at least, so that a loop of faults does not hold the clock.
+const TRAP_COST: Duration = Duration::from_nanos(100);
+/// Steps in which no clock moved: more are a bug of ours.
+const PATIENCE: u32 = 1_000_000;
+
+/// One host of a world.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// Its kernel.
+    pub kernel: Kernel,
+    /// It has no power any more.
+    pub off: bool,
+    /// Who runs, and until when before others get their turn.
+    slice: Option<(TaskId, Instant)>,
+}
+
+/// What became of a process of the scenario.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// Its start lies ahead.
+    Waiting,
+    /// It could not be started.
+    NotStarted,
+    /// It runs under this number.
+    Running(Pid),
+    /// It ended, at that time.
+    Ended(WaitStatus, Instant),
+}
+
+/// How a world is run, beside its scenario.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Options {
+    /// Render the arguments of calls.
+    pub trace: bool,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Something happened.
+    Moved,
+    /// Nothing will ever happen by itself any more: the end, unless input comes.
+    Idle,
+    /// The time limit of the scenario is reached.
+    TimeIsUp,
+}
+
+/// What is due first. The order of the variants decides between things that are due together.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Due {
+    Plan,
+    Packet,
+    Deadline(usize),
+    Run(usize),
+}
+
+/// Hosts, links and a clock.
+#[derive(Clone, Debug)]
+pub struct World<P> {
+    /// Whoever runs the guests.
+    pub platform: P,
+    /// The hosts, in the scenario's order.
+    pub hosts: Vec<Host>,
+    /// What the world was made from.
+    pub scenario: Scenario,
+    /// What became of the scenario's processes, by name.
+    pub fates: BTreeMap<String, Fate>,
+    pub(crate) names: BTreeMap<(usize, Pid), String>,
+    pub(crate) next_planned: usize,
+    pub(crate) plan: Vec<(Instant, crate::plan::Planned)>,
+    links: Links,
+    now: Instant,
+    digest: Digest,
+    records: VecDeque<Record>,
+    standing: u32,
+    preempted: bool,
+    unsupported: BTreeMap<String, u64>,
+}
+
+impl<P: Platform> World<P> {
+    /// Boots the hosts of `scenario`; nothing has run yet.
+    pub fn new(platform: P, scenario: Scenario, options: &Options) -> World<P> {
+        let names: BTreeMap<_, _> =
+            scenario.hosts.iter().map(|h| (h.name.clone(), h.address)).collect();
+        let boot = |(number, host): (usize, &crate::scenario::HostSpec)| Host {
+            name: host.name.clone(),
+            kernel: Kernel::boot(Config {
+                hostname: host.name.clone(),
+                number: number as u64,
+                address: host.address,
+                names: names.clone(),
+                seed: scenario.seed,
+                trace: options.trace,
+                ..Config::default()
+            }),
+            off: false,
+            slice: None,
+        };
+        let hosts = scenario.hosts.iter().enumerate().map(boot).collect();
+        let mut links = Links::default();
+        for link in &scenario.links {
+            links.set_latency(link.between.0, link.between.1, link.latency);
+        }
+        let fates = scenario.processes.iter().map(|p| (p.name.clone(), Fate::Waiting)).collect();
+        World {
+            platform,
+            hosts,
+            fates,
+            names: BTreeMap::new(),
+            next_planned: 0,
+            plan: crate::plan::plan(&scenario),
+            links,
+            now: Instant::ZERO,
+            digest: Digest::new(scenario.seed),
+            records: VecDeque::new(),
+            standing: 0,
+            preempted: false,
+            unsupported: BTreeMap::new(),
+            scenario,
+        }
+    }
+
+    /// The virtual time up to which everything has happened.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// The digest of what happened so far.
+    pub fn digest(&self) -> String {
+        self.digest.hex()
+    }
+
+    /// False once a guest was pre-empted where the real machine decided.
+    pub fn deterministic(&self) -> bool {
+        !self.preempted
+    }
+
+    /// What was asked for and is not here, with how often.
+    pub fn unsupported(&self) -> &BTreeMap<String, u64> {
+        &self.unsupported
+    }
+
+    /// Takes the facts that were not taken yet, in order.
+    pub fn take_records(&mut self) -> impl Iterator<Item = Record> {
+        self.records.drain(..)
+    }
+
+    /// Lets the earliest thing happen.
+    pub fn step(&mut self) -> Step {
+        let Some((at, due)) = self.first_due() else { return Step::Idle };
+        if at > self.scenario.until {
+            self.now = self.scenario.until;
+            return Step::TimeIsUp;
+        }
+        if at > self.now {
+            self.now = at;
+            self.standing = 0;
+        }
+        self.standing += 1;
+        assert!(
+            self.standing < PATIENCE,
+            "the world stands still at {:?} with {due:?} due (seed {}): a bug in afterlife",
+            self.now,
+            self.scenario.seed,
+        );
+        match due {
+            Due::Plan => self.fire_planned(at),
+            Due::Packet => self.deliver(),
+            Due::Deadline(host) => {
+                self.catch_up(host, at);
+                self.hosts[host].kernel.expire();
+                self.drain(host);
+            }
+            Due::Run(host) => self.run_host(host),
+        }
+        Step::Moved
+    }
+
+    /// The earliest thing that can happen.
+    fn first_due(&self) -> Option<(Instant, Due)> {
+        let plan = self.plan.get(self.next_planned).map(|(at, _)| (*at, Due::Plan));
+        let packet = self.links.next_arrival().map(|at| (at, Due::Packet));
+        let hosts = self.hosts.iter().enumerate().filter(|(_, host)| !host.off);
+        let deadlines = hosts.clone().filter_map(|(i, host)| {
+            let at = host.kernel.next_deadline()?;
+            Some((at.max(host.kernel.now), Due::Deadline(i)))
+        });
+        let ready = hosts
+            .filter_map(|(i, host)| host.kernel.pick().map(|_| (host.kernel.now, Due::Run(i))));
+        [plan, packet].into_iter().flatten().chain(deadlines).chain(ready).min()
+    }
+
+    /// The host's clock is not behind `at` any more.
+    pub(crate) fn catch_up(&mut self, host: usize, at: Instant) {
+        let kernel = &mut self.hosts[host].kernel;
+        kernel.now = kernel.now.max(at);
+    }
+
+    /// Runs the host's next task through one trap.
+    fn run_host(&mut self, index: usize) {
+        let host = &mut self.hosts[index];
+        let Some(task) = host.kernel.pick() else { return };
+        let before = host.kernel.now;
+        let end = match host.slice {
+            Some((holder, end)) if holder == task => end,
+            _ => before + SLICE,
+        };
+        host.slice = Some((task, end));
+        let mut user = Witness { platform: &mut self.platform, digest: &mut self.digest };
+        if host.kernel.resume(task, &mut user) {
+            let t = &mut host.kernel.tasks[task];
+            let guest = t.guest.expect("a task that is to run has a guest");
+            let mut regs = t.regs;
+            user.set_time(before);
+            let trap = user.run(guest, &mut regs);
+            host.kernel.tasks[task].regs = regs;
+            host.kernel.enter(task, trap, &mut user);
+            host.kernel.now = host.kernel.now.max(before + TRAP_COST);
+        }
+        if host.kernel.now >= end {
+            host.kernel.end_slice(task);
+            host.slice = None;
+        }
+        self.drain(index);
+    }
+
+    /// The next packet arrives, unless its host is off.
+    fn deliver(&mut self) {
+        let Some((at, flight)) = self.links.arrive() else { return };
+        let Flight { to, packet, .. } = flight;
+        if self.hosts[to].off {
+            let why = "the host has no power";
+            self.tell(at, Some(to), LabFact::Dropped { packet, why });
+            return;
+        }
+        self.catch_up(to, at);
+        self.hosts[to].kernel.deliver(packet);
+        self.drain(to);
+    }
+
+    /// Takes what a kernel put out: packets to the links, facts to the stream.
+    pub(crate) fn drain(&mut self, index: usize) {
+        let kernel = &mut self.hosts[index].kernel;
+        let now = kernel.now;
+        let facts = core::mem::take(&mut kernel.facts);
+        let packets = core::mem::take(&mut kernel.outbox);
+        for entry in facts {
+            self.note(index, &entry.fact, entry.pid, entry.tid, entry.at);
+            let what = What::Kernel(entry.fact);
+            let (at, host) = (entry.at, Some(index));
+            self.record(Record { at, host, pid: entry.pid, tid: entry.tid, what });
+        }
+        for packet in packets {
+            match self.hosts.iter().position(|h| IpAddr::V4(h.kernel.config.address) == packet.dst)
+            {
+                Some(to) => self.links.send(now, Flight { from: index, to, packet }),
+                None => {
+                    let why = "no host has this address";
+                    self.tell(now, Some(index), LabFact::Dropped { packet, why });
+                }
+            }
+        }
+    }
+
+    /// What the world itself learns from a kernel's fact.
+    fn note(&mut self, host: usize, fact: &Fact, pid: Option<Pid>, tid: Option<Pid>, at: Instant) {
+        match fact {
+            // The last thread's exit_notify tells the process's status; for a leader that left
+            // before the others, the last one's comes later and wins.
+            Fact::Task(TaskFact::ExitNotify { status, .. }) => {
+                let Some(pid) = pid.filter(|_| pid == tid) else { return };
+                let Some(process) = self.names.get(&(host, pid)).cloned() else { return };
+                self.fates.insert(process.clone(), Fate::Ended(*status, at));
+                self.tell(at, Some(host), LabFact::Ended { process, pid, status: *status });
+            }
+            Fact::Task(TaskFact::Reaped { pid, .. }) => {
+                self.names.remove(&(host, *pid));
+            }
+            Fact::Unsupported { name, .. } => {
+                *self.unsupported.entry(name.clone()).or_default() += 1;
+            }
+            Fact::Preempted => self.preempted = true,
+            _ => {}
+        }
+    }
+
+    /// Adds a fact of the lab's own.
+    pub(crate) fn tell(&mut self, at: Instant, host: Option<usize>, fact: LabFact) {
+        let pid = match &fact {
+            LabFact::Started { pid, .. } | LabFact::Ended { pid, .. } => Some(*pid),
+            LabFact::NotStarted { .. } | LabFact::Fault { .. } | LabFact::Dropped { .. } => None,
+        };
+        self.record(Record { at, host, pid, tid: pid, what: What::Lab(fact) });
+    }
+
+    fn record(&mut self, record: Record) {
+        self.digest.fact(&record);
+        self.records.push_back(record);
+    }
+
+    /// The platform as the digest's witness, and one host's kernel.
+    pub(crate) fn kernel_and_user(&mut self, host: usize) -> (&mut Kernel, Witness<'_, P>) {
+        let user = Witness { platform: &mut self.platform, digest: &mut self.digest };
+        (&mut self.hosts[host].kernel, user)
+    }
+}
