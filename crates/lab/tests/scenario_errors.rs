@@ -1,4 +1,5 @@
-//! What the reader of a scenario is told about each mistake: the line, and what to do.
+//! What the reader of a scenario is told about each mistake: the line, and what to do. And what a
+//! scenario means that says little.
 
 use lab::scenario::parse;
 
@@ -12,6 +13,7 @@ fn error(text: &str) -> String {
 
 const ONE: &str = "[[process]]\nname = \"server\"\ncommand = [\"x\"]\n";
 
+// tidy: long, because it is a table
 #[test]
 fn every_mistake_has_its_line_and_its_remedy() {
     let with = |more: &str| format!("{ONE}{more}");
@@ -22,7 +24,7 @@ fn every_mistake_has_its_line_and_its_remedy() {
         ("seed = -1", "s.toml:1: seed must be a whole number from 0"),
         (
             "seed = \"x\"",
-            "s.toml:1: seed in a scenario must be a whole number, and this is a string",
+            "s.toml:1: seed in a scenario must be a whole number, not of type string",
         ),
         ("[process]\ncommand = [\"x\"]", "s.toml:1: process must be an array of tables"),
         (
@@ -46,7 +48,7 @@ fn every_mistake_has_its_line_and_its_remedy() {
         ),
         (
             "[[process]]\ncommand = [\"x\"]\nenv = { A = 1 }",
-            "s.toml:3: A in [[process]] must be a table of strings",
+            "s.toml:3: env in [[process]] must be a table of strings",
         ),
         (
             "[[process]]\ncommand = [\"x\"]\nhost = \"a b\"",

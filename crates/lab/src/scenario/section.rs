@@ -97,7 +97,7 @@ impl<'a> Section<'a> {
 
     fn wrong<T>(&self, key: &str, value: &Spanned<DeValue<'_>>, want: &str) -> Result<T> {
         let got = value.get_ref().type_str();
-        let message = format!("{key} in {} must be {want}, and this is a {got}", self.title);
+        let message = format!("{key} in {} must be {want}, not of type {got}", self.title);
         Err(self.source.error(value.span().start, message))
     }
 
