@@ -22,10 +22,7 @@ fn every_mistake_has_its_line_and_its_remedy() {
         ("sed = 1", "s.toml:1: a scenario has no key \"sed\", did you mean \"seed\"?"),
         ("seed = ", "s.toml:1: this is not TOML"),
         ("seed = -1", "s.toml:1: seed must be a whole number from 0"),
-        (
-            "seed = \"x\"",
-            "s.toml:1: seed in a scenario must be a whole number, not of type string",
-        ),
+        ("seed = \"x\"", "s.toml:1: seed in a scenario must be a whole number, not of type string"),
         ("[process]\ncommand = [\"x\"]", "s.toml:1: process must be an array of tables"),
         (
             "[[process]]\ncomand = [\"x\"]",
