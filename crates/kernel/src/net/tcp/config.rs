@@ -1,0 +1,202 @@
+//! What an administrator and a program can set: the sysctls and socket options that TCP looks at,
+//! with Linux 6.18's defaults (T-1, tcp(7), ip-sysctl). One copy lives in each connection.
+
+use crate::time::Duration;
+
+/// The life of a TIME_WAIT mini-socket. A constant in Linux, not a sysctl.
+pub const TCP_TIMEWAIT_LEN: Duration = Duration::from_secs(60);
+/// The retransmission timeout before there is a measurement (RFC 6298, 2.1).
+pub const TCP_TIMEOUT_INIT: Duration = Duration::from_secs(1);
+/// The shortest delay of a delayed acknowledgment.
+pub const TCP_ATO_MIN: Duration = Duration::from_millis(40);
+/// The longest delay of a delayed acknowledgment.
+pub const TCP_DELACK_MAX: Duration = Duration::from_millis(200);
+/// At most one answer to an out-of-window segment per connection in this time
+/// (`tcp_invalid_ratelimit`).
+pub const TCP_INVALID_RATELIMIT: Duration = Duration::from_millis(500);
+/// The segment size assumed when the other side names none (RFC 9293, MUST-15).
+pub const TCP_MSS_DEFAULT: u32 = 536;
+
+/// TCP_LINGER2: how long an orphan stays in FIN_WAIT2.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Linger2 {
+    /// As `tcp_fin_timeout` says.
+    #[default]
+    Default,
+    /// This long (at most 120 s).
+    For(Duration),
+    /// A negative value: not at all, the connection is reset instead (T-16, T-24).
+    Never,
+}
+
+/// Settings of one connection or listener. Public: the socket room fills it before `connect` and
+/// `listen`; on a living connection use the setters of `TcpConn`, which act on what they change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TcpConfig {
+    /// MTU of the route in bytes: 1500 on Ethernet, 65536 on loopback.
+    pub mtu: u32,
+    /// Length of the network header in bytes: 20 for IPv4.
+    pub network_header: u32,
+    /// `tcp_rmem`: least, initial and greatest receive buffer in bytes.
+    pub rmem: [u32; 3],
+    /// `tcp_wmem`: least, initial and greatest send buffer in bytes.
+    pub wmem: [u32; 3],
+    /// SO_RCVBUF as stored (already doubled), which also ends autotuning.
+    pub rcvbuf: Option<u32>,
+    /// SO_SNDBUF as stored (already doubled), which also ends autotuning.
+    pub sndbuf: Option<u32>,
+    /// SO_RCVLOWAT in bytes.
+    pub rcvlowat: u32,
+    /// `tcp_timestamps`.
+    pub timestamps: bool,
+    /// Added to the millisecond clock in TSval; Linux draws it per connection.
+    pub ts_offset: u32,
+    /// `tcp_sack`.
+    pub sack: bool,
+    /// `tcp_window_scaling`.
+    pub window_scaling: bool,
+    /// `tcp_syn_retries` or TCP_SYNCNT.
+    pub syn_retries: u32,
+    /// `tcp_syn_linear_timeouts` (V-3).
+    pub syn_linear_timeouts: u32,
+    /// `tcp_synack_retries`.
+    pub synack_retries: u32,
+    /// `tcp_retries2`.
+    pub retries2: u32,
+    /// `tcp_orphan_retries`; 0 means what T-1 says.
+    pub orphan_retries: u32,
+    /// `tcp_rto_min_us`.
+    pub rto_min: Duration,
+    /// `tcp_rto_max_ms`.
+    pub rto_max: Duration,
+    /// `tcp_fin_timeout`.
+    pub fin_timeout: Duration,
+    /// TCP_LINGER2.
+    pub linger2: Linger2,
+    /// SO_KEEPALIVE.
+    pub keepalive: bool,
+    /// TCP_KEEPIDLE.
+    pub keepidle: Duration,
+    /// TCP_KEEPINTVL.
+    pub keepintvl: Duration,
+    /// TCP_KEEPCNT.
+    pub keepcnt: u32,
+    /// TCP_USER_TIMEOUT; `None` for 0.
+    pub user_timeout: Option<Duration>,
+    /// TCP_NODELAY.
+    pub nodelay: bool,
+    /// TCP_CORK.
+    pub cork: bool,
+    /// SO_OOBINLINE.
+    pub oob_inline: bool,
+    /// TCP_DEFER_ACCEPT.
+    pub defer_accept: bool,
+    /// `tcp_rfc1337`.
+    pub rfc1337: bool,
+    /// `tcp_abort_on_overflow`.
+    pub abort_on_overflow: bool,
+    /// The initial congestion window in segments (RFC 6928).
+    pub init_cwnd: u32,
+}
+
+impl Default for TcpConfig {
+    fn default() -> TcpConfig {
+        TcpConfig {
+            mtu: 1500,
+            network_header: 20,
+            rmem: [4096, 131_072, 33_554_432],
+            wmem: [4096, 16_384, 4_194_304],
+            rcvbuf: None,
+            sndbuf: None,
+            rcvlowat: 1,
+            timestamps: true,
+            ts_offset: 0,
+            sack: true,
+            window_scaling: true,
+            syn_retries: 6,
+            syn_linear_timeouts: 4,
+            synack_retries: 5,
+            retries2: 15,
+            orphan_retries: 0,
+            rto_min: Duration::from_millis(200),
+            rto_max: Duration::from_secs(120),
+            fin_timeout: Duration::from_secs(60),
+            linger2: Linger2::Default,
+            keepalive: false,
+            keepidle: Duration::from_secs(7200),
+            keepintvl: Duration::from_secs(75),
+            keepcnt: 9,
+            user_timeout: None,
+            nodelay: false,
+            cork: false,
+            oob_inline: false,
+            defer_accept: false,
+            rfc1337: false,
+            abort_on_overflow: false,
+            init_cwnd: 10,
+        }
+    }
+}
+
+impl TcpConfig {
+    /// The defaults on the loopback device.
+    pub fn loopback() -> TcpConfig {
+        TcpConfig { mtu: 65_536, ..TcpConfig::default() }
+    }
+
+    /// The segment size that we advertise: 1460 on Ethernet, 65495 on loopback (measured: an IP
+    /// packet has at most 65535 bytes, whatever the MTU).
+    pub fn advertised_mss(&self) -> u32 {
+        self.mtu.min(65_535) - self.network_header - 20
+    }
+
+    /// The receive buffer in bytes with which a connection starts.
+    pub fn initial_rcvbuf(&self) -> u32 {
+        self.rcvbuf.unwrap_or(self.rmem[1])
+    }
+
+    /// The window scale that we offer: enough for the greatest receive buffer. 10 with 6.18's
+    /// `tcp_rmem` (measured), 7 with the 6 MB of older kernels.
+    pub fn window_shift(&self) -> u8 {
+        let mut space = self.rcvbuf.unwrap_or(0).max(self.rmem[2]);
+        let mut shift = 0;
+        while space > 65_535 && shift < 14 {
+            space >>= 1;
+            shift += 1;
+        }
+        shift
+    }
+
+    /// How long an orphan waits in FIN_WAIT2 (`tcp_fin_time`, T-24): the configured time, but at
+    /// least 3.5 retransmission timeouts. `None` for a negative TCP_LINGER2.
+    pub fn fin_time(&self, rto: Duration) -> Option<Duration> {
+        let time = match self.linger2 {
+            Linger2::Never => return None,
+            Linger2::Default => self.fin_timeout,
+            Linger2::For(time) => time,
+        };
+        Some(time.max(rto * 7 / 2))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_give_what_6_18_puts_into_a_syn() {
+        assert_eq!(TcpConfig::default().advertised_mss(), 1460);
+        assert_eq!(TcpConfig::loopback().advertised_mss(), 65_495);
+        assert_eq!(TcpConfig::default().window_shift(), 10);
+        let older = TcpConfig { rmem: [4096, 131_072, 6_291_456], ..TcpConfig::default() };
+        assert_eq!(older.window_shift(), 7);
+    }
+
+    #[test]
+    fn fin_wait2_lasts_at_least_three_and_a_half_timeouts() {
+        let c = TcpConfig { fin_timeout: Duration::from_secs(1), ..TcpConfig::default() };
+        assert_eq!(c.fin_time(Duration::from_secs(2)), Some(Duration::from_secs(7)));
+        let never = TcpConfig { linger2: Linger2::Never, ..TcpConfig::default() };
+        assert_eq!(never.fin_time(Duration::ZERO), None);
+    }
+}

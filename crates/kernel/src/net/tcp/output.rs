@@ -1,0 +1,308 @@
+//! What leaves: `tcp_transmit_skb` puts a header on, `tcp_write_xmit` sends what windows and Nagle
+//! allow, `tcp_send_fin`, `tcp_send_ack`, `tcp_send_active_reset` are named as in Linux. Answers to
+//! segments without a connection are in `segment::reply_reset`. RFC 9293, 3.8; RFC 5961.
+
+use bytes::Bytes;
+
+use super::config::TCP_INVALID_RATELIMIT;
+use super::fact::{ChallengeWhy, DropWhy, Output, ResetWhy, TcpFact};
+use super::options::{Options, Timestamps};
+use super::scoreboard::SentSegment;
+use super::segment::{Flags, Segment};
+use super::seq::Seq;
+use super::state::{TcpConn, TcpState};
+use super::timer::Pending;
+use crate::time::Instant;
+
+/// How strictly `tcp_write_xmit` holds back a segment that is not full.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Nagle {
+    /// As TCP_NODELAY and TCP_CORK say (RFC 9293, 3.7.4, with Minshall's change).
+    AsSet,
+    /// More will come (MSG_MORE): hold it.
+    Cork,
+    /// Send all that the windows allow.
+    Off,
+}
+
+impl TcpConn {
+    /// The millisecond clock of the timestamps option.
+    pub(super) fn tcp_clock(&self, now: Instant) -> u32 {
+        ((now.as_nanos() / 1_000_000) as u32).wrapping_add(self.config.ts_offset)
+    }
+
+    /// The first number after the other side's window.
+    pub(super) fn wnd_end(&self) -> Seq {
+        self.snd.una + self.snd.wnd
+    }
+
+    /// After the last byte that the program wrote: where the FIN stands, if there is one.
+    pub(super) fn data_end(&self) -> Seq {
+        self.snd.write_seq - u32::from(self.snd.fin)
+    }
+
+    /// The first byte of the send queue.
+    fn data_start(&self) -> Seq {
+        self.snd.una + u32::from(self.snd.flight.front().is_some_and(|s| s.syn))
+    }
+
+    /// True when something waits to be sent for the first time.
+    pub(super) fn has_send_head(&self) -> bool {
+        self.snd.nxt.before(self.snd.write_seq)
+    }
+
+    /// The number for a segment without data: SND.NXT, unless the window was taken back
+    /// (`tcp_acceptable_seq`).
+    fn acceptable_seq(&self) -> Seq {
+        let edge = self.wnd_end();
+        let beyond = self.snd.nxt.saturating_since(edge);
+        if beyond < 1 << self.rcv.window.shift { self.snd.nxt } else { edge }
+    }
+
+    fn timestamps(&self, now: Instant) -> Option<Timestamps> {
+        self.agreed.timestamps.then(|| Timestamps {
+            val: self.tcp_clock(now),
+            ecr: self.rcv.ts_recent.map_or(0, |(val, _)| val),
+        })
+    }
+
+    /// `tcp_transmit_skb`: header, options, window; an ACK that leaves is no longer owed.
+    pub(super) fn transmit(
+        &mut self,
+        now: Instant,
+        mut flags: Flags,
+        seq: Seq,
+        payload: Bytes,
+        out: &mut Output,
+    ) {
+        let sacks = if self.agreed.sack { self.rcv.ooo.sacks().to_vec() } else { Vec::new() };
+        let options = Options { timestamps: self.timestamps(now), sacks, ..Options::default() };
+        let mut urgent = 0;
+        if let Some(up) = self.snd.up
+            && seq.before(up)
+            && up.since(seq) <= 0xffff
+        {
+            flags = flags | Flags::URG;
+            urgent = up.since(seq) as u16;
+        }
+        let window = self.rcv.window.offer(self.rcv.nxt);
+        let ack = self.rcv.nxt;
+        self.rcv.ack.sent();
+        self.rcv.last_ack_sent = ack;
+        out.segments.push(Segment { seq, ack, flags, window, urgent, options, payload });
+    }
+
+    /// Sends our SYN (or SYN-ACK, on a simultaneous open) for the first time or again.
+    pub(super) fn transmit_syn(&mut self, now: Instant, flags: Flags, out: &mut Output) {
+        let answer = flags.has(Flags::ACK);
+        let config = &self.config;
+        let options = Options {
+            mss: Some(config.advertised_mss() as u16),
+            wscale: (if answer { self.agreed.wscale } else { config.window_scaling })
+                .then_some(self.rcv.window.shift),
+            sack_permitted: if answer { self.agreed.sack } else { config.sack },
+            timestamps: (if answer { self.agreed.timestamps } else { config.timestamps }).then(
+                || Timestamps {
+                    val: self.tcp_clock(now),
+                    ecr: self.rcv.ts_recent.map_or(0, |(val, _)| val),
+                },
+            ),
+            sacks: Vec::new(),
+        };
+        let window = self.rcv.window.wnd.min(65_535) as u16;
+        let ack = if answer { self.rcv.nxt } else { Seq(0) };
+        let seq = self.snd.una;
+        out.segments.push(Segment { seq, ack, flags, window, options, ..Segment::default() });
+    }
+
+    /// The SYN enters the flight.
+    pub(super) fn send_first(&mut self, now: Instant, flags: Flags, out: &mut Output) {
+        self.transmit_syn(now, flags, out);
+        let seq = self.snd.una;
+        self.snd.nxt = seq + 1;
+        self.snd.flight.push(SentSegment::new(seq, 0, now).with_syn());
+        self.rearm_rto(now);
+    }
+
+    /// Payload bytes of a full segment now: SACK blocks take room, and no segment is longer than
+    /// half the greatest window that the other side ever offered.
+    pub(super) fn segment_size(&self) -> u32 {
+        let blocks = if self.agreed.sack { self.rcv.ooo.sacks().len() as u32 } else { 0 };
+        let sacks = if blocks > 0 { 4 + 8 * blocks } else { 0 };
+        let max = self.snd.max_window;
+        let half = (if max > super::config::TCP_MSS_DEFAULT { max / 2 } else { max }).max(28);
+        (self.mss() - sacks).min(half)
+    }
+
+    /// `tcp_write_xmit`: sends new segments while congestion window, the other side's window and
+    /// Nagle allow. Returns how many.
+    pub(super) fn tcp_write_xmit(
+        &mut self,
+        now: Instant,
+        nagle: Nagle,
+        most: u32,
+        out: &mut Output,
+    ) -> u32 {
+        let mut sent = 0;
+        self.snd.cwnd_limited = false;
+        let was_empty = self.snd.flight.is_empty();
+        if was_empty && self.has_send_head() {
+            self.slow_start_after_idle(now);
+        }
+        while sent < most && self.has_send_head() {
+            if self.in_flight() >= self.cc.cwnd {
+                self.snd.cwnd_limited = true;
+                break;
+            }
+            let mss = self.segment_size();
+            let unsent = self.unsent();
+            let len = unsent.min(mss);
+            let fin = self.snd.fin && len == unsent;
+            let end = self.snd.nxt + len + u32::from(fin);
+            if end.after(self.wnd_end()) || (len < mss && !fin && self.held_back(nagle)) {
+                break;
+            }
+            self.send_new(now, len, fin, mss, out);
+            sent += 1;
+        }
+        if sent > 0 {
+            if was_empty || self.timers.pending != Some(Pending::Rto) {
+                self.rearm_rto(now);
+            }
+            self.schedule_loss_probe(now);
+        }
+        sent
+    }
+
+    /// Nagle, as Minshall changed it: a small segment waits while another small one is unanswered.
+    fn held_back(&self, nagle: Nagle) -> bool {
+        let small_in_flight = self.snd.small.after(self.snd.una)
+            && !self.snd.small.after(self.snd.nxt)
+            && !self.snd.flight.is_empty();
+        match nagle {
+            Nagle::Off => false,
+            Nagle::Cork => true,
+            Nagle::AsSet if self.snd.up.is_some_and(|up| up.after(self.snd.una)) => false,
+            Nagle::AsSet => self.config.cork || (!self.config.nodelay && small_in_flight),
+        }
+    }
+
+    fn slow_start_after_idle(&mut self, now: Instant) {
+        let idle = now.saturating_since(self.snd.last);
+        if idle > self.rtt.rto() {
+            self.cc.restart(idle, self.rtt.rto(), self.config.init_cwnd);
+        }
+    }
+
+    /// Sends `len` new bytes, and the FIN if it comes next, as one segment.
+    pub(super) fn send_new(
+        &mut self,
+        now: Instant,
+        len: u32,
+        fin: bool,
+        mss: u32,
+        out: &mut Output,
+    ) {
+        let mut s = SentSegment::new(self.snd.nxt, len, now);
+        s.fin = fin;
+        self.transmit_sent(now, &s, out);
+        self.snd.nxt = s.end();
+        if len > 0 {
+            if len < mss {
+                self.snd.small = s.end();
+            }
+            self.snd.last = now;
+            self.rcv.ack.data_sent(now);
+        }
+        self.snd.flight.push(s);
+    }
+
+    fn transmit_sent(&mut self, now: Instant, s: &SentSegment, out: &mut Output) {
+        if s.syn {
+            let answer = self.state == TcpState::SynRecv;
+            let flags = if answer { Flags::SYN | Flags::ACK } else { Flags::SYN };
+            return self.transmit_syn(now, flags, out);
+        }
+        let mut flags = Flags::ACK;
+        let data_end = s.seq + s.len;
+        if self.snd.push.iter().any(|m| m.after(s.seq) && !m.after(data_end)) {
+            flags = flags | Flags::PSH;
+        }
+        if s.fin {
+            flags = flags | Flags::FIN;
+        }
+        let offset = s.seq.since(self.data_start()) as usize;
+        let payload = self.snd.queue.slice(offset, s.len as usize);
+        self.transmit(now, flags, s.seq, payload, out);
+    }
+
+    /// `tcp_retransmit_skb`: the segment at place `i` of the flight, once more.
+    pub(super) fn tcp_retransmit_skb(&mut self, now: Instant, i: usize, out: &mut Output) {
+        let mss = self.segment_size();
+        let s = self.snd.flight.retransmit(i, now, mss).clone();
+        self.transmit_sent(now, &s, out);
+    }
+
+    /// `tcp_push`, `__tcp_push_pending_frames`: sends what may be sent; if nothing is in flight
+    /// and something waits all the same, the window is closed: arm the probe timer.
+    pub(super) fn push_pending_frames(&mut self, now: Instant, nagle: Nagle, out: &mut Output) {
+        if !self.has_send_head() || self.state == TcpState::SynSent {
+            return;
+        }
+        if self.tcp_write_xmit(now, nagle, u32::MAX, out) == 0 {
+            self.check_probe_timer(now);
+        }
+    }
+
+    /// `tcp_send_fin`: the FIN goes onto the last unsent segment or follows alone (T-20), and the
+    /// tail is no longer held back.
+    pub(super) fn tcp_send_fin(&mut self, now: Instant, out: &mut Output) {
+        out.fact(TcpFact::SendFin { unsent: self.unsent() });
+        self.snd.fin = true;
+        self.snd.write_seq += 1;
+        self.push_pending_frames(now, Nagle::Off, out);
+    }
+
+    /// `tcp_send_ack`.
+    pub(super) fn tcp_send_ack(&mut self, now: Instant, out: &mut Output) {
+        if self.state != TcpState::Close {
+            let seq = self.acceptable_seq();
+            self.transmit(now, Flags::ACK, seq, Bytes::new(), out);
+        }
+    }
+
+    /// An ACK that asks the other side to answer: one number too old (`tcp_xmit_probe_skb`).
+    pub(super) fn xmit_probe(&mut self, now: Instant, out: &mut Output) {
+        self.transmit(now, Flags::ACK, self.snd.una - 1, Bytes::new(), out);
+    }
+
+    /// `tcp_send_active_reset`: `[R.]` at SND.NXT, never sent again (T-24a).
+    pub(super) fn tcp_send_active_reset(&mut self, now: Instant, why: ResetWhy, out: &mut Output) {
+        out.fact(TcpFact::SendActiveReset { why });
+        let seq = self.acceptable_seq();
+        self.transmit(now, Flags::RST | Flags::ACK, seq, Bytes::new(), out);
+    }
+
+    /// `tcp_send_challenge_ack` (RFC 5961, 7 leaves the limit to us: 6.18 has none per host) and
+    /// the answer to out-of-window segments, at most one per 500 ms and connection.
+    pub(super) fn challenge(
+        &mut self,
+        now: Instant,
+        why: ChallengeWhy,
+        to: &Segment,
+        out: &mut Output,
+    ) {
+        // Linux doesn't limit answers to data, except that a SYN always counts.
+        let limited = to.is_empty() || to.has(Flags::SYN);
+        if limited {
+            let recent = |at: Instant| now.saturating_since(at) < TCP_INVALID_RATELIMIT;
+            if self.rcv.last_oow_ack.is_some_and(recent) {
+                out.fact(TcpFact::Dropped { flags: to.flags, why: DropWhy::RateLimited });
+                return;
+            }
+            self.rcv.last_oow_ack = Some(now);
+        }
+        out.fact(TcpFact::ChallengeAck { why });
+        self.tcp_send_ack(now, out);
+    }
+}

@@ -1,0 +1,139 @@
+//! What arrived ahead of a hole (`out_of_order_queue`): kept in order and without overlaps until
+//! the hole is filled; reported to the other side as SACK blocks (RFC 2018, 4: the most recent
+//! first).
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::seq::Seq;
+use super::window::truesize;
+
+/// SACK blocks that fit beside timestamps.
+const MAX_BLOCKS: usize = 3;
+
+/// Out-of-order data, and the place of an out-of-order FIN.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Reassembly {
+    /// Non-overlapping, ascending.
+    pieces: VecDeque<(Seq, Bytes)>,
+    /// Where the stream ends, if a FIN came early.
+    fin: Option<Seq>,
+    /// The pieces' blocks, the most recently changed first.
+    blocks: Vec<(Seq, Seq)>,
+}
+
+impl Reassembly {
+    /// True when nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty() && self.fin.is_none()
+    }
+
+    /// What it costs of the receive buffer.
+    pub fn charged(&self) -> u32 {
+        self.pieces.iter().map(|(_, b)| truesize(b.len() as u32)).sum()
+    }
+
+    /// The blocks to report.
+    pub fn sacks(&self) -> &[(Seq, Seq)] {
+        &self.blocks[..self.blocks.len().min(MAX_BLOCKS)]
+    }
+
+    /// The right edge of the highest block: a reset there counts as exact (T-48).
+    pub fn highest_edge(&self) -> Option<Seq> {
+        self.blocks.iter().map(|b| b.1).reduce(Seq::max)
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self) {
+        *self = Reassembly::default();
+    }
+
+    /// Stores bytes; what is already there stays. True if anything was new.
+    pub fn insert(&mut self, seq: Seq, payload: &Bytes, fin: bool) -> bool {
+        let end = seq + payload.len() as u32;
+        let mut news = fin && self.fin.is_none();
+        if fin {
+            self.fin = Some(end);
+        }
+        let mut at = seq;
+        let mut i =
+            self.pieces.iter().take_while(|(s, b)| !(*s + b.len() as u32).after(seq)).count();
+        while at.before(end) {
+            let stop = self.pieces.get(i).map_or(end, |(s, _)| s.min(end));
+            if at.before(stop) {
+                let (from, to) = (at.since(seq) as usize, stop.since(seq) as usize);
+                self.pieces.insert(i, (at, payload.slice(from..to)));
+                news = true;
+                i += 1;
+            }
+            let Some((s, b)) = self.pieces.get(i) else { break };
+            at = *s + b.len() as u32;
+            i += 1;
+        }
+        if end != seq || fin {
+            self.note(seq, end + u32::from(fin));
+        }
+        news
+    }
+
+    fn note(&mut self, mut start: Seq, mut end: Seq) {
+        self.blocks.retain(|&(s, e)| {
+            let apart = e.before(start) || s.after(end);
+            if !apart {
+                start = start.min(s);
+                end = end.max(e);
+            }
+            apart
+        });
+        self.blocks.insert(0, (start, end));
+    }
+
+    /// Takes out what now follows `nxt` directly: bytes, and whether the FIN follows them.
+    pub fn take(&mut self, mut nxt: Seq) -> (Vec<Bytes>, bool) {
+        let mut ready = Vec::new();
+        while let Some((seq, _)) = self.pieces.front() {
+            if seq.after(nxt) {
+                break;
+            }
+            let (seq, bytes) = self.pieces.pop_front().expect("front exists");
+            let old = nxt.since(seq) as usize;
+            if old < bytes.len() {
+                nxt += (bytes.len() - old) as u32;
+                ready.push(bytes.slice(old..));
+            }
+        }
+        let fin = self.fin.is_some_and(|end| !end.after(nxt));
+        if fin {
+            self.clear();
+        } else {
+            self.blocks.retain(|b| b.1.after(nxt));
+        }
+        (ready, fin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_in_any_order_come_out_whole() {
+        let all: Vec<u8> = (0..100).collect();
+        let piece = |a: usize, b: usize| Bytes::copy_from_slice(&all[a..b]);
+        let base = Seq(u32::MAX - 50);
+        let mut r = Reassembly::default();
+        assert!(r.insert(base + 60, &piece(60, 80), false));
+        assert!(r.insert(base + 20, &piece(20, 40), false));
+        assert_eq!(r.sacks(), [(base + 20, base + 40), (base + 60, base + 80)]);
+        assert!(r.insert(base + 10, &piece(10, 70), false));
+        assert!(!r.insert(base + 15, &piece(15, 75), false));
+        assert!(r.insert(base + 80, &piece(80, 100), true));
+        assert_eq!(r.sacks(), [(base + 10, base + 101)]);
+        let (none, fin) = r.take(base);
+        assert!(none.is_empty() && !fin);
+        let (ready, fin) = r.take(base + 10);
+        assert_eq!(ready.concat(), all[10..]);
+        assert!(fin && r.is_empty());
+    }
+}

@@ -1,0 +1,361 @@
+//! Data on its way in: `tcp_data_queue`, `tcp_fin`, urgent data, the decision when to acknowledge,
+//! and the program's side, `tcp_recvmsg`. RFC 9293, 3.10.7.4 (sixth to eighth); T-2, T-39…T-45.
+
+use bytes::{Bytes, BytesMut};
+
+use super::fact::{DropWhy, Output, Ready, TcpFact};
+use super::segment::{Flags, Segment};
+use super::seq::Seq;
+use super::state::{TcpConn, TcpState, Urgent};
+use super::window::truesize;
+use crate::abi::Errno;
+use crate::time::Instant;
+
+/// What a read found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Received {
+    /// Bytes, at least one.
+    Data(Bytes),
+    /// Nothing yet: wait for `Ready::IN`, or EAGAIN.
+    WouldBlock,
+    /// The end: read(2) returns 0, now and ever after.
+    Eof,
+}
+
+impl TcpConn {
+    /// `tcp_data_queue`: an acceptable segment with data or FIN.
+    pub(super) fn tcp_data_queue(&mut self, now: Instant, s: &Segment, out: &mut Output) {
+        let fin = s.has(Flags::FIN);
+        if s.is_empty() && !fin {
+            return;
+        }
+        if s.seq.after(self.rcv.nxt) {
+            return self.data_queue_ofo(s, fin);
+        }
+        let old = self.rcv.nxt.since(s.seq);
+        if old >= s.len() + u32::from(fin) {
+            // Sent again: our acknowledgment was lost, so acknowledge at once.
+            let (wnd, mss) = (self.rcv.window.wnd, self.rcv.window.rcv_mss);
+            self.rcv.ack.enter_quickack_mode(wnd, mss);
+            self.rcv.ack.scheduled = true;
+            self.rcv.ack.now = true;
+            return;
+        }
+        if self.rcv.window.current(self.rcv.nxt) == 0 && s.len() > old {
+            self.rcv.ack.scheduled = true;
+            self.rcv.ack.now = true;
+            out.fact(TcpFact::Dropped { flags: s.flags, why: DropWhy::ZeroWindow });
+            return;
+        }
+        let fresh = s.payload.slice(old.min(s.len()) as usize..);
+        if !fresh.is_empty() {
+            self.accept_bytes(fresh, out);
+            self.event_data_recv(now, s.len());
+        }
+        let had_hole = !self.rcv.ooo.is_empty();
+        if fin {
+            return self.tcp_fin(now, out);
+        }
+        let (more, fin) = self.rcv.ooo.take(self.rcv.nxt);
+        for bytes in more {
+            self.accept_bytes(bytes, out);
+        }
+        if fin {
+            return self.tcp_fin(now, out);
+        }
+        if had_hole {
+            // RFC 5681, 4.2: acknowledge at once what fills a hole.
+            self.rcv.ack.now = true;
+        }
+    }
+
+    fn accept_bytes(&mut self, bytes: Bytes, out: &mut Output) {
+        self.rcv.nxt += bytes.len() as u32;
+        self.rcv.window.charged += truesize(bytes.len() as u32);
+        self.rcv.queue.push_back(bytes);
+        out.wake |= Ready::IN;
+    }
+
+    fn data_queue_ofo(&mut self, s: &Segment, fin: bool) {
+        let cost = truesize(s.len());
+        let room = self.rcv.window.rcvbuf.saturating_sub(self.rcv.window.charged);
+        if cost + self.rcv.ooo.charged() <= room.max(cost) {
+            self.rcv.ooo.insert(s.seq, &s.payload, fin);
+        }
+        // RFC 5681, 4.2: a duplicate acknowledgment at once.
+        self.rcv.ack.scheduled = true;
+        self.rcv.ack.now = true;
+    }
+
+    fn event_data_recv(&mut self, now: Instant, len: u32) {
+        let advmss = self.mss();
+        if len < self.rcv.window.rcv_mss {
+            self.rcv.ack.pushed = (self.rcv.ack.pushed + 1).min(2);
+        }
+        self.rcv.window.received(len, advmss);
+        let (wnd, mss, rto) = (self.rcv.window.wnd, self.rcv.window.rcv_mss, self.rtt.rto());
+        self.rcv.ack.data_received(now, wnd, mss, rto);
+    }
+
+    /// `tcp_fin`: the other side has sent everything.
+    fn tcp_fin(&mut self, now: Instant, out: &mut Output) {
+        self.rcv.nxt += 1;
+        self.done = true;
+        self.shut_rd = true;
+        self.rcv.ack.scheduled = true;
+        self.rcv.ooo.clear();
+        match self.state {
+            TcpState::SynRecv | TcpState::Established => {
+                self.set_state(TcpState::CloseWait, out);
+                self.rcv.ack.pingpong = true;
+            }
+            // T-28: the FINs crossed.
+            TcpState::FinWait1 => {
+                self.tcp_send_ack(now, out);
+                self.set_state(TcpState::Closing, out);
+            }
+            TcpState::FinWait2 => {
+                self.tcp_send_ack(now, out);
+                let time = super::config::TCP_TIMEWAIT_LEN;
+                self.tcp_time_wait(now, TcpState::TimeWait, time, out);
+            }
+            // Only a retransmitted FIN can come here, and that is not new.
+            TcpState::CloseWait | TcpState::Closing | TcpState::LastAck => {}
+            // Nothing is received in these states.
+            TcpState::SynSent | TcpState::TimeWait | TcpState::Close | TcpState::Listen => {}
+        }
+        if !self.orphan {
+            out.wake_all();
+        }
+    }
+
+    /// `tcp_ack_snd_check`: acknowledge now, later, or not at all.
+    pub(super) fn ack_snd_check(&mut self, now: Instant, out: &mut Output) {
+        if !self.rcv.ack.scheduled || self.state == TcpState::Close {
+            return;
+        }
+        let w = &self.rcv.window;
+        let two_segments = self.rcv.nxt.since(w.wup) > w.rcv_mss
+            && (self.unread() < self.config.rcvlowat || w.selectable() >= w.wnd);
+        let at_once = two_segments || self.rcv.ack.in_quickack_mode() || self.rcv.ack.now;
+        if at_once || self.rcv.ack.delay(now, self.rtt.srtt()) {
+            self.tcp_send_ack(now, out);
+        }
+    }
+
+    /// `tcp_urg`: notes the urgent pointer and keeps the byte when it is here (RFC 9293, 3.8.5; the
+    /// pointer is read as pointing behind the byte, as all systems do).
+    pub(super) fn tcp_urg(&mut self, s: &Segment, out: &mut Output) {
+        if s.has(Flags::URG) && s.urgent > 0 {
+            let at = s.seq + u32::from(s.urgent) - 1;
+            let stale = self.rcv.copied.after(at) || at.before(self.rcv.nxt);
+            let known = self.rcv.urgent.seq().is_some_and(|old| !at.after(old));
+            if !stale && !known {
+                self.rcv.urgent = Urgent::Announced(at);
+                out.wake |= Ready::PRI;
+            }
+        }
+        if let Urgent::Announced(at) = self.rcv.urgent {
+            let offset = at.since(s.seq);
+            if !at.before(s.seq) && offset < s.len() {
+                self.rcv.urgent = Urgent::Valid(at, s.payload[offset as usize]);
+                out.wake |= Ready::PRI;
+            }
+        }
+    }
+
+    /// `tcp_recvmsg`: up to `max` bytes; with `peek` they stay. Stops before the urgent byte and
+    /// leaves that one out, unless SO_OOBINLINE is set. Reading opens the window, so an ACK may be
+    /// in `out`.
+    ///
+    /// # Errors
+    /// The pending error, once (T-40), but not after a FIN (T-41). ENOTCONN when there never was a
+    /// connection.
+    pub fn recv(
+        &mut self,
+        now: Instant,
+        max: usize,
+        peek: bool,
+        out: &mut Output,
+    ) -> Result<Received, Errno> {
+        if max == 0 {
+            return Ok(Received::Data(Bytes::new()));
+        }
+        self.skip_urgent(peek);
+        let available = self.readable_now(peek).min(max as u32);
+        if available > 0 {
+            let data = self.take_bytes(available, peek);
+            if !peek {
+                let copied = self.rcv.copied;
+                let rtt = self.rtt.srtt();
+                self.rcv.window.adjust(now, copied, rtt, self.config.advertised_mss());
+                self.cleanup_rbuf(now, out);
+            }
+            return Ok(Received::Data(data));
+        }
+        if self.done {
+            return Ok(Received::Eof);
+        }
+        if let Some(err) = self.err.take() {
+            return Err(err);
+        }
+        if self.shut_rd {
+            return Ok(Received::Eof);
+        }
+        match self.state {
+            TcpState::Close | TcpState::Listen => Err(Errno::ENOTCONN),
+            TcpState::SynSent
+            | TcpState::SynRecv
+            | TcpState::Established
+            | TcpState::FinWait1
+            | TcpState::FinWait2
+            | TcpState::TimeWait
+            | TcpState::CloseWait
+            | TcpState::LastAck
+            | TcpState::Closing => Ok(Received::WouldBlock),
+        }
+    }
+
+    /// The reader stands on the urgent byte: step over it.
+    fn skip_urgent(&mut self, peek: bool) {
+        let Some(at) = self.rcv.urgent.seq() else { return };
+        let here = at == self.rcv.copied && self.unread() > 0;
+        if here && !peek {
+            if !self.config.oob_inline {
+                self.take_bytes(1, false);
+            }
+            self.rcv.urgent = Urgent::None;
+        }
+    }
+
+    /// Bytes up to the urgent mark.
+    fn readable_now(&self, _peek: bool) -> u32 {
+        match self.rcv.urgent.seq() {
+            Some(at) if at.after(self.rcv.copied) => self.unread().min(at.since(self.rcv.copied)),
+            Some(_) | None => self.unread(),
+        }
+    }
+
+    fn take_bytes(&mut self, n: u32, peek: bool) -> Bytes {
+        let n = n as usize;
+        let data = match self.rcv.queue.front() {
+            Some(first) if first.len() >= n => first.slice(..n),
+            _ => {
+                let mut all = BytesMut::with_capacity(n);
+                for piece in &self.rcv.queue {
+                    let rest = n - all.len();
+                    if rest == 0 {
+                        break;
+                    }
+                    all.extend_from_slice(&piece[..piece.len().min(rest)]);
+                }
+                all.freeze()
+            }
+        };
+        if !peek {
+            self.consume(n);
+        }
+        data
+    }
+
+    fn consume(&mut self, mut n: usize) {
+        self.rcv.copied += n as u32;
+        while n > 0 {
+            let Some(first) = self.rcv.queue.front_mut() else { return };
+            let len = first.len();
+            let before = truesize(len as u32);
+            if n < len {
+                *first = first.slice(n..);
+                let after = truesize((len - n) as u32);
+                self.rcv.window.charged -= before - after;
+                return;
+            }
+            n -= len;
+            self.rcv.queue.pop_front();
+            self.rcv.window.charged -= before;
+        }
+    }
+
+    /// `tcp_cleanup_rbuf`: the program read; tell the other side if that is worth a segment.
+    fn cleanup_rbuf(&mut self, now: Instant, out: &mut Output) {
+        if !matches!(
+            self.state,
+            TcpState::Established
+                | TcpState::FinWait1
+                | TcpState::FinWait2
+                | TcpState::CloseWait
+                | TcpState::Closing
+                | TcpState::LastAck
+        ) {
+            return;
+        }
+        let w = &self.rcv.window;
+        let a = &self.rcv.ack;
+        let drained = w.charged == 0 && (a.pushed >= 2 || (a.pushed == 1 && !a.pingpong));
+        let mut ack = a.scheduled && (self.rcv.nxt.since(w.wup) > w.rcv_mss || drained);
+        if !ack && !self.shut_rd {
+            let current = w.current(self.rcv.nxt);
+            if 2 * current <= w.full_space() {
+                let new = w.selectable();
+                ack = new > 0 && new >= 2 * current;
+            }
+        }
+        if ack {
+            self.tcp_send_ack(now, out);
+        }
+    }
+
+    /// `recv` with MSG_OOB: the urgent byte.
+    ///
+    /// # Errors
+    /// EINVAL when there is none, it was read already, or SO_OOBINLINE is set; EAGAIN when it is
+    /// announced but not here; ENOTCONN without a connection.
+    pub fn recv_urgent(&mut self, peek: bool) -> Result<Option<u8>, Errno> {
+        match self.rcv.urgent {
+            _ if self.config.oob_inline => Err(Errno::EINVAL),
+            Urgent::None | Urgent::Read(_) => Err(Errno::EINVAL),
+            Urgent::Valid(at, byte) => {
+                if !peek {
+                    self.rcv.urgent = Urgent::Read(at);
+                }
+                Ok(Some(byte))
+            }
+            Urgent::Announced(_) if self.state == TcpState::Close || self.shut_rd => Ok(None),
+            Urgent::Announced(_) => Err(Errno::EAGAIN),
+        }
+    }
+
+    /// SIOCATMARK: the next byte to read is the urgent one.
+    pub fn at_mark(&self) -> bool {
+        self.rcv.urgent.seq() == Some(self.rcv.copied)
+    }
+
+    /// Forgets everything that was received and not read. Returns how many bytes that were.
+    pub(super) fn receive_queue_purge(&mut self) -> u32 {
+        let unread = self.unread();
+        self.rcv.copied = self.rcv.nxt - u32::from(self.done);
+        self.rcv.queue.clear();
+        self.rcv.window.charged = 0;
+        self.rcv.urgent = Urgent::None;
+        unread
+    }
+
+    /// SO_RCVBUF, already doubled and bounded.
+    pub fn set_rcvbuf(&mut self, bytes: u32) {
+        self.config.rcvbuf = Some(bytes);
+        self.rcv.window.set_rcvbuf(bytes);
+    }
+
+    /// TCP_QUICKACK: acknowledge at once (and what is owed, now), or be interactive.
+    pub fn set_quickack(&mut self, now: Instant, on: bool, out: &mut Output) {
+        self.rcv.ack.pingpong = !on;
+        if on && self.rcv.ack.scheduled {
+            self.tcp_send_ack(now, out);
+        }
+    }
+
+    /// The first sequence number that the other side sent data with; for tests and traces.
+    pub fn rcv_nxt(&self) -> Seq {
+        self.rcv.nxt
+    }
+}

@@ -1,0 +1,249 @@
+//! One half-open request: a SYN that was answered with a SYN-ACK (`request_sock`, `tcp_check_req`).
+//! It becomes a full connection with the third segment of the handshake. T-35, T-36, T-52.
+
+use super::config::{TCP_INVALID_RATELIMIT, TCP_TIMEOUT_INIT, TcpConfig};
+use super::fact::{ChallengeWhy, DropWhy, Output, ReplyWhy, TcpFact};
+use super::options::{Options, Timestamps};
+use super::segment::{Flags, Segment};
+use super::seq::Seq;
+use super::state::{TcpConn, TcpState};
+use super::window::Window;
+use crate::time::{Duration, Instant};
+
+/// A request in SYN_RECV.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    theirs: Options,
+    irs: Seq,
+    iss: Seq,
+    /// The window of our SYN-ACK.
+    window: u32,
+    shift: u8,
+    ts_recent: u32,
+    born: Instant,
+    /// SYN-ACKs that timed out (`num_timeout`).
+    pub(super) timeouts: u32,
+    /// SYN-ACKs sent beyond the first.
+    resent: u32,
+    /// An ACK came, but nobody had room for it.
+    acked: bool,
+    pub(super) deadline: Instant,
+    last_oow: Option<Instant>,
+}
+
+/// What a segment did to a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Checked {
+    /// It stays as it is.
+    Stay,
+    /// It is gone.
+    Dropped,
+    /// The handshake is complete.
+    Complete,
+}
+
+impl Request {
+    pub(super) fn new(config: &TcpConfig, now: Instant, iss: Seq, syn: &Segment) -> Request {
+        let theirs = syn.options.clone();
+        let mss = theirs.mss.map_or(super::config::TCP_MSS_DEFAULT, u32::from);
+        let ts = config.timestamps && theirs.timestamps.is_some();
+        let mut window = Window::new(config);
+        window.start(mss.min(config.advertised_mss()) - if ts { 12 } else { 0 });
+        let shift = if theirs.wscale.is_some() { window.shift } else { 0 };
+        Request {
+            ts_recent: theirs.timestamps.map_or(0, |ts| ts.val),
+            theirs,
+            irs: syn.seq,
+            iss,
+            window: window.wnd,
+            shift,
+            born: now,
+            timeouts: 0,
+            resent: 0,
+            acked: false,
+            deadline: now + TCP_TIMEOUT_INIT,
+            last_oow: None,
+        }
+    }
+
+    fn timestamps(&self, config: &TcpConfig, now: Instant) -> Option<Timestamps> {
+        let clock = ((now.as_nanos() / 1_000_000) as u32).wrapping_add(config.ts_offset);
+        (config.timestamps && self.theirs.timestamps.is_some())
+            .then_some(Timestamps { val: clock, ecr: self.ts_recent })
+    }
+
+    /// `tcp_make_synack`: offers what the SYN offered and we can.
+    pub(super) fn synack(&self, config: &TcpConfig, now: Instant) -> Segment {
+        let wscale = config.window_scaling && self.theirs.wscale.is_some();
+        Segment {
+            seq: self.iss,
+            ack: self.irs + 1,
+            flags: Flags::SYN | Flags::ACK,
+            window: self.window as u16,
+            options: Options {
+                mss: Some(config.advertised_mss() as u16),
+                wscale: wscale.then_some(self.shift),
+                sack_permitted: config.sack && self.theirs.sack_permitted,
+                timestamps: self.timestamps(config, now),
+                sacks: Vec::new(),
+            },
+            ..Segment::default()
+        }
+    }
+
+    fn ack(&self, config: &TcpConfig, now: Instant) -> Segment {
+        Segment {
+            seq: self.iss + 1,
+            ack: self.irs + 1,
+            flags: Flags::ACK,
+            window: (self.window >> self.shift) as u16,
+            options: Options { timestamps: self.timestamps(config, now), ..Options::default() },
+            ..Segment::default()
+        }
+    }
+
+    /// `tcp_check_req`: a segment for the 4-tuple of this request. `full`: the accept queue has no
+    /// room.
+    pub(super) fn check(
+        &mut self,
+        config: &TcpConfig,
+        now: Instant,
+        s: &Segment,
+        full: bool,
+        out: &mut Output,
+    ) -> Checked {
+        let old = match (self.theirs.timestamps, s.options.timestamps) {
+            (Some(_), Some(ts)) => Seq(ts.val).before(Seq(self.ts_recent)),
+            _ => false,
+        };
+        let syn_alone = s.flags.0 & (Flags::SYN | Flags::ACK | Flags::RST).0 == Flags::SYN.0;
+        if s.seq == self.irs && syn_alone && !old {
+            self.syn_again(config, now, s, out);
+            return Checked::Stay;
+        }
+        if s.has(Flags::ACK) && s.ack != self.iss + 1 && !s.has(Flags::RST) {
+            // RFC 9293, 3.10.7.4, SYN-RECEIVED: a bad acknowledgment is answered by a reset.
+            out.reply_reset(s, ReplyWhy::BadAck);
+            return Checked::Stay;
+        }
+        let edge = self.irs + 1 + self.window;
+        let in_window = s.seq == self.irs + 1
+            || (s.end().after(self.irs + 1) && s.seq.before(edge))
+            || (s.seq == edge && s.seq_len() == 0);
+        if old || !in_window {
+            self.out_of_window(config, now, s, out);
+            return Checked::Stay;
+        }
+        if s.has(Flags::RST) {
+            return Checked::Dropped;
+        }
+        if s.has(Flags::SYN) {
+            out.reply_reset(s, ReplyWhy::SynInWindow);
+            return Checked::Dropped;
+        }
+        if !s.has(Flags::ACK) {
+            return Checked::Stay;
+        }
+        self.third_segment(config, s, full, out)
+    }
+
+    fn third_segment(
+        &mut self,
+        config: &TcpConfig,
+        s: &Segment,
+        full: bool,
+        out: &mut Output,
+    ) -> Checked {
+        let bare = s.end() == self.irs + 1;
+        if config.defer_accept && bare && self.timeouts == 0 {
+            self.acked = true;
+            out.fact(TcpFact::Dropped { flags: s.flags, why: DropWhy::DeferAccept });
+            return Checked::Stay;
+        }
+        if full && config.abort_on_overflow {
+            out.reply_reset(s, ReplyWhy::AcceptQueueFull);
+            return Checked::Dropped;
+        }
+        if full {
+            // T-36: the request stays; the next SYN-ACK will make them try again.
+            self.acked = true;
+            out.fact(TcpFact::Dropped { flags: s.flags, why: DropWhy::AcceptQueueFull });
+            return Checked::Stay;
+        }
+        Checked::Complete
+    }
+
+    fn limited(&mut self, now: Instant, out: &mut Output, s: &Segment) -> bool {
+        let recent = |at: Instant| now.saturating_since(at) < TCP_INVALID_RATELIMIT;
+        if self.last_oow.is_some_and(recent) {
+            out.fact(TcpFact::Dropped { flags: s.flags, why: DropWhy::RateLimited });
+            return true;
+        }
+        self.last_oow = Some(now);
+        false
+    }
+
+    fn syn_again(&mut self, config: &TcpConfig, now: Instant, s: &Segment, out: &mut Output) {
+        if !self.limited(now, out, s) {
+            self.resent += 1;
+            out.segments.push(self.synack(config, now));
+            self.deadline = now + self.interval(config);
+        }
+    }
+
+    fn out_of_window(&mut self, config: &TcpConfig, now: Instant, s: &Segment, out: &mut Output) {
+        if !s.has(Flags::RST) && !self.limited(now, out, s) {
+            out.fact(TcpFact::ChallengeAck { why: ChallengeWhy::OutOfWindow });
+            out.segments.push(self.ack(config, now));
+        }
+    }
+
+    fn interval(&self, config: &TcpConfig) -> Duration {
+        let doubled = 1u32.checked_shl(self.timeouts).unwrap_or(u32::MAX);
+        TCP_TIMEOUT_INIT.saturating_mul(doubled).min(config.rto_max)
+    }
+
+    /// The SYN-ACK timer (`reqsk_timer_handler`): false when the request is given up.
+    pub(super) fn timeout(
+        &mut self,
+        config: &TcpConfig,
+        now: Instant,
+        most: u32,
+        out: &mut Output,
+    ) -> bool {
+        if self.timeouts >= most {
+            let by = super::fact::GaveUp::SynAck;
+            let error = crate::abi::Errno::ETIMEDOUT;
+            let after = now.saturating_since(self.born);
+            out.fact(TcpFact::TimeoutGaveUp { by, error, after });
+            return false;
+        }
+        self.timeouts += 1;
+        self.resent += 1;
+        out.fact(TcpFact::Retransmit { seq: self.iss, n: self.timeouts });
+        out.segments.push(self.synack(config, now));
+        self.deadline = now + self.interval(config);
+        true
+    }
+
+    /// `tcp_create_openreq_child`: the full connection, still in SYN_RECV; it has to see the third
+    /// segment itself.
+    pub(super) fn into_conn(self, config: &TcpConfig, now: Instant) -> TcpConn {
+        let mut conn = TcpConn::new(config.clone(), now, self.iss, TcpState::SynRecv);
+        conn.rcv.nxt = self.irs + 1;
+        conn.rcv.copied = conn.rcv.nxt;
+        conn.rcv.last_ack_sent = conn.rcv.nxt;
+        conn.agree(now, &self.theirs);
+        conn.rcv.ts_recent = conn.rcv.ts_recent.map(|_| (self.ts_recent, self.born));
+        conn.rcv.window.start(conn.mss());
+        conn.rcv.window.wup = conn.rcv.nxt;
+        conn.snd.una = self.iss + 1;
+        conn.snd.nxt = self.iss + 1;
+        conn.snd.write_seq = self.iss + 1;
+        conn.snd.wl1 = self.irs;
+        if self.resent == 0 {
+            conn.rtt.sample(now.saturating_since(self.born), config);
+        }
+        conn
+    }
+}

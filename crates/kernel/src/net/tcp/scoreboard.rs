@@ -1,0 +1,318 @@
+//! The segments in flight: what Linux keeps in the retransmission queue, without the bytes (those
+//! are in the `ByteQueue`). Counts what was selectively acknowledged, taken for lost and sent again
+//! (RFC 6675, with Linux's names).
+
+use std::collections::VecDeque;
+
+use super::seq::Seq;
+use crate::time::Instant;
+
+/// Reordering tolerated before a segment is taken for lost (`tcp_reordering`).
+pub const REORDERING: u32 = 3;
+
+/// One transmitted segment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SentSegment {
+    /// Its first sequence number.
+    pub seq: Seq,
+    /// Payload bytes.
+    pub len: u32,
+    /// It carries our SYN.
+    pub syn: bool,
+    /// It carries our FIN.
+    pub fin: bool,
+    /// When it was last sent.
+    pub at: Instant,
+    /// It was sent more than once: its acknowledgment measures nothing (Karn).
+    pub ever_retransmitted: bool,
+    /// A retransmission of it is in flight.
+    pub retransmitted: bool,
+    /// Selectively acknowledged.
+    pub sacked: bool,
+    /// Taken for lost.
+    pub lost: bool,
+}
+
+impl SentSegment {
+    /// `len` bytes from `seq` on, sent at `at` for the first time.
+    pub fn new(seq: Seq, len: u32, at: Instant) -> SentSegment {
+        SentSegment {
+            seq,
+            len,
+            syn: false,
+            fin: false,
+            at,
+            ever_retransmitted: false,
+            retransmitted: false,
+            sacked: false,
+            lost: false,
+        }
+    }
+
+    /// The same with our SYN.
+    pub fn with_syn(mut self) -> SentSegment {
+        self.syn = true;
+        self
+    }
+
+    /// The sequence number after it.
+    pub fn end(&self) -> Seq {
+        self.seq + self.len + u32::from(self.syn) + u32::from(self.fin)
+    }
+}
+
+/// What an acknowledgment removed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Acked {
+    /// Whole segments.
+    pub segments: u32,
+    /// When the first removed segment was sent, if none of the removed was sent twice.
+    pub sent_at: Option<Instant>,
+}
+
+/// The transmitted and unacknowledged segments, oldest first.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Scoreboard {
+    segments: VecDeque<SentSegment>,
+    sacked: u32,
+    lost: u32,
+    retransmitted: u32,
+}
+
+impl Scoreboard {
+    /// `packets_out`.
+    pub fn packets_out(&self) -> u32 {
+        self.segments.len() as u32
+    }
+
+    /// True when everything is acknowledged.
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// `sacked_out`.
+    #[cfg(test)]
+    pub fn sacked_out(&self) -> u32 {
+        self.sacked
+    }
+
+    /// `lost_out`.
+    #[cfg(test)]
+    pub fn lost_out(&self) -> u32 {
+        self.lost
+    }
+
+    /// `retrans_out`.
+    pub fn retrans_out(&self) -> u32 {
+        self.retransmitted
+    }
+
+    /// What is thought to be in the network (`tcp_packets_in_flight`). `extra_sacked` stands for
+    /// duplicate acknowledgments of a peer without SACK.
+    pub fn in_flight(&self, extra_sacked: u32) -> u32 {
+        (self.packets_out() + self.retransmitted)
+            .saturating_sub(self.sacked + self.lost + extra_sacked)
+    }
+
+    /// A new segment left.
+    pub fn push(&mut self, segment: SentSegment) {
+        self.segments.push_back(segment);
+    }
+
+    /// The segment at `i`, oldest first.
+    pub fn get(&self, i: usize) -> Option<&SentSegment> {
+        self.segments.get(i)
+    }
+
+    /// The oldest segment.
+    pub fn front(&self) -> Option<&SentSegment> {
+        self.segments.front()
+    }
+
+    /// The youngest segment's place.
+    pub fn last_index(&self) -> Option<usize> {
+        self.segments.len().checked_sub(1)
+    }
+
+    /// The place of the first lost segment whose retransmission is not in flight.
+    pub fn next_lost(&self) -> Option<usize> {
+        if self.lost == 0 {
+            return None;
+        }
+        self.segments.iter().position(|s| s.lost && !s.retransmitted)
+    }
+
+    /// Forgets everything (`tcp_write_queue_purge`).
+    pub fn clear(&mut self) {
+        *self = Scoreboard::default();
+    }
+
+    /// Removes what `ack` covers. A segment covered in part is shortened.
+    pub fn ack_to(&mut self, ack: Seq) -> Acked {
+        let mut acked = Acked::default();
+        let mut karn = true;
+        let mut first = None;
+        while let Some(s) = self.segments.front_mut() {
+            if s.end().after(ack) {
+                if ack.after(s.seq) {
+                    let cut = ack.since(s.seq) - u32::from(s.syn);
+                    s.syn = false;
+                    s.len -= cut;
+                    s.seq = ack;
+                }
+                break;
+            }
+            let s = self.segments.pop_front().expect("front exists");
+            self.sacked -= u32::from(s.sacked);
+            self.lost -= u32::from(s.lost);
+            self.retransmitted -= u32::from(s.retransmitted);
+            karn &= !s.ever_retransmitted;
+            if !s.sacked {
+                first.get_or_insert(s.at);
+            }
+            acked.segments += 1;
+        }
+        acked.sent_at = first.filter(|_| karn);
+        acked
+    }
+
+    /// Marks what the block covers; returns how many segments are new in it.
+    pub fn sack(&mut self, start: Seq, end: Seq) -> u32 {
+        let mut new = 0;
+        for s in self.segments.iter_mut().rev() {
+            if !s.end().after(start) {
+                break;
+            }
+            if s.sacked || s.seq.before(start) || s.end().after(end) {
+                continue;
+            }
+            s.sacked = true;
+            self.lost -= u32::from(core::mem::take(&mut s.lost));
+            self.retransmitted -= u32::from(core::mem::take(&mut s.retransmitted));
+            new += 1;
+        }
+        self.sacked += new;
+        new
+    }
+
+    /// Takes for lost what has at least three selectively acknowledged segments above it
+    /// (RFC 6675, IsLost). Returns how many are new.
+    pub fn mark_lost_by_sack(&mut self) -> u32 {
+        if self.sacked < REORDERING {
+            return 0;
+        }
+        let mut above = 0;
+        let mut new = 0;
+        for s in self.segments.iter_mut().rev() {
+            if s.sacked {
+                above += 1;
+            } else if above >= REORDERING && !s.lost && !s.ever_retransmitted {
+                s.lost = true;
+                new += 1;
+            }
+        }
+        self.lost += new;
+        new
+    }
+
+    /// Takes the oldest segment for lost; false when it was already.
+    pub fn mark_front_lost(&mut self) -> bool {
+        match self.segments.front_mut() {
+            Some(s) if !s.lost && !s.sacked => {
+                s.lost = true;
+                self.lost += 1;
+                if core::mem::take(&mut s.retransmitted) {
+                    self.retransmitted -= 1;
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes everything for lost (`tcp_enter_loss`); with `forget_sacks` also what was selectively
+    /// acknowledged, because the other side may have dropped it.
+    pub fn mark_all_lost(&mut self) {
+        self.retransmitted = 0;
+        self.lost = 0;
+        for s in &mut self.segments {
+            s.retransmitted = false;
+            s.lost = !s.sacked;
+            self.lost += u32::from(s.lost);
+        }
+    }
+
+    /// The segment at `i` is sent again at `now`. Following segments are merged into it while all
+    /// fit into `mss` bytes (`tcp_retrans_try_collapse`, T-30).
+    pub fn retransmit(&mut self, i: usize, now: Instant, mss: u32) -> &SentSegment {
+        while self.can_merge(i, mss) {
+            let next = self.segments.remove(i + 1).expect("can_merge looked at it");
+            self.lost -= u32::from(next.lost);
+            self.retransmitted -= u32::from(next.retransmitted);
+            let s = &mut self.segments[i];
+            s.len += next.len;
+            s.fin |= next.fin;
+        }
+        let s = &mut self.segments[i];
+        if !s.retransmitted {
+            self.retransmitted += 1;
+        }
+        s.retransmitted = true;
+        s.ever_retransmitted = true;
+        s.at = now;
+        &self.segments[i]
+    }
+
+    fn can_merge(&self, i: usize, mss: u32) -> bool {
+        let (Some(s), Some(next)) = (self.segments.get(i), self.segments.get(i + 1)) else {
+            return false;
+        };
+        !s.syn && !s.fin && !s.sacked && !next.sacked && s.len + next.len <= mss
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flight(n: u32) -> Scoreboard {
+        let mut b = Scoreboard::default();
+        for i in 0..n {
+            let mut s = SentSegment::new(Seq(i * 100), 100, Instant(u64::from(i)));
+            s.fin = i + 1 == n;
+            b.push(s);
+        }
+        b
+    }
+
+    #[test]
+    fn three_sacked_segments_above_make_one_lost() {
+        let mut b = flight(5);
+        assert_eq!(b.sack(Seq(100), Seq(300)), 2);
+        assert_eq!(b.mark_lost_by_sack(), 0);
+        assert_eq!(b.sack(Seq(100), Seq(400)), 1);
+        assert_eq!(b.mark_lost_by_sack(), 1);
+        assert_eq!(b.next_lost(), Some(0));
+        assert_eq!(b.in_flight(0), 1);
+        b.retransmit(0, Instant(9), 100);
+        assert_eq!((b.in_flight(0), b.next_lost()), (2, None));
+        let acked = b.ack_to(Seq(400));
+        assert_eq!((acked.segments, acked.sent_at), (4, None));
+        assert_eq!((b.packets_out(), b.sacked_out(), b.lost_out(), b.retrans_out()), (1, 0, 0, 0));
+    }
+
+    #[test]
+    fn a_retransmission_takes_the_fin_with_it() {
+        let mut b = flight(2);
+        let s = b.retransmit(0, Instant(9), 1448);
+        assert_eq!((s.len, s.fin, s.end()), (200, true, Seq(201)));
+        assert_eq!(b.packets_out(), 1);
+    }
+
+    #[test]
+    fn half_an_acknowledged_segment_stays() {
+        let mut b = flight(1);
+        assert_eq!(b.ack_to(Seq(40)).segments, 0);
+        assert_eq!((b.front().unwrap().seq, b.front().unwrap().len), (Seq(40), 60));
+    }
+}

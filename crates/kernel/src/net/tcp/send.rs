@@ -1,0 +1,189 @@
+//! The program's way in: `tcp_sendmsg` with its errors (T-39…T-42), the size of the send buffer and
+//! its autotuning, urgent data, and the options that act on the send queue.
+
+use super::config::TcpConfig;
+use super::fact::{Output, Ready};
+use super::output::Nagle;
+use super::scoreboard::REORDERING;
+use super::state::{TcpConn, TcpState};
+use crate::abi::Errno;
+use crate::time::Instant;
+
+/// What Linux charges for an sk_buff beside its bytes.
+const SKB_OVERHEAD: u32 = 832;
+
+/// Why nothing could be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SendError {
+    /// What send(2) returns.
+    pub errno: Errno,
+    /// SIGPIPE goes to the calling thread, unless MSG_NOSIGNAL is given (T-43).
+    pub sigpipe: bool,
+}
+
+/// How to send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SendFlags {
+    /// MSG_MORE: more will follow at once.
+    pub more: bool,
+    /// MSG_OOB: the last byte is urgent.
+    pub oob: bool,
+}
+
+impl TcpConn {
+    /// `tcp_sendmsg`: how many bytes were taken into the send buffer. `Ok(0)` means that the caller
+    /// has to wait (or return EAGAIN): the buffer is full, or the handshake isn't finished. Wait for
+    /// `Ready::OUT`.
+    ///
+    /// # Errors
+    /// EPIPE after our side was shut down or the connection ended, with SIGPIPE; before that, once,
+    /// the pending error (T-40).
+    pub fn send(
+        &mut self,
+        now: Instant,
+        data: &[u8],
+        flags: SendFlags,
+        out: &mut Output,
+    ) -> Result<usize, SendError> {
+        match self.state {
+            TcpState::Established | TcpState::CloseWait => {}
+            // `sk_stream_wait_connect`.
+            TcpState::SynSent | TcpState::SynRecv if self.err.is_none() => return Ok(0),
+            TcpState::SynSent
+            | TcpState::SynRecv
+            | TcpState::FinWait1
+            | TcpState::FinWait2
+            | TcpState::Closing
+            | TcpState::LastAck
+            | TcpState::TimeWait
+            | TcpState::Close
+            | TcpState::Listen => return Err(self.stream_error()),
+        }
+        if self.err.is_some() || self.shut_wr {
+            return Err(self.stream_error());
+        }
+        let taken = self.queue_bytes(data);
+        if taken < data.len() {
+            self.snd.nospace = true;
+        }
+        if taken == 0 {
+            return Ok(0);
+        }
+        let complete = taken == data.len();
+        if flags.oob && complete {
+            self.snd.up = Some(self.snd.write_seq);
+        }
+        if !flags.more || !complete {
+            self.mark_push();
+        }
+        let nagle = if flags.more && complete { Nagle::Cork } else { Nagle::AsSet };
+        self.push_pending_frames(now, nagle, out);
+        Ok(taken)
+    }
+
+    /// `sk_stream_error`: the pending error, or EPIPE; the signal comes with EPIPE only.
+    fn stream_error(&mut self) -> SendError {
+        let errno = self.err.take().unwrap_or(Errno::EPIPE);
+        SendError { errno, sigpipe: errno == Errno::EPIPE }
+    }
+
+    /// Fills sk_buff after sk_buff while there is room when one is begun, as Linux does: the last
+    /// one may exceed the limit.
+    fn queue_bytes(&mut self, data: &[u8]) -> usize {
+        let goal = self.size_goal() as usize;
+        let mut taken = 0;
+        while taken < data.len() && self.wmem_queued() < self.snd.sndbuf {
+            let room = goal - self.snd.queue.len() % goal;
+            let n = room.min(data.len() - taken);
+            self.snd.queue.push(&data[taken..taken + n]);
+            self.snd.write_seq += n as u32;
+            taken += n;
+        }
+        taken
+    }
+
+    /// Only the end of a write carries PSH, and of writes that share a segment the last.
+    fn mark_push(&mut self) {
+        while self.snd.push.back().is_some_and(|m| m.after(self.snd.nxt)) {
+            self.snd.push.pop_back();
+        }
+        self.snd.push.push_back(self.snd.write_seq);
+    }
+
+    /// Bytes in one full sk_buff (`tcp_xmit_size_goal`).
+    fn size_goal(&self) -> u32 {
+        let mss = self.mss();
+        (65_536.min(self.snd.max_window / 2) / mss * mss).max(mss)
+    }
+
+    /// `sk_wmem_queued`.
+    fn wmem_queued(&self) -> u32 {
+        let bytes = self.snd.queue.len() as u32;
+        bytes + bytes.div_ceil(self.size_goal()) * SKB_OVERHEAD
+    }
+
+    /// `sk_stream_is_writeable`: at least a third of the buffer is free.
+    pub(super) fn is_writeable(&self) -> bool {
+        let queued = self.wmem_queued();
+        self.snd.sndbuf.saturating_sub(queued) >= queued / 2
+    }
+
+    /// `tcp_sndbuf_expand`: room for two congestion windows.
+    pub(super) fn tcp_sndbuf_expand(&mut self) {
+        if self.config.sndbuf.is_some() {
+            return;
+        }
+        let per_segment = (self.snd.mss_clamp.max(self.mss()) + 512).next_power_of_two() + 256;
+        let segments = self.config.init_cwnd.max(self.cc.cwnd).max(REORDERING + 1);
+        let want = 2u64 * u64::from(segments) * u64::from(per_segment);
+        let most = u64::from(self.config.wmem[2]);
+        self.snd.sndbuf = self.snd.sndbuf.max(want.min(most) as u32);
+    }
+
+    /// `tcp_check_space`: acknowledgments made room; wakes whoever was told that there is none.
+    pub(super) fn check_space(&mut self, out: &mut Output) {
+        if !self.snd.nospace {
+            return;
+        }
+        if self.in_flight() < self.cc.cwnd {
+            self.tcp_sndbuf_expand();
+        }
+        if self.is_writeable() {
+            self.snd.nospace = false;
+            out.wake |= Ready::OUT;
+        }
+    }
+
+    /// Somebody is going to sleep for room (or polled OUT and was refused): remember to wake.
+    pub fn wants_space(&mut self) {
+        self.snd.nospace = true;
+    }
+
+    /// TCP_NODELAY. Setting it sends what Nagle held back.
+    pub fn set_nodelay(&mut self, now: Instant, on: bool, out: &mut Output) {
+        self.config.nodelay = on;
+        if on && !self.config.cork {
+            self.push_pending_frames(now, Nagle::Off, out);
+        }
+    }
+
+    /// TCP_CORK. Clearing it sends what was held back.
+    pub fn set_cork(&mut self, now: Instant, on: bool, out: &mut Output) {
+        self.config.cork = on;
+        if !on {
+            self.push_pending_frames(now, Nagle::Off, out);
+        }
+    }
+
+    /// SO_SNDBUF, already doubled and bounded: ends autotuning.
+    pub fn set_sndbuf(&mut self, bytes: u32) {
+        self.config.sndbuf = Some(bytes);
+        self.snd.sndbuf = bytes;
+    }
+
+    /// Changes settings that act only when they are next looked at (TCP_LINGER2, TCP_USER_TIMEOUT,
+    /// SO_RCVLOWAT, SO_OOBINLINE…). For the others there are setters.
+    pub fn config_mut(&mut self) -> &mut TcpConfig {
+        &mut self.config
+    }
+}

@@ -1,0 +1,461 @@
+//! The value that is a connection: `TcpConn` and its halves, `SendSide` and `RecvSide`, how it is
+//! born (`connect`, `simultaneous`, by a listener) and how it looks from outside (`poll`, `info`).
+//! What changes it is in the neighbours: `input`, `output`, `close`, `timer`.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::byte_queue::ByteQueue;
+use super::config::{TCP_MSS_DEFAULT, TcpConfig};
+use super::congestion::Congestion;
+use super::delack::DelayedAck;
+use super::fact::{Output, Ready, TcpFact};
+use super::minisock::MiniSock;
+use super::options::Options;
+use super::reassembly::Reassembly;
+use super::rtt::Rtt;
+use super::scoreboard::Scoreboard;
+use super::segment::Flags;
+use super::seq::Seq;
+use super::timer::Timers;
+use super::window::Window;
+use crate::abi::Errno;
+use crate::time::{Duration, Instant};
+
+/// The states of RFC 9293, 3.3.2, with Linux's names and numbers (tcp_info).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum TcpState {
+    /// Both ways open.
+    Established = 1,
+    /// We sent a SYN.
+    SynSent = 2,
+    /// Both SYNs are sent, ours is not acknowledged.
+    SynRecv = 3,
+    /// We sent (or queued) our FIN first.
+    FinWait1 = 4,
+    /// Our FIN is acknowledged, theirs is awaited.
+    FinWait2 = 5,
+    /// Both FINs are acknowledged; old segments die out.
+    TimeWait = 6,
+    /// Nothing.
+    Close = 7,
+    /// Their FIN came first; the program has not closed.
+    CloseWait = 8,
+    /// Their FIN came first, ours is sent.
+    LastAck = 9,
+    /// Waiting for SYNs.
+    Listen = 10,
+    /// The FINs crossed.
+    Closing = 11,
+}
+
+impl TcpState {
+    /// Linux's name, as ss(8) and the kernel's headers have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TcpState::Established => "ESTABLISHED",
+            TcpState::SynSent => "SYN_SENT",
+            TcpState::SynRecv => "SYN_RECV",
+            TcpState::FinWait1 => "FIN_WAIT1",
+            TcpState::FinWait2 => "FIN_WAIT2",
+            TcpState::TimeWait => "TIME_WAIT",
+            TcpState::Close => "CLOSE",
+            TcpState::CloseWait => "CLOSE_WAIT",
+            TcpState::LastAck => "LAST_ACK",
+            TcpState::Listen => "LISTEN",
+            TcpState::Closing => "CLOSING",
+        }
+    }
+}
+
+/// What we send: buffer, window of the other side, flight.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct SendSide {
+    /// Oldest unacknowledged number (SND.UNA).
+    pub una: Seq,
+    /// Next number to send (SND.NXT).
+    pub nxt: Seq,
+    /// After the last byte that the program wrote, and after the FIN once it is queued.
+    pub write_seq: Seq,
+    /// The sequence number of the segment that last set the window (SND.WL1).
+    pub wl1: Seq,
+    /// The other side's window in bytes (SND.WND).
+    pub wnd: u32,
+    /// The greatest window seen.
+    pub max_window: u32,
+    /// The other side's window scale.
+    pub wscale: u8,
+    /// The segment size that the other side named, without options.
+    pub mss_clamp: u32,
+    /// The bytes from `una` on.
+    pub queue: ByteQueue,
+    /// The segments from `una` to `nxt`.
+    pub flight: Scoreboard,
+    /// `tcp_send_fin` was called: the FIN takes the last number before `write_seq`.
+    pub fin: bool,
+    /// Ends of writes: segments that end there carry PSH.
+    pub push: VecDeque<Seq>,
+    /// After the last urgent byte (`snd_up`).
+    pub up: Option<Seq>,
+    /// The end of the last segment that was not full (Minshall's Nagle).
+    pub small: Seq,
+    /// When data was last sent.
+    pub last: Instant,
+    /// Size of the send buffer.
+    pub sndbuf: u32,
+    /// Somebody was told that the buffer is full.
+    pub nospace: bool,
+    /// Duplicate acknowledgments in a row, for peers without SACK.
+    pub dupacks: u32,
+    /// The flight filled the congestion window.
+    pub cwnd_limited: bool,
+    /// A tail loss probe is out, with this end.
+    pub probe_high: Option<Seq>,
+}
+
+/// What we receive.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct RecvSide {
+    /// Next number expected (RCV.NXT).
+    pub nxt: Seq,
+    /// Next number that the program will read.
+    pub copied: Seq,
+    /// The bytes from `copied` to `nxt`.
+    pub queue: VecDeque<Bytes>,
+    /// What came too early.
+    pub ooo: Reassembly,
+    /// The window that we offer, and the buffer behind it.
+    pub window: Window,
+    /// When and how to acknowledge.
+    pub ack: DelayedAck,
+    /// TS.Recent (RFC 7323) and when it was set.
+    pub ts_recent: Option<(u32, Instant)>,
+    /// The acknowledgment in our last segment: TS.Recent moves only with segments that cover it.
+    pub last_ack_sent: Seq,
+    /// When the last segment came (`rcv_tstamp`), for keepalive.
+    pub heard: Instant,
+    /// The urgent byte.
+    pub urgent: Urgent,
+    /// When the last answer to an out-of-window segment left.
+    pub last_oow_ack: Option<Instant>,
+}
+
+/// The state of the one urgent byte that Linux keeps (`urg_data`, `urg_seq`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Urgent {
+    /// There was none, or the reader passed it.
+    #[default]
+    None,
+    /// Announced, but not yet here.
+    Announced(Seq),
+    /// Here, not read.
+    Valid(Seq, u8),
+    /// Read with MSG_OOB, the stream not yet past it.
+    Read(Seq),
+}
+
+impl Urgent {
+    pub fn seq(self) -> Option<Seq> {
+        match self {
+            Urgent::None => None,
+            Urgent::Announced(seq) | Urgent::Valid(seq, _) | Urgent::Read(seq) => Some(seq),
+        }
+    }
+}
+
+/// What was agreed in the handshake.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Agreed {
+    pub timestamps: bool,
+    pub sack: bool,
+    pub wscale: bool,
+}
+
+/// One TCP connection, whether a descriptor still refers to it or not.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TcpConn {
+    pub(super) state: TcpState,
+    pub(super) config: TcpConfig,
+    pub(super) snd: SendSide,
+    pub(super) rcv: RecvSide,
+    pub(super) agreed: Agreed,
+    pub(super) rtt: Rtt,
+    pub(super) cc: Congestion,
+    pub(super) timers: Timers,
+    /// `sk_err`: what SO_ERROR will say.
+    pub(super) err: Option<Errno>,
+    /// `sk_err_soft`: what a timeout will say instead of ETIMEDOUT.
+    pub(super) soft_err: Option<Errno>,
+    /// RCV_SHUTDOWN.
+    pub(super) shut_rd: bool,
+    /// SEND_SHUTDOWN.
+    pub(super) shut_wr: bool,
+    /// SOCK_DONE: a FIN was received.
+    pub(super) done: bool,
+    /// SOCK_DEAD: no descriptor refers to it any more.
+    pub(super) orphan: bool,
+    /// The mini-socket that lives on when the connection itself is CLOSE.
+    pub(super) mini: Option<MiniSock>,
+}
+
+/// What TCP_INFO, SIOCINQ, SIOCOUTQ and /proc/net/tcp want to know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TcpInfo {
+    /// `tcpi_state`: the socket's own state, CLOSE when only a mini-socket lives.
+    pub state: TcpState,
+    /// Received and unread bytes (SIOCINQ).
+    pub unread: u32,
+    /// Written and unacknowledged bytes (SIOCOUTQ).
+    pub unacked: u32,
+    /// Written and unsent bytes (SIOCOUTQNSD).
+    pub unsent: u32,
+    /// Retransmission timeout.
+    pub rto: Duration,
+    /// Smoothed round-trip time.
+    pub rtt: Duration,
+    /// Its variance.
+    pub rttvar: Duration,
+    /// Segments in a row that timed out.
+    pub retransmits: u32,
+    /// Probes in a row without an answer.
+    pub probes: u32,
+    /// How often the timeout was doubled.
+    pub backoff: u32,
+    /// Congestion window in segments.
+    pub snd_cwnd: u32,
+    /// Slow start threshold in segments.
+    pub snd_ssthresh: u32,
+    /// Payload bytes in a full segment.
+    pub snd_mss: u32,
+    /// The segment size that we advertised.
+    pub advmss: u32,
+    /// Segments in flight.
+    pub packets_out: u32,
+    /// Size of the receive buffer (SO_RCVBUF).
+    pub rcvbuf: u32,
+    /// Size of the send buffer (SO_SNDBUF).
+    pub sndbuf: u32,
+}
+
+impl TcpConn {
+    /// A connection about to send its SYN with sequence number `iss`.
+    pub(super) fn new(config: TcpConfig, now: Instant, iss: Seq, state: TcpState) -> TcpConn {
+        let window = Window::new(&config);
+        TcpConn {
+            state,
+            snd: SendSide {
+                una: iss,
+                nxt: iss,
+                write_seq: iss + 1,
+                wl1: Seq(0),
+                wnd: 0,
+                max_window: 0,
+                wscale: 0,
+                mss_clamp: TCP_MSS_DEFAULT,
+                queue: ByteQueue::default(),
+                flight: Scoreboard::default(),
+                fin: false,
+                push: VecDeque::new(),
+                up: None,
+                small: iss,
+                last: now,
+                sndbuf: config.sndbuf.unwrap_or(config.wmem[1]),
+                nospace: false,
+                dupacks: 0,
+                cwnd_limited: false,
+                probe_high: None,
+            },
+            rcv: RecvSide {
+                nxt: Seq(0),
+                copied: Seq(0),
+                queue: VecDeque::new(),
+                ooo: Reassembly::default(),
+                window,
+                ack: DelayedAck::default(),
+                ts_recent: None,
+                last_ack_sent: Seq(0),
+                heard: now,
+                urgent: Urgent::None,
+                last_oow_ack: None,
+            },
+            agreed: Agreed::default(),
+            rtt: Rtt::default(),
+            cc: Congestion::new(config.init_cwnd),
+            timers: Timers::default(),
+            err: None,
+            soft_err: None,
+            shut_rd: false,
+            shut_wr: false,
+            done: false,
+            orphan: false,
+            mini: None,
+            config,
+        }
+    }
+
+    /// `tcp_v4_connect`: SYN_SENT, and the SYN is in `out`. `isn` is drawn by the caller.
+    pub fn connect(config: TcpConfig, now: Instant, isn: Seq, out: &mut Output) -> TcpConn {
+        let mut conn = TcpConn::new(config, now, isn, TcpState::SynSent);
+        out.fact(TcpFact::StateChange { from: TcpState::Close, to: TcpState::SynSent });
+        conn.send_first(now, Flags::SYN, out);
+        conn
+    }
+
+    /// Takes over what the other side's SYN or SYN-ACK says (`tcp_parse_options` and friends).
+    /// An option counts only if both sides sent it (RFC 7323, 2.2; RFC 2018, 2).
+    pub(super) fn agree(&mut self, now: Instant, theirs: &Options) {
+        self.agreed = Agreed {
+            timestamps: self.config.timestamps && theirs.timestamps.is_some(),
+            sack: self.config.sack && theirs.sack_permitted,
+            wscale: self.config.window_scaling && theirs.wscale.is_some(),
+        };
+        self.snd.wscale = if self.agreed.wscale { theirs.wscale.unwrap_or(0) } else { 0 };
+        self.rcv.window.scale(self.agreed.wscale);
+        self.snd.mss_clamp = theirs.mss.map_or(TCP_MSS_DEFAULT, |mss| u32::from(mss).max(48));
+        if let (true, Some(ts)) = (self.agreed.timestamps, theirs.timestamps) {
+            self.rcv.ts_recent = Some((ts.val, now));
+        }
+    }
+
+    /// Payload bytes in a full segment: the smaller of both sides' limits, less the timestamps
+    /// (`tcp_current_mss`).
+    pub(super) fn mss(&self) -> u32 {
+        let options = if self.agreed.timestamps { 12 } else { 0 };
+        self.snd.mss_clamp.min(self.config.advertised_mss()) - options
+    }
+
+    /// `tcp_set_state`.
+    pub(super) fn set_state(&mut self, to: TcpState, out: &mut Output) {
+        if self.state != to {
+            out.fact(TcpFact::StateChange { from: self.state, to });
+            self.state = to;
+        }
+    }
+
+    /// The program's view of the state (TCP_INFO): CLOSE when only a mini-socket lives on.
+    pub fn state(&self) -> TcpState {
+        self.state
+    }
+
+    /// The state that netstat(8) shows for the 4-tuple: the mini-socket's, if there is one.
+    pub fn wire_state(&self) -> TcpState {
+        self.mini.as_ref().map_or(self.state, |mini| mini.state())
+    }
+
+    /// True while segments for the 4-tuple are ours to answer. When it turns false, take the
+    /// 4-tuple out of the table of connections.
+    pub fn is_hashed(&self) -> bool {
+        self.wire_state() != TcpState::Close
+    }
+
+    /// True when nobody needs the value any more: no descriptor and nothing on the wire.
+    pub fn is_dead(&self) -> bool {
+        self.orphan && !self.is_hashed()
+    }
+
+    /// True when no descriptor refers to it.
+    pub fn is_orphan(&self) -> bool {
+        self.orphan
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &TcpConfig {
+        &self.config
+    }
+
+    /// Bytes that the program can read now.
+    pub fn unread(&self) -> u32 {
+        // A received FIN took a number but is no byte.
+        self.rcv.nxt.since(self.rcv.copied) - u32::from(self.done)
+    }
+
+    /// Bytes accepted and not yet sent for the first time.
+    pub(super) fn unsent(&self) -> u32 {
+        let end = self.snd.write_seq - u32::from(self.snd.fin);
+        end.saturating_since(self.snd.nxt)
+    }
+
+    /// The pending error, cleared by asking (`sock_error`, SO_ERROR).
+    pub fn take_error(&mut self) -> Option<Errno> {
+        self.err.take()
+    }
+
+    /// An ICMP unreachable came for this connection (`tcp_v4_err`, T-49): fatal in SYN_SENT and
+    /// SYN_RECV, later only remembered for the case of a timeout.
+    pub fn unreachable(&mut self, errno: Errno, out: &mut Output) {
+        match self.state {
+            TcpState::SynSent | TcpState::SynRecv => {
+                self.err = Some(errno);
+                out.wake |= Ready::ERR;
+                self.tcp_done(out);
+            }
+            TcpState::Close | TcpState::Listen | TcpState::TimeWait => {}
+            TcpState::Established
+            | TcpState::FinWait1
+            | TcpState::FinWait2
+            | TcpState::CloseWait
+            | TcpState::LastAck
+            | TcpState::Closing => self.soft_err = Some(errno),
+        }
+    }
+
+    /// `tcp_poll`. The caller adds what depends on the socket and not on the connection.
+    pub fn poll(&self) -> Ready {
+        let mut ready = Ready::NONE;
+        if (self.shut_rd && self.shut_wr) || self.state == TcpState::Close {
+            ready |= Ready::HUP;
+        }
+        if self.shut_rd {
+            ready |= Ready::IN | Ready::RDHUP;
+        }
+        if !matches!(self.state, TcpState::SynSent | TcpState::SynRecv) {
+            if self.stream_is_readable() {
+                ready |= Ready::IN;
+            }
+            if self.shut_wr || self.is_writeable() {
+                ready |= Ready::OUT;
+            }
+            if matches!(self.rcv.urgent, Urgent::Valid(..)) {
+                ready |= Ready::PRI;
+            }
+        }
+        if self.err.is_some() {
+            ready |= Ready::ERR;
+        }
+        ready
+    }
+
+    fn stream_is_readable(&self) -> bool {
+        let mut target = self.config.rcvlowat.max(1);
+        if !self.config.oob_inline && self.rcv.urgent.seq() == Some(self.rcv.copied) {
+            target += 1;
+        }
+        self.unread() >= target
+    }
+
+    /// TCP_INFO and the queue ioctls.
+    pub fn info(&self) -> TcpInfo {
+        let unacked = self.snd.write_seq.since(self.snd.una);
+        TcpInfo {
+            state: self.state,
+            unread: self.unread(),
+            unacked: if self.state == TcpState::SynSent { 0 } else { unacked },
+            unsent: self.unsent(),
+            rto: self.rtt.rto(),
+            rtt: self.rtt.srtt().unwrap_or_default(),
+            rttvar: self.rtt.var(),
+            retransmits: self.timers.retransmits,
+            probes: self.timers.probes_out,
+            backoff: self.timers.backoff,
+            snd_cwnd: self.cc.cwnd,
+            snd_ssthresh: self.cc.ssthresh,
+            snd_mss: self.mss(),
+            advmss: self.config.advertised_mss(),
+            packets_out: self.snd.flight.packets_out(),
+            rcvbuf: self.rcv.window.rcvbuf,
+            sndbuf: self.snd.sndbuf,
+        }
+    }
+}

@@ -1,0 +1,426 @@
+//! Time: retransmission, tail loss probe and window probe share one timer as in Linux
+//! (`icsk_retransmit_timer`); beside it the delayed acknowledgment and the keepalive timer, which
+//! also ends an orphan's FIN_WAIT2. T-24, T-31, T-32, T-50…T-56; RFC 6298; RFC 9293, 3.8.3, 3.8.4.
+
+use super::fact::{GaveUp, Output, Ready, ResetWhy, TcpFact};
+use super::output::Nagle;
+use super::state::{TcpConn, TcpState};
+use crate::abi::Errno;
+use crate::time::{Duration, Instant};
+
+/// What the retransmission timer waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pending {
+    /// Retransmission timeout.
+    Rto,
+    /// Tail loss probe (RFC 8985, 7).
+    LossProbe,
+    /// Zero window probe.
+    Probe0,
+}
+
+/// The timers of a connection and what they count.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Timers {
+    /// What the retransmission timer is for.
+    pub pending: Option<Pending>,
+    /// When it fires; meaningful with `pending`.
+    pub at: Instant,
+    /// SO_KEEPALIVE and orphaned FIN_WAIT2.
+    pub keepalive: Option<Instant>,
+    /// Timeouts in a row (`icsk_retransmits`).
+    pub retransmits: u32,
+    /// How often the timeout is doubled.
+    pub backoff: u32,
+    /// Probes in a row without an answer.
+    pub probes_out: u32,
+    /// When window probing began.
+    pub probes_since: Option<Instant>,
+    /// When the first retransmission left (`retrans_stamp`).
+    pub retrans_stamp: Option<Instant>,
+}
+
+/// What `retries` timeouts take at least, from `base` doubling up to `max`: Linux gives up by this
+/// clock, not by counting (T-50: 924.6 s for 15).
+pub fn model_timeout(retries: u32, base: Duration, max: Duration) -> Duration {
+    let doublings = (max.as_nanos() / base.as_nanos().max(1)).max(1).ilog2();
+    if retries <= doublings {
+        base * ((2 << retries) - 1)
+    } else {
+        base * ((2 << doublings) - 1) + max * (retries - doublings)
+    }
+}
+
+impl TcpConn {
+    /// When `expire` wants to be called next.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let retransmit = self.timers.pending.map(|_| self.timers.at);
+        let mini = self.mini.as_ref().map(|mini| mini.deadline());
+        [retransmit, self.rcv.ack.deadline, self.timers.keepalive, mini].into_iter().flatten().min()
+    }
+
+    /// Time came: runs every timer whose deadline has passed.
+    pub fn expire(&mut self, now: Instant, out: &mut Output) {
+        if self.mini.as_ref().is_some_and(|mini| mini.deadline() <= now) {
+            self.mini_expired(out);
+        }
+        if self.rcv.ack.deadline.is_some_and(|at| at <= now) {
+            self.delack_timer(now, out);
+        }
+        if self.timers.pending.is_some() && self.timers.at <= now {
+            match self.timers.pending.take() {
+                Some(Pending::Rto) => self.retransmit_timer(now, out),
+                Some(Pending::LossProbe) => self.send_loss_probe(now, out),
+                Some(Pending::Probe0) => self.probe_timer(now, out),
+                None => {}
+            }
+        }
+        if self.timers.keepalive.is_some_and(|at| at <= now) {
+            self.timers.keepalive = None;
+            self.keepalive_timer(now, out);
+        }
+    }
+
+    fn arm(&mut self, what: Pending, at: Instant) {
+        self.timers.pending = Some(what);
+        self.timers.at = at;
+    }
+
+    /// `tcp_rearm_rto`: counted from now while anything is in flight, else off.
+    pub(super) fn rearm_rto(&mut self, now: Instant) {
+        if self.snd.flight.is_empty() {
+            if self.timers.pending != Some(Pending::Probe0) {
+                self.timers.pending = None;
+            }
+        } else {
+            self.arm(Pending::Rto, now + self.clamp_to_user_timeout(now, self.rtt.rto()));
+        }
+    }
+
+    /// The last timer before TCP_USER_TIMEOUT runs out is cut to what is left (T-53).
+    fn clamp_to_user_timeout(&self, now: Instant, timeout: Duration) -> Duration {
+        match (self.config.user_timeout, self.timers.retrans_stamp) {
+            (Some(limit), Some(since)) => {
+                let left = limit.saturating_sub(now.saturating_since(since));
+                timeout.min(left.max(Duration::from_millis(1)))
+            }
+            _ => timeout,
+        }
+    }
+
+    /// `tcp_schedule_loss_probe`: two round trips after the last segment, instead of the RTO.
+    pub(super) fn schedule_loss_probe(&mut self, now: Instant) {
+        let open = self.cc.state == super::congestion::CaState::Open;
+        let synchronized = !matches!(self.state, TcpState::SynSent | TcpState::SynRecv);
+        let flight = self.snd.flight.packets_out();
+        if !self.agreed.sack || !open || !synchronized || flight == 0 {
+            return;
+        }
+        if self.snd.probe_high.is_some() || self.timers.pending != Some(Pending::Rto) {
+            return;
+        }
+        let timeout = match self.rtt.srtt() {
+            // A lone segment's ACK may be delayed by the other side.
+            Some(rtt) if flight == 1 => rtt * 2 + self.config.rto_min,
+            Some(rtt) => rtt * 2 + Duration::from_millis(2),
+            None => super::config::TCP_TIMEOUT_INIT,
+        };
+        let at = now + timeout;
+        if at <= self.timers.at {
+            self.arm(Pending::LossProbe, at);
+        }
+    }
+
+    /// `tcp_send_loss_probe`: a new segment if there is one, else the last one again.
+    fn send_loss_probe(&mut self, now: Instant, out: &mut Output) {
+        let seq = self.snd.nxt;
+        if self.has_send_head() {
+            let len = self.unsent().min(self.segment_size());
+            let fin = self.snd.fin && len == self.unsent();
+            let end = seq + len + u32::from(fin);
+            if !end.after(self.wnd_end()) {
+                out.fact(TcpFact::LossProbe { seq });
+                self.send_new(now, len, fin, self.segment_size(), out);
+                self.snd.probe_high = Some(self.snd.nxt);
+                return self.rearm_rto(now);
+            }
+        }
+        if let Some(last) = self.snd.flight.last_index() {
+            let seq = self.snd.flight.get(last).map_or(seq, |s| s.seq);
+            out.fact(TcpFact::LossProbe { seq });
+            self.tcp_retransmit_skb(now, last, out);
+            self.snd.probe_high = Some(self.snd.nxt);
+        }
+        self.rearm_rto(now);
+    }
+
+    /// `tcp_retransmit_timer`.
+    fn retransmit_timer(&mut self, now: Instant, out: &mut Output) {
+        if self.snd.flight.is_empty() || self.write_timeout(now, out) {
+            return;
+        }
+        self.cc.enter_loss(self.snd.nxt);
+        self.snd.flight.mark_all_lost();
+        self.snd.dupacks = 0;
+        self.snd.probe_high = None;
+        self.timers.retransmits += 1;
+        self.timers.retrans_stamp.get_or_insert(now);
+        let seq = self.snd.una;
+        out.fact(TcpFact::Retransmit { seq, n: self.timers.retransmits });
+        let oldest = self.snd.flight.next_lost().unwrap_or(0);
+        self.tcp_retransmit_skb(now, oldest, out);
+        // V-3: since 6.5 the first timeouts of a SYN are not doubled.
+        let linear = self.state == TcpState::SynSent
+            && self.timers.retransmits <= self.config.syn_linear_timeouts;
+        if !linear {
+            self.timers.backoff += 1;
+            self.rtt.back_off(&self.config);
+        }
+        self.rearm_rto(now);
+    }
+
+    /// `tcp_write_timeout`: true when the connection was given up.
+    fn write_timeout(&mut self, now: Instant, out: &mut Output) -> bool {
+        let (by, gone) = match self.state {
+            TcpState::SynSent => {
+                let most = self.config.syn_retries + self.config.syn_linear_timeouts;
+                let tired = self.timers.retransmits >= most;
+                (GaveUp::Syn, tired || self.user_timeout_over(now))
+            }
+            TcpState::SynRecv => {
+                let tired = self.timers.retransmits >= self.config.synack_retries;
+                (GaveUp::SynAck, tired || self.user_timeout_over(now))
+            }
+            TcpState::Established
+            | TcpState::FinWait1
+            | TcpState::FinWait2
+            | TcpState::Closing
+            | TcpState::CloseWait
+            | TcpState::LastAck => {
+                let alive = self.rtt.rto() < self.config.rto_max;
+                let retries =
+                    if self.orphan { self.orphan_retries(alive) } else { self.config.retries2 };
+                (GaveUp::Retransmission, self.retransmits_timed_out(now, retries))
+            }
+            TcpState::Close | TcpState::TimeWait | TcpState::Listen => return true,
+        };
+        if gone {
+            let since = self.timers.retrans_stamp.unwrap_or(now);
+            self.tcp_write_err(by, now.saturating_since(since), out);
+        }
+        gone
+    }
+
+    /// `retransmits_timed_out`: by the clock, from the first retransmission.
+    fn retransmits_timed_out(&self, now: Instant, retries: u32) -> bool {
+        let Some(since) = self.timers.retrans_stamp else { return false };
+        let limit = self
+            .config
+            .user_timeout
+            .unwrap_or_else(|| model_timeout(retries, self.config.rto_min, self.config.rto_max));
+        now.saturating_since(since) >= limit
+    }
+
+    fn user_timeout_over(&self, now: Instant) -> bool {
+        match (self.config.user_timeout, self.timers.retrans_stamp) {
+            (Some(limit), Some(since)) => now.saturating_since(since) >= limit,
+            _ => false,
+        }
+    }
+
+    /// `tcp_orphan_retries` (T-1): 8 while alive, 0 once backed off or after an ICMP error.
+    fn orphan_retries(&self, alive: bool) -> u32 {
+        match (self.config.orphan_retries, alive) {
+            (_, false) if self.soft_err.is_some() => 0,
+            (0, true) => 8,
+            (retries, _) => retries,
+        }
+    }
+
+    /// `tcp_write_err`: gives up silently; the program gets the soft error or ETIMEDOUT.
+    fn tcp_write_err(&mut self, by: GaveUp, after: Duration, out: &mut Output) {
+        let error = self.soft_err.take().unwrap_or(Errno::ETIMEDOUT);
+        out.fact(TcpFact::TimeoutGaveUp { by, error, after });
+        self.err = Some(error);
+        out.wake |= Ready::ERR;
+        self.write_queue_purge();
+        self.tcp_done(out);
+    }
+
+    /// `tcp_check_probe_timer`: something waits, nothing is in flight, so no ACK will free it.
+    pub(super) fn check_probe_timer(&mut self, now: Instant) {
+        if self.snd.flight.is_empty() && self.has_send_head() && self.timers.pending.is_none() {
+            let wait = self.rtt.rto().max(self.config.rto_min);
+            self.arm(Pending::Probe0, now + self.clamp_probe0(now, wait));
+        }
+    }
+
+    /// `tcp_probe0_when`.
+    fn probe0_interval(&self) -> Duration {
+        let base = self.rtt.rto().max(self.config.rto_min);
+        let doubled =
+            base.saturating_mul(1u32.checked_shl(self.timers.backoff).unwrap_or(u32::MAX));
+        doubled.min(self.config.rto_max)
+    }
+
+    fn clamp_probe0(&self, now: Instant, wait: Duration) -> Duration {
+        match (self.config.user_timeout, self.timers.probes_since) {
+            (Some(limit), Some(since)) => {
+                let left = limit.saturating_sub(now.saturating_since(since));
+                wait.min(left.max(Duration::from_millis(2)))
+            }
+            _ => wait,
+        }
+    }
+
+    /// `tcp_ack_probe`: an acknowledgment while the window kept us from sending.
+    pub(super) fn ack_probe(&mut self, now: Instant) {
+        if !self.has_send_head() || !self.snd.flight.is_empty() {
+            return;
+        }
+        let first = self.snd.nxt + self.unsent().min(self.segment_size()).max(1);
+        if !first.after(self.wnd_end()) {
+            self.timers.backoff = 0;
+            self.timers.probes_since = None;
+            if self.timers.pending == Some(Pending::Probe0) {
+                self.timers.pending = None;
+            }
+        } else if self.timers.pending == Some(Pending::Probe0) {
+            let wait = self.clamp_probe0(now, self.probe0_interval());
+            self.arm(Pending::Probe0, now + wait);
+        }
+    }
+
+    /// `tcp_probe_timer` (T-32).
+    fn probe_timer(&mut self, now: Instant, out: &mut Output) {
+        if !self.snd.flight.is_empty() || !self.has_send_head() {
+            self.timers.probes_out = 0;
+            self.timers.probes_since = None;
+            return;
+        }
+        let since = *self.timers.probes_since.get_or_insert(now);
+        let silence = now.saturating_since(since);
+        let over = self.config.user_timeout.is_some_and(|limit| silence >= limit && since != now);
+        let mut most = self.config.retries2;
+        let mut given_up = false;
+        if self.orphan {
+            let alive = self.probe0_interval() < self.config.rto_max;
+            most = self.orphan_retries(alive);
+            given_up = !alive && self.timers.backoff >= most;
+        }
+        if over || given_up || self.timers.probes_out >= most {
+            return self.tcp_write_err(GaveUp::ZeroWindow, silence, out);
+        }
+        self.send_probe0(now, out);
+    }
+
+    /// `tcp_send_probe0`: as much as the window takes, or an empty segment with an old number.
+    fn send_probe0(&mut self, now: Instant, out: &mut Output) {
+        out.fact(TcpFact::WindowProbe { unanswered: self.timers.probes_out });
+        self.write_wakeup(now, out);
+        if !self.snd.flight.is_empty() || !self.has_send_head() {
+            self.timers.probes_out = 0;
+            self.timers.backoff = 0;
+            self.timers.probes_since = None;
+            return;
+        }
+        self.timers.probes_out += 1;
+        if self.timers.backoff < self.config.retries2 {
+            self.timers.backoff += 1;
+        }
+        let wait = self.clamp_probe0(now, self.probe0_interval());
+        self.arm(Pending::Probe0, now + wait);
+    }
+
+    /// `tcp_write_wakeup`.
+    fn write_wakeup(&mut self, now: Instant, out: &mut Output) {
+        let room = self.wnd_end().saturating_since(self.snd.nxt);
+        if !self.has_send_head() || room == 0 {
+            return self.xmit_probe(now, out);
+        }
+        let mss = self.segment_size();
+        let len = self.unsent().min(mss).min(room);
+        let fin = self.snd.fin && len == self.unsent() && len < room;
+        if len == 0 && !fin {
+            return self.xmit_probe(now, out);
+        }
+        self.snd.push.push_back(self.snd.nxt + len);
+        self.send_new(now, len, fin, mss, out);
+        self.rearm_rto(now);
+    }
+
+    fn delack_timer(&mut self, now: Instant, out: &mut Output) {
+        if self.rcv.ack.scheduled && self.state != TcpState::Close {
+            self.rcv.ack.timed_out(self.rtt.rto());
+            self.tcp_send_ack(now, out);
+        } else {
+            self.rcv.ack.deadline = None;
+        }
+    }
+
+    /// Starts or restarts keepalive after the handshake or a change of its options (T-58).
+    pub(super) fn start_keepalive(&mut self, now: Instant) {
+        if self.orphan && self.state == TcpState::FinWait2 {
+            return;
+        }
+        self.timers.keepalive = match self.state {
+            TcpState::Close | TcpState::Listen | TcpState::TimeWait | TcpState::SynSent => None,
+            _ if !self.config.keepalive => None,
+            _ => {
+                let idle = now.saturating_since(self.idle_since());
+                Some(now + self.config.keepidle.saturating_sub(idle))
+            }
+        };
+    }
+
+    fn idle_since(&self) -> Instant {
+        self.rcv.heard.max(self.rcv.ack.last)
+    }
+
+    /// SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT on a living connection: change them
+    /// with `config_mut`, then call this.
+    pub fn keepalive_changed(&mut self, now: Instant) {
+        self.start_keepalive(now);
+    }
+
+    /// `tcp_keepalive_timer`.
+    fn keepalive_timer(&mut self, now: Instant, out: &mut Output) {
+        if self.orphan && self.state == TcpState::FinWait2 {
+            return self.orphan_fin_wait2_timer(now, out);
+        }
+        let dead = matches!(self.state, TcpState::Close | TcpState::SynSent);
+        if !self.config.keepalive || dead {
+            return;
+        }
+        // T-55: with data on the way the retransmission timer decides.
+        if !self.snd.flight.is_empty() || self.has_send_head() {
+            self.timers.keepalive = Some(now + self.config.keepidle);
+            return;
+        }
+        let idle = now.saturating_since(self.idle_since());
+        if idle < self.config.keepidle {
+            self.timers.keepalive = Some(now + (self.config.keepidle - idle));
+            return;
+        }
+        let out_of_patience = match self.config.user_timeout {
+            // T-56.
+            Some(limit) => idle >= limit && self.timers.probes_out > 0,
+            None => self.timers.probes_out >= self.config.keepcnt,
+        };
+        if out_of_patience {
+            self.tcp_send_active_reset(now, ResetWhy::KeepaliveTimeout, out);
+            // T-57: silence under probes alone is ETIMEDOUT or the soft error.
+            return self.tcp_write_err(GaveUp::Keepalive, idle, out);
+        }
+        out.fact(TcpFact::KeepaliveProbe { unanswered: self.timers.probes_out });
+        self.xmit_probe(now, out);
+        self.timers.probes_out += 1;
+        self.timers.keepalive = Some(now + self.config.keepintvl);
+    }
+
+    /// Sends what was held back and arms the probe timer if need be (`tcp_data_snd_check`).
+    pub(super) fn data_snd_check(&mut self, now: Instant, out: &mut Output) {
+        self.push_pending_frames(now, Nagle::AsSet, out);
+        self.check_space(out);
+    }
+}
