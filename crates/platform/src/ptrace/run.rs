@@ -130,3 +130,75 @@ fn vsyscall(guest: &mut Guest, regs: &mut Registers) -> Result<Trap, Errno> {
     regs.orig_rax = number;
     Ok(Trap::ForeignSyscall { door: "vsyscall", number })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Ptrace};
+    use super::*;
+    use kernel::platform::{Backing, MapChange, Platform, UserMemory, UserPtr};
+    use std::time::Instant;
+
+    const CODE: u64 = 0x1_0000;
+    const ROUNDS: u32 = 20_000;
+
+    fn looping(p: &mut Ptrace) -> (kernel::platform::GuestId, Registers) {
+        let guest = p.spawn().expect("spawn");
+        let map = MapChange::Map { start: CODE, len: 4096, prot: 7, backing: Backing::Anonymous };
+        p.change_map(guest, &[map]).expect("map");
+        // mov eax, 110; syscall; jmp back
+        p.write_user(guest, UserPtr(CODE), &[0xb8, 110, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7]);
+        let regs =
+            Registers { rip: CODE, cs: 0x33, ss: 0x2b, eflags: 0x202, ..Registers::default() };
+        (guest, regs)
+    }
+
+    fn micros(name: &str, rounds: u32, mut work: impl FnMut()) {
+        let start = Instant::now();
+        (0..rounds).for_each(|_| work());
+        println!("{name}: {:.2} µs", start.elapsed().as_secs_f64() * 1e6 / f64::from(rounds));
+    }
+
+    #[test]
+    #[ignore = "a measurement: cargo test --release -p afterlife-platform -- --ignored --nocapture cost"]
+    fn what_things_cost() {
+        let mut p = Ptrace::new(Config::default()).expect("platform");
+        let (guest, mut regs) = looping(&mut p);
+        micros("trap through run()", ROUNDS, || {
+            assert_eq!(p.run(guest, &mut regs), Trap::Syscall);
+            regs.rax = 1;
+        });
+        let pid = p.guests[&guest].pid;
+        micros("bare loop: setregs, sysemu, wait, getregs", ROUNDS, || {
+            sys::setregs(pid, &regs).expect("setregs");
+            sys::resume(pid, Resume::Sysemu).expect("resume");
+            assert_eq!(sys::wait(pid), Stop::Syscall);
+            regs = sys::getregs(pid).expect("getregs");
+        });
+        p.guests.get_mut(&guest).expect("live").refresh().expect("refresh");
+        let mut word = [0; 8];
+        micros("read 8 bytes", ROUNDS, || {
+            assert_eq!(p.read_user(guest, UserPtr(CODE), &mut word), 8)
+        });
+        let discard = MapChange::Discard { start: CODE + 4096, len: 4096 };
+        let map =
+            MapChange::Map { start: CODE + 4096, len: 4096, prot: 3, backing: Backing::Anonymous };
+        micros("1 change of the map", 2000, || {
+            p.change_map(guest, std::slice::from_ref(&map)).expect("map")
+        });
+        let ten: Vec<MapChange> = (0..5).flat_map(|_| [map.clone(), discard.clone()]).collect();
+        micros("10 changes of the map", 2000, || p.change_map(guest, &ten).expect("map"));
+        micros("spawn and release", 1000, || {
+            let guest = p.spawn().expect("spawn");
+            p.release(guest);
+        });
+        for (name, share) in [("fork and release", false), ("thread and release", true)] {
+            micros(name, 1000, || {
+                let child = p.fork(guest, share).expect("fork");
+                p.release(child);
+            });
+        }
+        micros("a platform, made and dropped", 50, || {
+            Ptrace::new(Config::default()).expect("platform");
+        });
+    }
+}

@@ -72,3 +72,10 @@ pub fn read_word(p: &mut Ptrace, guest: GuestId, at: u64) -> u64 {
 pub fn write_word(p: &mut Ptrace, guest: GuestId, at: u64, word: u64) {
     assert_eq!(p.write_user(guest, UserPtr(at), &word.to_ne_bytes()), 8, "at {at:#x}");
 }
+
+/// A file of the machine with these bytes; its path.
+pub fn file(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let path: std::path::PathBuf = [env!("CARGO_TARGET_TMPDIR"), name].iter().collect();
+    std::fs::write(&path, bytes).expect("write");
+    std::os::unix::ffi::OsStringExt::into_vec(path.into_os_string())
+}
