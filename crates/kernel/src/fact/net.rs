@@ -2,6 +2,8 @@
 //! Neighbours: `net/socket`, `net/ip`, `net/tcp`.
 
 use crate::net::packet::Packet;
+use crate::net::tcp::CloseOutcome;
+use crate::net::tcp::TcpFact;
 use core::net::SocketAddr;
 
 /// What happened to a socket, a connection or a packet.
@@ -14,14 +16,9 @@ pub enum NetFact {
     Received { packet: Packet, loopback: bool },
     /// sock_close → inet_release/unix_release.
     SockClose { what: String },
-    /// tcp_close and what it decided: the normative order of T.2.
-    TcpClose {
-        local: SocketAddr,
-        remote: Option<SocketAddr>,
-        state: &'static str,
-        unread: usize,
-        decision: String,
-    },
+    /// tcp_close (or the end of a connection that nobody accepted) and what it decided, in the
+    /// normative order of T.2. Told before the segment that follows from it leaves.
+    TcpClose { local: SocketAddr, remote: SocketAddr, outcome: CloseOutcome },
     /// A step inside TCP, for one connection.
-    Tcp { local: SocketAddr, remote: SocketAddr, step: String },
+    Tcp { local: SocketAddr, remote: SocketAddr, step: TcpFact },
 }

@@ -1,38 +1,104 @@
-//! The network of one host: sockets, UDP, AF_UNIX, ports and routes, and the sans-I/O [`tcp`].
+//! The network of one host. A socket call decodes its arguments in `calls`, `msg` and `sockopt`,
+//! finds its [`socket::Socket`] and goes on in its family: `inet` (TCP's socket side) over `conn`
+//! (connections, demultiplexing) over the sans-I/O [`tcp`]; `udp`; `unix`. Packets leave and arrive
+//! in `ip`; `port` knows who is bound where. The walk of a death passes `socket::sock_close` →
+//! `inet` → `tcp::close`.
 
+pub mod calls;
+pub mod conn;
+pub mod inet;
+pub mod ip;
+pub mod msg;
 pub mod packet;
+pub mod port;
+pub mod sockaddr;
 pub mod socket;
+pub mod sockopt;
 pub mod tcp;
+pub mod tcp_data;
+pub mod tcp_listen;
+pub mod tcp_sockopt;
+pub mod udp;
+pub mod unix;
 
+use crate::arena::Arena;
 use crate::kernel::{Config, Kernel};
-use crate::net::packet::Packet;
+use crate::net::conn::Connections;
+use crate::net::packet::{Packet, Transport};
+use crate::net::port::PortTable;
+use crate::net::socket::Socket;
+use crate::random::{Purpose, Stream};
+use crate::task::TaskId;
 use crate::time::Instant;
+use std::collections::VecDeque;
 
 /// All network state of one host.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Net {
     /// All sockets.
-    pub sockets: crate::arena::Arena<socket::Socket>,
+    pub sockets: Arena<Socket>,
+    /// TCP connections and listeners, with or without a socket.
+    pub tcp: Connections,
+    /// TCP ports.
+    pub tcp_ports: PortTable,
+    /// UDP ports.
+    pub udp_ports: PortTable,
+    /// Packets on the loopback device.
+    pub backlog: VecDeque<Packet>,
+    /// net_rx_action is running: what is sent now waits for its loop.
+    pub in_rx_action: bool,
+    /// On whose behalf packets are sent now, for the facts.
+    pub acting: Option<TaskId>,
+    /// Draws ephemeral ports.
+    pub port_stream: Stream,
+    /// Draws initial sequence numbers.
+    pub isn_stream: Stream,
+    /// Draws timestamp offsets.
+    pub timestamp_stream: Stream,
+    ip_id: u16,
 }
 
 impl Net {
     /// Interfaces `lo` and `eth0`, no sockets.
-    pub fn new(_config: &Config) -> Net {
-        Net { sockets: crate::arena::Arena::default() }
+    pub fn new(config: &Config) -> Net {
+        let stream = |purpose| Stream::new(config.seed, config.number, 0, purpose);
+        Net {
+            sockets: Arena::default(),
+            tcp: Connections::default(),
+            tcp_ports: PortTable::default(),
+            udp_ports: PortTable::default(),
+            backlog: VecDeque::new(),
+            in_rx_action: false,
+            acting: None,
+            port_stream: stream(Purpose::Port),
+            isn_stream: stream(Purpose::Isn),
+            timestamp_stream: stream(Purpose::Timestamp),
+            ip_id: 0,
+        }
+    }
+
+    /// The identification field: 0 for a reply RST (T-24b), else counted.
+    fn next_ip_id(&mut self, payload: &Transport) -> u16 {
+        if let Transport::Tcp { segment, .. } = payload
+            && segment.has(tcp::segment::Flags::RST)
+            && segment.window == 0
+        {
+            return 0;
+        }
+        self.ip_id = self.ip_id.wrapping_add(1);
+        self.ip_id
     }
 }
 
 impl Kernel {
-    /// ip_rcv(): a packet arrived.
-    pub fn ip_rcv(&mut self, packet: Packet) {
-        let _ = packet;
-    }
-
     /// Serves connection timers that are due.
-    pub fn net_expire(&mut self) {}
+    pub fn net_expire(&mut self) {
+        self.tcp_expire();
+        self.net_rx_action();
+    }
 
     /// The earliest connection timer.
     pub fn net_next_deadline(&self) -> Option<Instant> {
-        None
+        self.net.tcp.next_deadline()
     }
 }

@@ -1,6 +1,8 @@
-//! Packets as typed values; the command encodes them for pcap files.
+//! Packets as typed values: what travels between hosts. The command encodes them for pcap files;
+//! nothing here knows about bytes on a wire. Follows RFC 791, 768, 792.
 
-use core::net::IpAddr;
+use crate::net::tcp::Segment;
+use core::net::{IpAddr, SocketAddr};
 
 /// One IP packet.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,5 +21,40 @@ pub struct Packet {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
 pub enum Transport {
+    Tcp { src_port: u16, dst_port: u16, segment: Segment },
     Udp { src_port: u16, dst_port: u16, payload: bytes::Bytes },
+    Icmp(Unreachable),
+}
+
+/// ICMP destination unreachable (type 3), with what it quotes of the packet that it is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unreachable {
+    /// 0 net, 1 host, 2 protocol, 3 port.
+    pub code: u8,
+    /// IP protocol of the quoted packet: 6 TCP, 17 UDP.
+    pub protocol: u8,
+    /// Its source.
+    pub from: SocketAddr,
+    /// Its destination.
+    pub to: SocketAddr,
+}
+
+impl Packet {
+    /// Source address and port; port 0 for ICMP.
+    pub fn source(&self) -> SocketAddr {
+        SocketAddr::new(self.src, self.ports().0)
+    }
+
+    /// Destination address and port; port 0 for ICMP.
+    pub fn destination(&self) -> SocketAddr {
+        SocketAddr::new(self.dst, self.ports().1)
+    }
+
+    fn ports(&self) -> (u16, u16) {
+        match &self.payload {
+            Transport::Tcp { src_port, dst_port, .. }
+            | Transport::Udp { src_port, dst_port, .. } => (*src_port, *dst_port),
+            Transport::Icmp(_) => (0, 0),
+        }
+    }
 }

@@ -1,70 +1,200 @@
-//! The socket layer.
+//! The socket layer: what a socket is, and `socket_file_ops`: the `Socket` arms of every operation
+//! in `fs/file_operations` (sock_read_iter, sock_write_iter, sock_poll, sock_ioctl, sock_mmap,
+//! sock_close, sock_fasync, sock_splice_read). A connection is not a socket: after `sock_close` it
+//! lives on in `conn` as an orphan. Neighbours: `inet`, `udp`, `unix` (one a family), `calls`.
 
 use crate::abi::Errno;
 use crate::abi::poll::PollBits;
 use crate::arena::Id;
+use crate::fact::{Fact, NetFact};
+use crate::fs::file::FileId;
 use crate::kernel::Kernel;
+use crate::net::inet::TcpSocket;
+use crate::net::msg::MsgFlags;
+use crate::net::udp::UdpSocket;
+use crate::net::unix::UnixSocket;
+use crate::platform::UserPtr;
 use crate::syscall::iovec::IoVec;
-use crate::syscall::{Call, SysResult};
+use crate::syscall::{Call, Restart, SysResult, Wait};
 use crate::task::TaskId;
+use crate::time::{Duration, Instant};
+use crate::wait_queue::Event;
 
 /// Names a [`Socket`].
 pub type SocketId = Id<Socket>;
 
-/// One socket.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Socket {}
+/// SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum SockType {
+    Stream,
+    Dgram,
+    SeqPacket,
+}
 
-/// What a socket call remembers.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct SocketProgress {}
-
-impl Kernel {
-    /// sock_close(): the release of a socket's description.
-    pub fn sock_close(&mut self, task: Option<TaskId>, socket: SocketId) {
-        let _ = (task, socket);
+impl SockType {
+    /// From the low bits of socket(2)'s type.
+    pub fn new(raw: u64) -> Option<SockType> {
+        match raw {
+            1 => Some(SockType::Stream),
+            2 => Some(SockType::Dgram),
+            5 => Some(SockType::SeqPacket),
+            _ => None,
+        }
     }
 
-    /// A few words for the story.
-    pub fn describe_socket(&self, socket: SocketId) -> String {
-        let _ = socket;
-        "socket".into()
+    /// The number that SO_TYPE reports.
+    pub fn number(self) -> u32 {
+        match self {
+            SockType::Stream => 1,
+            SockType::Dgram => 2,
+            SockType::SeqPacket => 5,
+        }
     }
 }
 
-// The `Socket` arms of fs/file_operations; no socket exists yet.
+/// Options of every socket (socket(7)).
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub struct SocketOptions {
+    pub reuseaddr: bool,
+    pub reuseport: bool,
+    pub keepalive: bool,
+    pub broadcast: bool,
+    pub oobinline: bool,
+    pub dontroute: bool,
+    pub passcred: bool,
+    pub timestamp: bool,
+    /// SO_LINGER: None is off.
+    pub linger: Option<Duration>,
+    /// SO_RCVTIMEO and SO_SNDTIMEO: None is for ever.
+    pub rcvtimeo: Option<Duration>,
+    pub sndtimeo: Option<Duration>,
+    /// Stored doubled, as Linux does; None until set.
+    pub rcvbuf: Option<u32>,
+    pub sndbuf: Option<u32>,
+    pub rcvlowat: u32,
+    pub priority: u32,
+    pub mark: u32,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        SocketOptions {
+            reuseaddr: false,
+            reuseport: false,
+            keepalive: false,
+            broadcast: false,
+            oobinline: false,
+            dontroute: false,
+            passcred: false,
+            timestamp: false,
+            linger: None,
+            rcvtimeo: None,
+            sndtimeo: None,
+            rcvbuf: None,
+            sndbuf: None,
+            rcvlowat: 1,
+            priority: 0,
+            mark: 0,
+        }
+    }
+}
+
+/// What a socket is, by family and type.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SocketKind {
+    /// AF_INET, SOCK_STREAM.
+    Tcp(TcpSocket),
+    /// AF_INET, SOCK_DGRAM.
+    Udp(UdpSocket),
+    /// AF_UNIX, any type.
+    Unix(UnixSocket),
+}
+
+/// One socket.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Socket {
+    /// SO_TYPE.
+    pub ty: SockType,
+    /// Its family's part.
+    pub kind: SocketKind,
+    /// Its options.
+    pub options: SocketOptions,
+    /// Effective uid of its maker.
+    pub uid: u32,
+    /// Pid of its maker (SO_PEERCRED, the story).
+    pub pid: u32,
+}
+
+/// What a socket call remembers between two runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SocketProgress {
+    /// A send: what is to be sent, imported at entry.
+    Send(Box<crate::net::msg::Outgoing>),
+    /// A receive: where it goes, imported at entry.
+    Recv(Box<crate::net::msg::Incoming>),
+    /// connect(2) is on its way: the SYN was sent by this call.
+    Connecting,
+    /// recvmmsg, sendmmsg: messages done so far.
+    Many(u32),
+}
+
 impl Kernel {
-    /// sock_read_iter(): recvmsg without flags; `to` behind `flight.moved` is free.
+    /// The socket of a held file; ENOTSOCK for any other kind.
+    pub fn sock_of(&self, file: FileId) -> Result<SocketId, Errno> {
+        match self.files[file].kind {
+            crate::fs::file::FileKind::Socket(socket) => Ok(socket),
+            crate::fs::file::FileKind::Inode
+            | crate::fs::file::FileKind::Pipe(_)
+            | crate::fs::file::FileKind::Epoll(_)
+            | crate::fs::file::FileKind::Anon(_)
+            | crate::fs::file::FileKind::Null
+            | crate::fs::file::FileKind::Zero
+            | crate::fs::file::FileKind::Full
+            | crate::fs::file::FileKind::Urandom
+            | crate::fs::file::FileKind::Console(_) => Err(Errno::ENOTSOCK),
+        }
+    }
+
+    /// .read_iter: read(2) is recvmsg without flags or address.
     pub fn sock_read_iter(
         &mut self,
         call: &mut Call<'_>,
         socket: SocketId,
         nonblock: bool,
-        to: &IoVec,
+        iov: &IoVec,
     ) -> SysResult {
-        let _ = (call, socket, nonblock, to);
-        Err(Errno::EINVAL.into())
+        if iov.total() == 0 {
+            return Ok(0);
+        }
+        let flags = if nonblock { MsgFlags::DONTWAIT } else { MsgFlags(0) };
+        let received = self.sock_recvmsg(call, socket, iov, flags)?;
+        Ok(received.len as u64)
     }
 
-    /// sock_write_iter(): sendmsg without flags.
+    /// .write_iter: write(2) is sendmsg without flags or address.
     pub fn sock_write_iter(
         &mut self,
         call: &mut Call<'_>,
         socket: SocketId,
         nonblock: bool,
-        from: &IoVec,
+        iov: &IoVec,
     ) -> SysResult {
-        let _ = (call, socket, nonblock, from);
-        Err(Errno::EINVAL.into())
+        let flags = if nonblock { MsgFlags::DONTWAIT } else { MsgFlags(0) };
+        self.sock_sendmsg(call, socket, iov, flags, None, &[])
     }
 
-    /// sock_poll(). Changes are published as `Event::Socket`.
+    /// .poll.
     pub fn sock_poll(&self, socket: SocketId) -> PollBits {
-        let _ = socket;
-        PollBits::NONE
+        match &self.net.sockets[socket].kind {
+            SocketKind::Tcp(_) => self.tcp_poll(socket),
+            SocketKind::Udp(_) => self.udp_poll(socket),
+            SocketKind::Unix(_) => self.unix_poll(socket),
+        }
     }
 
-    /// sock_ioctl().
+    /// .unlocked_ioctl: SIOCINQ (FIONREAD), SIOCOUTQ, SIOCATMARK.
     pub fn sock_ioctl(
         &mut self,
         call: &mut Call<'_>,
@@ -72,18 +202,103 @@ impl Kernel {
         cmd: u32,
         arg: u64,
     ) -> SysResult {
-        let _ = (socket, arg);
-        self.no_ioctl(call, cmd)
+        const FIONREAD: u32 = 0x541b;
+        const SIOCOUTQ: u32 = 0x5411;
+        const SIOCATMARK: u32 = 0x8905;
+        let value = match cmd {
+            FIONREAD => self.sock_inq(socket)?,
+            SIOCOUTQ => self.sock_outq(socket)?,
+            SIOCATMARK => self.sock_atmark(socket)?,
+            _ => return self.no_ioctl(call, cmd),
+        };
+        call.write_u32(UserPtr(arg), value)?;
+        Ok(0)
     }
 
-    /// sock_fasync(): SIGIO on or off.
+    /// .fasync: SIGIO on readiness is not there yet.
     pub fn sock_fasync(
         &mut self,
         call: &mut Call<'_>,
         socket: SocketId,
         on: bool,
     ) -> Result<(), Errno> {
-        let _ = (call, socket, on);
+        let what = format!("{} on {}", if on { "set" } else { "cleared" }, self.describe_socket(socket));
+        self.tell(Some(call.task), Fact::unsupported("O_ASYNC", what));
         Ok(())
+    }
+
+    fn sock_inq(&self, socket: SocketId) -> Result<u32, Errno> {
+        match &self.net.sockets[socket].kind {
+            SocketKind::Tcp(_) => self.tcp_inq(socket),
+            SocketKind::Udp(udp) => Ok(udp.first_len() as u32),
+            SocketKind::Unix(_) => self.unix_inq(socket),
+        }
+    }
+
+    fn sock_outq(&self, socket: SocketId) -> Result<u32, Errno> {
+        match &self.net.sockets[socket].kind {
+            SocketKind::Tcp(_) => self.tcp_outq(socket),
+            // A datagram leaves at once; nothing of it is charged to the socket afterwards.
+            SocketKind::Udp(_) => Ok(0),
+            SocketKind::Unix(_) => self.unix_outq(socket),
+        }
+    }
+
+    fn sock_atmark(&self, socket: SocketId) -> Result<u32, Errno> {
+        match &self.net.sockets[socket].kind {
+            SocketKind::Tcp(_) => self.tcp_atmark(socket),
+            SocketKind::Udp(_) | SocketKind::Unix(_) => Err(Errno::ENOTTY),
+        }
+    }
+
+    /// .mmap: Linux's sock_no_mmap.
+    pub fn sock_mmap(&self, _socket: SocketId) -> Errno {
+        Errno::ENODEV
+    }
+
+    /// .release: the last reference to the socket's description went. What goes out on the wire is
+    /// decided in the family's release: inet_release → tcp_close, unix_release.
+    pub fn sock_close(&mut self, task: Option<TaskId>, socket: SocketId) {
+        let what = self.describe_socket(socket);
+        self.tell(task, NetFact::SockClose { what }.into());
+        let acting = core::mem::replace(&mut self.net.acting, task);
+        match &self.net.sockets[socket].kind {
+            SocketKind::Tcp(_) => self.inet_release(task, socket),
+            SocketKind::Udp(_) => self.udp_release(socket),
+            SocketKind::Unix(_) => self.unix_release(task, socket),
+        }
+        self.net.sockets.remove(socket);
+        self.net_rx_action();
+        self.net.acting = acting;
+    }
+
+    /// A few words for the story: `TCP 10.0.0.1:7000→10.0.0.2:40000 ESTABLISHED`.
+    pub fn describe_socket(&self, socket: SocketId) -> String {
+        match &self.net.sockets[socket].kind {
+            SocketKind::Tcp(_) => self.describe_tcp(socket),
+            SocketKind::Udp(udp) => udp.describe(),
+            SocketKind::Unix(_) => self.describe_unix(socket),
+        }
+    }
+
+    /// How a blocking socket call waits: until `timeo` after its entry, EINTR instead of a restart
+    /// when there is a timeout (sock_intr_errno, rule S-35). `None` when it must not or cannot wait
+    /// any longer: EAGAIN.
+    pub fn sock_wait(
+        &self,
+        call: &mut Call<'_>,
+        socket: SocketId,
+        flags: MsgFlags,
+        timeo: Option<Duration>,
+    ) -> Option<Wait> {
+        if flags.has(MsgFlags::DONTWAIT) {
+            return None;
+        }
+        let until: Option<Instant> = timeo.map(|t| call.flight.entered + t);
+        if until.is_some_and(|u| self.now >= u) {
+            return None;
+        }
+        let restart = if timeo.is_some() { Restart::Eintr } else { Restart::Sys };
+        Some(Wait::on(Event::Socket(socket)).with_deadline(until).with_restart(restart))
     }
 }

@@ -96,6 +96,8 @@ impl Wait {
 pub enum Stop {
     /// It failed.
     Errno(Errno),
+    /// It ends early with this result (a copy hit a hole after something was moved).
+    Done(u64),
     /// It must wait; the in-flight record holds all that it did so far.
     Wait(Wait),
     /// There is nothing to return to: the task died, or the handler replaced all its registers
@@ -184,6 +186,7 @@ impl Kernel {
         let flight = call.flight;
         match result {
             Ok(value) => self.finish_call(task, flight, value),
+            Err(Stop::Done(value)) => self.finish_call(task, flight, value),
             Err(Stop::Errno(errno)) => self.finish_call(task, flight, errno.as_result()),
             Err(Stop::NoReturn) => {
                 self.tell_return(task, &flight, None);

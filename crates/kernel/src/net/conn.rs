@@ -1,0 +1,271 @@
+//! Connections and where segments go: the table from 4-tuple to connection (`inet_ehashtables`),
+//! from port to listener (`inet_lhash2`), their timers, and `tcp_v4_rcv`. A connection belongs to a
+//! socket until `inet_release`; then it lives on by itself until it is dead. Everything that
+//! touches a [`TcpConn`] goes through [`Kernel::with_conn`], which sends what it wants sent, tells
+//! what happened, wakes who waits, and keeps the timers and the tables true.
+//! Neighbours: `inet` (sockets), `tcp` (the protocol, sans I/O), `ip`.
+
+use crate::arena::{Arena, Id};
+use crate::fact::NetFact;
+use crate::kernel::Kernel;
+use crate::net::packet::Transport;
+use crate::net::port::{Bind, Owner};
+use crate::net::socket::SocketId;
+use crate::net::tcp::TcpConfig;
+use crate::net::tcp::{Output, Ready, ReplyWhy, TcpFact};
+use crate::net::tcp::{Segment, reply_reset};
+use crate::net::tcp::Seq;
+use crate::net::tcp::TcpConn;
+use crate::net::udp::icmp_error;
+use crate::time::Instant;
+use crate::wait_queue::Event;
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Names a [`Connection`].
+pub type ConnId = Id<Connection>;
+
+/// The 4-tuple: our address and theirs.
+pub type FourTuple = (SocketAddrV4, SocketAddrV4);
+
+/// One connection with its addresses and, while it has one, its socket.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Connection {
+    /// The protocol's part.
+    pub tcp: TcpConn,
+    /// Our end.
+    pub local: SocketAddrV4,
+    /// The other end.
+    pub remote: SocketAddrV4,
+    /// Whose it is. None: in an accept queue, or an orphan.
+    pub socket: Option<SocketId>,
+    /// In whose accept queue it waits.
+    pub queued_at: Option<SocketId>,
+    /// In the table of 4-tuples.
+    hashed: bool,
+    /// Its entry in the table of timers.
+    deadline: Option<Instant>,
+}
+
+/// All connections of a host.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Connections {
+    /// All of them, by id.
+    pub conns: Arena<Connection>,
+    by_tuple: BTreeMap<FourTuple, ConnId>,
+    /// Listening sockets by port; several with different addresses, or with SO_REUSEPORT.
+    listeners: BTreeMap<u16, Vec<(Ipv4Addr, SocketId)>>,
+    timers: BTreeSet<(Instant, ConnId)>,
+    listener_timers: BTreeSet<(Instant, SocketId)>,
+}
+
+impl Connections {
+    /// The connection of a 4-tuple.
+    pub fn find(&self, tuple: FourTuple) -> Option<ConnId> {
+        self.by_tuple.get(&tuple).copied()
+    }
+
+    /// The earliest timer of all.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let conns = self.timers.first().map(|(at, _)| *at);
+        let listeners = self.listener_timers.first().map(|(at, _)| *at);
+        [conns, listeners].into_iter().flatten().min()
+    }
+
+    /// A socket began to listen.
+    pub fn add_listener(&mut self, addr: SocketAddrV4, socket: SocketId) {
+        self.listeners.entry(addr.port()).or_default().push((*addr.ip(), socket));
+    }
+
+    /// It stopped.
+    pub fn remove_listener(&mut self, port: u16, socket: SocketId) {
+        if let Some(all) = self.listeners.get_mut(&port) {
+            all.retain(|(_, s)| *s != socket);
+            if all.is_empty() {
+                self.listeners.remove(&port);
+            }
+        }
+        self.listener_timers.retain(|(_, s)| *s != socket);
+    }
+
+    /// inet_lookup_listener(): a listener on exactly this address before one on all.
+    fn find_listener(&self, to: SocketAddrV4) -> Option<SocketId> {
+        let all = self.listeners.get(&to.port())?;
+        let exact = all.iter().find(|(addr, _)| addr == to.ip());
+        exact.or_else(|| all.iter().find(|(addr, _)| addr.is_unspecified())).map(|(_, s)| *s)
+    }
+
+    /// Notes when a listener's handshakes need its timer next.
+    pub fn set_listener_deadline(&mut self, socket: SocketId, at: Option<Instant>) {
+        self.listener_timers.retain(|(_, s)| *s != socket);
+        if let Some(at) = at {
+            self.listener_timers.insert((at, socket));
+        }
+    }
+}
+
+impl Kernel {
+    /// The configuration of a connection to `remote`: MTU by device, a drawn timestamp offset.
+    pub fn tcp_config_for(&mut self, base: &TcpConfig, remote: Ipv4Addr) -> TcpConfig {
+        let mtu = if self.is_local_address(remote) { 65_536 } else { 1500 };
+        let ts_offset = self.net.timestamp_stream.next_u64() as u32;
+        TcpConfig { mtu, ts_offset, ..base.clone() }
+    }
+
+    /// A fresh initial sequence number.
+    pub fn draw_isn(&mut self) -> Seq {
+        Seq(self.net.isn_stream.next_u64() as u32)
+    }
+
+    /// Enters a connection into the tables. Its port is taken until it is dead (T-59).
+    pub fn add_conn(
+        &mut self,
+        tcp: TcpConn,
+        (local, remote): FourTuple,
+        socket: Option<SocketId>,
+        bind: Bind,
+    ) -> ConnId {
+        let conn = self.net.tcp.conns.insert(Connection {
+            tcp,
+            local,
+            remote,
+            socket,
+            queued_at: None,
+            hashed: true,
+            deadline: None,
+        });
+        self.net.tcp.by_tuple.insert((local, remote), conn);
+        self.net.tcp_ports.add(local.port(), Bind { owner: Owner::Conn(conn), ..bind });
+        conn
+    }
+
+    /// Runs `f` on a connection and does all that follows from it.
+    pub fn with_conn<R>(
+        &mut self,
+        conn: ConnId,
+        f: impl FnOnce(&mut TcpConn, Instant, &mut Output) -> R,
+    ) -> R {
+        let mut out = Output::default();
+        let result = f(&mut self.net.tcp.conns[conn].tcp, self.now, &mut out);
+        self.after_conn(conn, out);
+        result
+    }
+
+    /// What follows from an operation: segments, facts, wake-ups, timers, tables.
+    pub fn after_conn(&mut self, conn: ConnId, out: Output) {
+        let Connection { local, remote, socket, queued_at, .. } = self.net.tcp.conns[conn];
+        self.tell_tcp_facts(local, remote, &out.facts);
+        for segment in out.segments {
+            self.tcp_transmit(local, remote, segment);
+        }
+        self.update_conn_tables(conn);
+        if out.wake != Ready::NONE
+            && let Some(socket) = socket.or(queued_at)
+        {
+            self.publish(Event::Socket(socket));
+        }
+    }
+
+    /// tcp_transmit_skb(): one segment to the network layer.
+    pub fn tcp_transmit(&mut self, local: SocketAddrV4, remote: SocketAddrV4, segment: Segment) {
+        let (src_port, dst_port) = (local.port(), remote.port());
+        let payload = Transport::Tcp { src_port, dst_port, segment };
+        self.ip_output(*local.ip(), *remote.ip(), payload);
+    }
+
+    /// Tells what TCP did for one connection.
+    pub fn tell_tcp_facts(
+        &mut self,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+        facts: &[TcpFact],
+    ) {
+        for fact in facts {
+            let (local, remote) = (SocketAddr::V4(local), SocketAddr::V4(remote));
+            let fact = NetFact::Tcp { local, remote, step: fact.clone() };
+            self.tell(self.net.acting, fact.into());
+        }
+    }
+
+    fn update_conn_tables(&mut self, id: ConnId) {
+        let tcp = &mut self.net.tcp;
+        let conn = &mut tcp.conns[id];
+        let deadline = conn.tcp.next_deadline();
+        if deadline != conn.deadline {
+            if let Some(old) = conn.deadline.take() {
+                tcp.timers.remove(&(old, id));
+            }
+            if let Some(new) = deadline {
+                tcp.timers.insert((new, id));
+            }
+            conn.deadline = deadline;
+        }
+        let (tuple, port) = ((conn.local, conn.remote), conn.local.port());
+        if conn.hashed && !conn.tcp.is_hashed() {
+            conn.hashed = false;
+            tcp.by_tuple.remove(&tuple);
+            self.net.tcp_ports.remove(port, Owner::Conn(id));
+        }
+        let conn = &self.net.tcp.conns[id];
+        if conn.tcp.is_dead() && conn.socket.is_none() && conn.queued_at.is_none() {
+            self.net.tcp.conns.remove(id);
+        }
+    }
+
+    /// tcp_v4_rcv(): a segment arrived: to its connection, its listener, or nobody.
+    pub fn tcp_v4_rcv(&mut self, from: SocketAddrV4, to: SocketAddrV4, segment: Segment) {
+        let listener = self.net.tcp.find_listener(to);
+        if let Some(conn) = self.net.tcp.find((to, from)) {
+            // A SYN may reopen a TIME_WAIT connection, if somebody listens (T-29).
+            let reopens = self.net.tcp.conns[conn].tcp.recycles(&segment);
+            if let (Some(listener), Some(isn)) = (listener, reopens) {
+                self.with_conn(conn, |tcp, _, out| tcp.bury(out));
+                self.listener_input(listener, from, to, &segment, Some(isn));
+            } else {
+                self.with_conn(conn, |tcp, now, out| tcp.input(now, &segment, out));
+            }
+            return;
+        }
+        match listener {
+            Some(listener) => self.listener_input(listener, from, to, &segment, None),
+            None => self.tcp_v4_send_reset(from, to, &segment),
+        }
+    }
+
+    /// Nobody there: `[R]` or `[R.]` (T-24b).
+    fn tcp_v4_send_reset(&mut self, from: SocketAddrV4, to: SocketAddrV4, segment: &Segment) {
+        if let Some(reset) = reply_reset(segment) {
+            let fact = TcpFact::SendReset { why: ReplyWhy::NoSocket };
+            self.tell_tcp_facts(to, from, &[fact]);
+            self.tcp_transmit(to, from, reset);
+        }
+    }
+
+    /// tcp_v4_err(): an ICMP about a segment of ours (T-49, T-52a).
+    pub fn tcp_v4_err(&mut self, local: SocketAddrV4, remote: SocketAddrV4, code: u8) {
+        let errno = icmp_error(code);
+        if let Some(conn) = self.net.tcp.find((local, remote)) {
+            self.with_conn(conn, |tcp, _, out| tcp.unreachable(errno, out));
+        } else if let Some(listener) = self.net.tcp.find_listener(local) {
+            self.listener_unreachable(listener, remote, local);
+        }
+    }
+
+    /// Serves the timers of connections and listeners that are due.
+    pub fn tcp_expire(&mut self) {
+        while let Some(&(at, conn)) = self.net.tcp.timers.first() {
+            if at > self.now {
+                break;
+            }
+            self.with_conn(conn, |tcp, now, out| tcp.expire(now, out));
+            self.net_rx_action();
+        }
+        while let Some(&(at, socket)) = self.net.tcp.listener_timers.first() {
+            if at > self.now {
+                break;
+            }
+            self.listener_expire(socket);
+            self.net_rx_action();
+        }
+    }
+}

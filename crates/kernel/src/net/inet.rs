@@ -1,0 +1,414 @@
+//! AF_INET stream sockets: what bind, listen, accept, connect, send, recv, shutdown and close mean
+//! for a socket that may have a connection (`inet_stream_ops`). Follows tcp(7), ip(7). The
+//! connection itself is in `conn`, its protocol in `tcp`; options are in `tcp_sockopt`.
+
+use crate::abi::Errno;
+use crate::abi::poll::PollBits;
+use crate::fact::NetFact;
+use crate::kernel::Kernel;
+use crate::net::conn::ConnId;
+use crate::net::port::{Bind, Owner};
+use crate::net::sockaddr::SockAddr;
+use crate::net::socket::{SockType, SocketId, SocketKind, SocketProgress};
+use crate::net::tcp::{Close, Shutdown};
+use crate::net::tcp::TcpConfig;
+use crate::net::tcp::Ready;
+use crate::net::tcp::{TcpConn, TcpState};
+use crate::net::msg::MsgFlags;
+use crate::net::tcp_listen::TcpListener;
+use crate::syscall::{Call, Progress, Restart, Stop, SysResult, Wait};
+use crate::task::TaskId;
+use crate::wait_queue::Event;
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+/// What a TCP socket is doing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TcpUse {
+    /// Neither listening nor connected.
+    Idle,
+    /// Listening, with its handshakes and accept queue.
+    Listening(Box<TcpListener>),
+    /// Connecting, connected, or with a connection that has ended.
+    Connected(ConnId),
+}
+
+/// The TCP part of a socket.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TcpSocket {
+    /// What bind(2) (or listen's and connect's autobind) gave it; port 0 before.
+    pub bound: SocketAddrV4,
+    /// What it is doing.
+    pub usage: TcpUse,
+    /// Settings for the connection or listener to come; a living connection has its own copy.
+    pub config: TcpConfig,
+    /// SS_CONNECTING: a connect has not been told its outcome.
+    pub connecting: bool,
+}
+
+impl TcpSocket {
+    /// Unbound and idle.
+    pub fn new() -> TcpSocket {
+        TcpSocket {
+            bound: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
+            usage: TcpUse::Idle,
+            config: TcpConfig::default(),
+            connecting: false,
+        }
+    }
+
+    /// SO_ACCEPTCONN.
+    pub fn is_listening(&self) -> bool {
+        matches!(self.usage, TcpUse::Listening(_))
+    }
+}
+
+impl Default for TcpSocket {
+    fn default() -> Self {
+        TcpSocket::new()
+    }
+}
+
+impl Kernel {
+    /// The TCP part of a socket that was dispatched as one.
+    pub fn tcp_sock(&self, socket: SocketId) -> &TcpSocket {
+        match &self.net.sockets[socket].kind {
+            SocketKind::Tcp(tcp) => tcp,
+            SocketKind::Udp(_) | SocketKind::Unix(_) => unreachable!("dispatched by kind"),
+        }
+    }
+
+    /// The same, to change it.
+    pub fn tcp_sock_mut(&mut self, socket: SocketId) -> &mut TcpSocket {
+        match &mut self.net.sockets[socket].kind {
+            SocketKind::Tcp(tcp) => tcp,
+            SocketKind::Udp(_) | SocketKind::Unix(_) => unreachable!("dispatched by kind"),
+        }
+    }
+
+    /// Its connection, if it has or had one.
+    pub fn tcp_conn_of(&self, socket: SocketId) -> Option<ConnId> {
+        match self.tcp_sock(socket).usage {
+            TcpUse::Connected(conn) => Some(conn),
+            TcpUse::Idle | TcpUse::Listening(_) => None,
+        }
+    }
+
+    /// The protocol value of its connection.
+    pub fn tcp_of(&self, socket: SocketId) -> Option<&TcpConn> {
+        self.tcp_conn_of(socket).map(|c| &self.net.tcp.conns[c].tcp)
+    }
+
+    /// A record for the table of ports, in this socket's name and with its options.
+    pub fn bind_record(&self, socket: SocketId, addr: Ipv4Addr, explicit: bool) -> Bind {
+        let s = &self.net.sockets[socket];
+        Bind {
+            addr,
+            owner: Owner::Socket(socket),
+            reuse: s.options.reuseaddr,
+            reuseport: s.options.reuseport,
+            listening: false,
+            uid: s.uid,
+            explicit,
+        }
+    }
+
+    /// inet_bind(): EINVAL when it is bound or connected already, EADDRINUSE (T-59).
+    pub fn tcp_bind(&mut self, socket: SocketId, addr: SocketAddrV4) -> Result<(), Errno> {
+        let tcp = self.tcp_sock(socket);
+        if tcp.bound.port() != 0 || tcp.usage != TcpUse::Idle {
+            return Err(Errno::EINVAL);
+        }
+        let bind = self.bind_record(socket, *addr.ip(), true);
+        let ports = &self.net.tcp_ports;
+        let port = match addr.port() {
+            0 => {
+                let mut draw = self.net.port_stream.clone();
+                let found = ports.find_for_bind(&mut draw, |p| !ports.conflicts(p, &bind))?;
+                self.net.port_stream = draw;
+                found
+            }
+            port if ports.conflicts(port, &bind) => return Err(Errno::EADDRINUSE),
+            port => port,
+        };
+        self.net.tcp_ports.add(port, bind);
+        self.tcp_sock_mut(socket).bound = SocketAddrV4::new(*addr.ip(), port);
+        Ok(())
+    }
+
+    /// inet_stream_connect(): starts a handshake, or looks how an earlier one is going.
+    pub fn inet_stream_connect(
+        &mut self,
+        call: &mut Call<'_>,
+        socket: SocketId,
+        to: &SockAddr,
+        nonblock: bool,
+    ) -> SysResult {
+        if call.flight.progress == Progress::Fresh {
+            let to = match to {
+                SockAddr::Unspec => return self.tcp_disconnect(socket),
+                SockAddr::Inet(to) => *to,
+                SockAddr::Unix(_) | SockAddr::Other(_) => return Err(Errno::EAFNOSUPPORT.into()),
+            };
+            let tcp = self.tcp_sock(socket);
+            match (&tcp.usage, tcp.connecting) {
+                (TcpUse::Listening(_), _) => return Err(Errno::EISCONN.into()),
+                (TcpUse::Connected(_), true) if nonblock && self.still_connecting(socket) => {
+                    return Err(Errno::EALREADY.into());
+                }
+                (TcpUse::Connected(_), true) => {}
+                (TcpUse::Connected(conn), false) => {
+                    if self.net.tcp.conns[*conn].tcp.state() != TcpState::Close {
+                        return Err(Errno::EISCONN.into());
+                    }
+                    self.detach_conn(socket);
+                    self.tcp_v4_connect(socket, to)?;
+                }
+                (TcpUse::Idle, _) => self.tcp_v4_connect(socket, to)?,
+            }
+            call.flight.progress = Progress::Socket(SocketProgress::Connecting);
+            if nonblock && self.still_connecting(socket) {
+                return Err(Errno::EINPROGRESS.into());
+            }
+            // A handshake over loopback is done before connect(2) looks again.
+            self.net_rx_action();
+        }
+        if self.still_connecting(socket) {
+            let timeo = self.net.sockets[socket].options.sndtimeo;
+            let flags = if nonblock { MsgFlags::DONTWAIT } else { MsgFlags(0) };
+            return Err(match self.sock_wait(call, socket, flags, timeo) {
+                Some(wait) => Stop::Wait(wait),
+                None => Errno::EINPROGRESS.into(),
+            });
+        }
+        self.connect_outcome(socket)
+    }
+
+    fn still_connecting(&self, socket: SocketId) -> bool {
+        self.tcp_of(socket)
+            .is_some_and(|t| matches!(t.state(), TcpState::SynSent | TcpState::SynRecv))
+    }
+
+    /// The handshake is over: connected, or the error that ended it (ECONNABORTED without one).
+    fn connect_outcome(&mut self, socket: SocketId) -> SysResult {
+        self.tcp_sock_mut(socket).connecting = false;
+        let Some(conn) = self.tcp_conn_of(socket) else { return Err(Errno::ECONNABORTED.into()) };
+        if self.net.tcp.conns[conn].tcp.state() != TcpState::Close {
+            return Ok(0);
+        }
+        let error = self.net.tcp.conns[conn].tcp.take_error();
+        self.detach_conn(socket);
+        Err(error.unwrap_or(Errno::ECONNABORTED).into())
+    }
+
+    /// tcp_v4_connect(): picks addresses and port, sends the SYN.
+    fn tcp_v4_connect(&mut self, socket: SocketId, to: SocketAddrV4) -> Result<(), Errno> {
+        let to_ip = if to.ip().is_unspecified() { Ipv4Addr::LOCALHOST } else { *to.ip() };
+        let remote = SocketAddrV4::new(to_ip, to.port());
+        let bound = self.tcp_sock(socket).bound;
+        let local_ip =
+            if bound.ip().is_unspecified() { self.source_for(to_ip) } else { *bound.ip() };
+        let port = if bound.port() != 0 {
+            if self.net.tcp.find((SocketAddrV4::new(local_ip, bound.port()), remote)).is_some() {
+                return Err(Errno::EADDRNOTAVAIL);
+            }
+            bound.port()
+        } else {
+            let mut draw = self.net.port_stream.clone();
+            let port = self.net.tcp_ports.find_for_connect(&mut draw, |p| {
+                let tuple = (SocketAddrV4::new(local_ip, p), remote);
+                self.net.tcp_ports.free_for_connect(p) && self.net.tcp.find(tuple).is_none()
+            })?;
+            self.net.port_stream = draw;
+            port
+        };
+        let local = SocketAddrV4::new(local_ip, port);
+        let base = self.tcp_effective_config(socket);
+        let config = self.tcp_config_for(&base, to_ip);
+        let isn = self.draw_isn();
+        let mut out = crate::net::tcp::Output::default();
+        let tcp = TcpConn::connect(config, self.now, isn, &mut out);
+        let bind = self.bind_record(socket, local_ip, bound.port() != 0);
+        let conn = self.add_conn(tcp, (local, remote), Some(socket), bind);
+        let s = self.tcp_sock_mut(socket);
+        s.usage = TcpUse::Connected(conn);
+        s.connecting = true;
+        self.after_conn(conn, out);
+        Ok(())
+    }
+
+    /// connect with AF_UNSPEC: tcp_disconnect(), after which the socket is as new (but for its
+    /// binding).
+    fn tcp_disconnect(&mut self, socket: SocketId) -> SysResult {
+        self.tcp_sock_mut(socket).connecting = false;
+        if let Some(conn) = self.tcp_conn_of(socket) {
+            self.with_conn(conn, |tcp, now, out| tcp.disconnect(now, out));
+            self.detach_conn(socket);
+        }
+        Ok(0)
+    }
+
+    /// The socket lets go of a connection that is CLOSE.
+    fn detach_conn(&mut self, socket: SocketId) {
+        let TcpUse::Connected(conn) = self.tcp_sock(socket).usage else { return };
+        self.tcp_sock_mut(socket).usage = TcpUse::Idle;
+        self.net.tcp.conns[conn].socket = None;
+        let close = Close { exiting: true, ..Close::default() };
+        self.with_conn(conn, |tcp, now, out| tcp.close(now, close, out));
+    }
+
+    /// inet_shutdown(). ENOTCONN where there is nothing to shut (T-47).
+    pub fn inet_shutdown(&mut self, socket: SocketId, rd: bool, wr: bool) -> Result<(), Errno> {
+        match self.tcp_sock(socket).usage {
+            TcpUse::Idle => Err(Errno::ENOTCONN),
+            TcpUse::Listening(_) => {
+                if rd {
+                    self.inet_csk_listen_stop(None, socket);
+                    self.publish_all(Event::Socket(socket));
+                }
+                Ok(())
+            }
+            TcpUse::Connected(conn) => {
+                let how = match (rd, wr) {
+                    (true, true) => Shutdown::Both,
+                    (true, false) => Shutdown::Read,
+                    (false, _) => Shutdown::Write,
+                };
+                let result = self.with_conn(conn, |tcp, now, out| tcp.shutdown(now, how, out));
+                self.publish_all(Event::Socket(socket));
+                result
+            }
+        }
+    }
+
+    /// inet_release() → tcp_close(): the end of a socket; what goes out is decided by the
+    /// connection's state (T-2 to T-19). An explicit close with SO_LINGER may have to wait for the
+    /// FIN's acknowledgment; that is not here: see `close_lingers`.
+    pub fn inet_release(&mut self, task: Option<TaskId>, socket: SocketId) {
+        let exiting = task.is_none_or(|t| self.tasks.get(t).is_none_or(|t| t.exiting));
+        let linger = self.net.sockets[socket].options.linger;
+        let port = self.tcp_sock(socket).bound.port();
+        match self.tcp_sock(socket).usage {
+            // Nothing was ever sent: nothing to say.
+            TcpUse::Idle => {}
+            TcpUse::Listening(_) => self.inet_csk_listen_stop(task, socket),
+            TcpUse::Connected(conn) => {
+                self.net.tcp.conns[conn].socket = None;
+                self.tcp_close(task, conn, Close { linger, exiting, ..Close::default() });
+            }
+        }
+        self.net.tcp_ports.remove(port, Owner::Socket(socket));
+    }
+
+    /// tcp_close(), with the fact that says what was decided and why.
+    pub fn tcp_close(&mut self, task: Option<TaskId>, conn: ConnId, close: Close) {
+        let c = &self.net.tcp.conns[conn];
+        let (local, remote) = (SocketAddr::V4(c.local), SocketAddr::V4(c.remote));
+        // The decision is told before the segment that follows from it leaves.
+        let mut out = crate::net::tcp::Output::default();
+        let now = self.now;
+        let outcome = self.net.tcp.conns[conn].tcp.close(now, close, &mut out);
+        self.tell(task, NetFact::TcpClose { local, remote, outcome }.into());
+        self.after_conn(conn, out);
+    }
+
+    /// tcp_poll(), with what only the socket knows.
+    pub fn tcp_poll(&self, socket: SocketId) -> PollBits {
+        let ready = match &self.tcp_sock(socket).usage {
+            // TCP_CLOSE: OUT because write fails at once, HUP because nothing is connected.
+            TcpUse::Idle => Ready::OUT | Ready::HUP,
+            TcpUse::Listening(listener) => {
+                listener.poll()
+            }
+            TcpUse::Connected(conn) => self.net.tcp.conns[*conn].tcp.poll(),
+        };
+        let mut bits = PollBits(ready.0);
+        if ready.has(Ready::IN) {
+            bits |= PollBits::RDNORM;
+        }
+        if ready.has(Ready::OUT) {
+            bits |= PollBits::WRNORM;
+        }
+        bits
+    }
+
+    /// SO_ERROR, which clears it (T-40).
+    pub fn tcp_take_error(&mut self, socket: SocketId) -> Option<Errno> {
+        let conn = self.tcp_conn_of(socket)?;
+        self.net.tcp.conns[conn].tcp.take_error()
+    }
+
+    /// getsockname(2).
+    pub fn tcp_name(&self, socket: SocketId) -> SocketAddrV4 {
+        match self.tcp_sock(socket).usage {
+            TcpUse::Connected(conn) => self.net.tcp.conns[conn].local,
+            TcpUse::Idle | TcpUse::Listening(_) => self.tcp_sock(socket).bound,
+        }
+    }
+
+    /// getpeername(2): ENOTCONN unless connected; a connection that was reset has no peer (T-37).
+    pub fn tcp_peername(&self, socket: SocketId) -> Result<SocketAddrV4, Errno> {
+        let conn = self.tcp_conn_of(socket).ok_or(Errno::ENOTCONN)?;
+        let conn = &self.net.tcp.conns[conn];
+        match conn.tcp.state() {
+            TcpState::Close | TcpState::SynSent => Err(Errno::ENOTCONN),
+            TcpState::Established
+            | TcpState::SynRecv
+            | TcpState::FinWait1
+            | TcpState::FinWait2
+            | TcpState::TimeWait
+            | TcpState::CloseWait
+            | TcpState::LastAck
+            | TcpState::Listen
+            | TcpState::Closing => Ok(conn.remote),
+        }
+    }
+
+    /// `TCP 10.0.0.1:7000→10.0.0.2:40000 ESTABLISHED`.
+    pub fn describe_tcp(&self, socket: SocketId) -> String {
+        let tcp = self.tcp_sock(socket);
+        match &tcp.usage {
+            TcpUse::Idle => "TCP CLOSE".into(),
+            TcpUse::Listening(listener) => {
+                let waiting = listener.len();
+                format!("TCP {} LISTEN, {waiting} not accepted", tcp.bound)
+            }
+            TcpUse::Connected(conn) => {
+                let c = &self.net.tcp.conns[*conn];
+                format!("TCP {}→{} {}", c.local, c.remote, c.tcp.state().name())
+            }
+        }
+    }
+
+    /// The socket of a new connection that accept(2) returns.
+    pub fn socket_for_conn(&mut self, task: TaskId, listener: SocketId, conn: ConnId) -> SocketId {
+        let options = self.net.sockets[listener].options.clone();
+        let tcp = TcpSocket {
+            bound: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
+            usage: TcpUse::Connected(conn),
+            config: self.tcp_sock(listener).config.clone(),
+            connecting: false,
+        };
+        let socket = self.sock_alloc(task, SockType::Stream, SocketKind::Tcp(tcp));
+        // Options are inherited from the listener (T-58, T-59).
+        self.net.sockets[socket].options = options;
+        let c = &mut self.net.tcp.conns[conn];
+        c.socket = Some(socket);
+        c.queued_at = None;
+        socket
+    }
+
+    /// How accept(2) waits: exclusively, so that one connection wakes one sleeper.
+    pub fn accept_wait(
+        &self,
+        call: &Call<'_>,
+        socket: SocketId,
+        flags: MsgFlags,
+    ) -> Result<Wait, Errno> {
+        let timeo = self.net.sockets[socket].options.rcvtimeo;
+        let mut wait = self.sock_wait(call, socket, flags, timeo).ok_or(Errno::EAGAIN)?;
+        if timeo.is_some() {
+            wait.restart = Restart::Eintr;
+        }
+        Ok(wait.exclusive())
+    }
+}

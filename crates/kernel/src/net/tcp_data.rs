@@ -1,0 +1,226 @@
+//! Bytes through a TCP socket: `tcp_sendmsg` and `tcp_recvmsg`, which move between the user's
+//! buffers and the connection's queues and wait when there is no room or nothing to read.
+//! What the calls return after the other side died is decided in `tcp::send` and `tcp::receive`
+//! (rules T-39 to T-46). Neighbours: `msg` calls in, `conn` owns the connection.
+
+use crate::abi::Errno;
+use crate::kernel::Kernel;
+use crate::net::conn::ConnId;
+use crate::net::inet::TcpUse;
+use crate::net::msg::{MsgFlags, Received};
+use crate::net::sockaddr::SockAddr;
+use crate::net::socket::SocketId;
+use crate::net::tcp::Ready;
+use crate::net::tcp::Received as FromTcp;
+use crate::net::tcp::SendFlags;
+use crate::syscall::iovec::IoVec;
+use crate::syscall::{Call, Restart, Stop, SysResult};
+
+/// How much is copied from the user at a time; what the send buffer refuses is copied again later.
+const CHUNK: usize = 256 * 1024;
+
+impl Kernel {
+    /// tcp_sendmsg(): takes bytes until all are taken, waiting for room (T-21).
+    pub fn tcp_sendmsg(
+        &mut self,
+        call: &mut Call<'_>,
+        socket: SocketId,
+        iov: &IoVec,
+        flags: MsgFlags,
+        to: Option<&SockAddr>,
+    ) -> SysResult {
+        if flags.has(MsgFlags::FASTOPEN) {
+            let what = crate::fact::Fact::unsupported("MSG_FASTOPEN", "");
+            self.tell(Some(call.task), what);
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        // A name is ignored on a connected stream socket (sendto(2): EISCONN may be returned, and
+        // Linux's TCP does not).
+        let _ = to;
+        let TcpUse::Connected(conn) = self.tcp_sock(socket).usage else {
+            return Err(self.sk_stream_error(call, flags, Errno::EPIPE));
+        };
+        let total = iov.total();
+        loop {
+            if call.flight.moved > 0 && (call.flight.moved == total || self.send_would_fail(conn)) {
+                return Ok(call.flight.moved as u64);
+            }
+            let taken = self.tcp_send_some(call, conn, iov, flags)?;
+            call.flight.moved += taken;
+            if call.flight.moved == total {
+                return Ok(total as u64);
+            }
+            // Over loopback the other side answers now, which may make room.
+            self.net_rx_action();
+            if taken == 0 && !self.tcp_poll(socket).has(crate::abi::poll::PollBits::OUT) {
+                return self.wait_for_space(call, socket, conn, flags);
+            }
+        }
+    }
+
+    /// One chunk into the send buffer: how much of it was taken.
+    fn tcp_send_some(
+        &mut self,
+        call: &mut Call<'_>,
+        conn: ConnId,
+        iov: &IoVec,
+        flags: MsgFlags,
+    ) -> Result<usize, Stop> {
+        let moved = call.flight.moved;
+        let chunk = match iov.gather(call, moved, CHUNK.min(iov.total() - moved)) {
+            Ok(chunk) => chunk,
+            // What was taken before the hole counts (EFAULT is told by the next call).
+            Err(_) if moved > 0 => return Err(Stop::Done(moved as u64)),
+            Err(errno) => return Err(errno.into()),
+        };
+        let last = moved + chunk.len() == iov.total();
+        let how =
+            SendFlags { more: flags.has(MsgFlags::MORE) || !last, oob: flags.has(MsgFlags::OOB) };
+        let sent = self.with_conn(conn, |tcp, now, out| tcp.send(now, &chunk, how, out));
+        sent.map_err(|error| {
+            if error.sigpipe {
+                self.sk_stream_error(call, flags, error.errno)
+            } else {
+                error.errno.into()
+            }
+        })
+    }
+
+    fn send_would_fail(&self, conn: ConnId) -> bool {
+        let ready = self.net.tcp.conns[conn].tcp.poll();
+        ready.has(Ready::ERR) || ready.has(Ready::HUP)
+    }
+
+    fn wait_for_space(
+        &mut self,
+        call: &mut Call<'_>,
+        socket: SocketId,
+        conn: ConnId,
+        flags: MsgFlags,
+    ) -> SysResult {
+        self.net.tcp.conns[conn].tcp.wants_space();
+        let moved = call.flight.moved;
+        let timeo = self.net.sockets[socket].options.sndtimeo;
+        match self.sock_wait(call, socket, flags, timeo) {
+            None if moved > 0 => Ok(moved as u64),
+            None => Err(Errno::EAGAIN.into()),
+            Some(wait) if moved > 0 => {
+                Err(wait.with_restart(Restart::Done(moved as u64)).into())
+            }
+            Some(wait) => Err(wait.into()),
+        }
+    }
+
+    /// tcp_recvmsg(): what is there, or the first byte that comes; all that was asked for with
+    /// MSG_WAITALL.
+    pub fn tcp_recvmsg(
+        &mut self,
+        call: &mut Call<'_>,
+        socket: SocketId,
+        iov: &IoVec,
+        flags: MsgFlags,
+    ) -> Result<Received, Stop> {
+        let TcpUse::Connected(conn) = self.tcp_sock(socket).usage else {
+            return Err(Errno::ENOTCONN.into());
+        };
+        if flags.has(MsgFlags::OOB) {
+            return self.tcp_recv_urg(call, conn, iov, flags);
+        }
+        let want = iov.total();
+        let peek = flags.has(MsgFlags::PEEK);
+        let target = if flags.has(MsgFlags::WAITALL) {
+            want
+        } else {
+            (self.net.sockets[socket].options.rcvlowat as usize).clamp(1, want.max(1))
+        };
+        loop {
+            let moved = call.flight.moved;
+            if moved > 0 && (moved == want || self.recv_would_fail(conn)) {
+                break;
+            }
+            let got =
+                self.with_conn(conn, |tcp, now, out| tcp.recv(now, want - moved, peek, out))?;
+            match got {
+                FromTcp::Data(bytes) if bytes.is_empty() => break,
+                FromTcp::Data(bytes) => {
+                    if flags.has(MsgFlags::TRUNC) {
+                        // tcp(7): the bytes are thrown away.
+                        call.flight.moved += bytes.len();
+                    } else {
+                        call.flight.moved += iov.scatter(call, moved, &bytes)?;
+                    }
+                    if peek {
+                        break;
+                    }
+                }
+                FromTcp::Eof => break,
+                FromTcp::WouldBlock if moved >= target => break,
+                FromTcp::WouldBlock => return self.wait_for_data(call, socket, flags),
+            }
+        }
+        Ok(Received { len: call.flight.moved, ..Received::default() })
+    }
+
+    fn recv_would_fail(&self, conn: ConnId) -> bool {
+        let tcp = &self.net.tcp.conns[conn].tcp;
+        tcp.unread() == 0 && tcp.poll().has(Ready::ERR)
+    }
+
+    fn wait_for_data(
+        &mut self,
+        call: &mut Call<'_>,
+        socket: SocketId,
+        flags: MsgFlags,
+    ) -> Result<Received, Stop> {
+        let moved = call.flight.moved;
+        let timeo = self.net.sockets[socket].options.rcvtimeo;
+        match self.sock_wait(call, socket, flags, timeo) {
+            None if moved > 0 => Ok(Received { len: moved, ..Received::default() }),
+            None => Err(Errno::EAGAIN.into()),
+            Some(wait) if moved > 0 => {
+                Err(wait.with_restart(Restart::Done(moved as u64)).into())
+            }
+            Some(wait) => Err(wait.into()),
+        }
+    }
+
+    /// tcp_recv_urg(): MSG_OOB.
+    fn tcp_recv_urg(
+        &mut self,
+        call: &mut Call<'_>,
+        conn: ConnId,
+        iov: &IoVec,
+        flags: MsgFlags,
+    ) -> Result<Received, Stop> {
+        let peek = flags.has(MsgFlags::PEEK);
+        let Some(byte) = self.net.tcp.conns[conn].tcp.recv_urgent(peek)? else {
+            return Ok(Received::default());
+        };
+        let len = iov.scatter(call, 0, &[byte][..iov.total().min(1)])?;
+        let cut = if len == 0 { MsgFlags::TRUNC } else { MsgFlags(0) };
+        Ok(Received { len, flags: MsgFlags::OOB.with(cut), ..Received::default() })
+    }
+
+    /// SIOCINQ: EINVAL on a listener.
+    pub fn tcp_inq(&self, socket: SocketId) -> Result<u32, Errno> {
+        match self.tcp_sock(socket).usage {
+            TcpUse::Listening(_) => Err(Errno::EINVAL),
+            TcpUse::Idle => Ok(0),
+            TcpUse::Connected(conn) => Ok(self.net.tcp.conns[conn].tcp.unread()),
+        }
+    }
+
+    /// SIOCOUTQ: EINVAL on a listener.
+    pub fn tcp_outq(&self, socket: SocketId) -> Result<u32, Errno> {
+        match self.tcp_sock(socket).usage {
+            TcpUse::Listening(_) => Err(Errno::EINVAL),
+            TcpUse::Idle => Ok(0),
+            TcpUse::Connected(conn) => Ok(self.net.tcp.conns[conn].tcp.info().unacked),
+        }
+    }
+
+    /// SIOCATMARK.
+    pub fn tcp_atmark(&self, socket: SocketId) -> Result<u32, Errno> {
+        Ok(self.tcp_of(socket).is_some_and(|tcp| tcp.at_mark()).into())
+    }
+}

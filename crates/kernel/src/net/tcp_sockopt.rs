@@ -1,0 +1,213 @@
+//! Options of tcp(7), and what a changed option of socket(7) means for TCP. A socket keeps its own
+//! copy of the settings for the connection or listener to come; a living connection is told.
+
+use crate::abi::Errno;
+use crate::kernel::Kernel;
+use crate::net::conn::ConnId;
+use crate::net::inet::TcpUse;
+use crate::net::socket::{SocketId, SocketKind};
+use crate::net::sockopt::int_option;
+use crate::net::tcp::{Linger2, TcpConfig};
+use crate::net::tcp::TcpState;
+use crate::time::Duration;
+use linux_raw_sys::net as raw;
+
+/// TCP_FIN_TIMEOUT_MAX: the most that TCP_LINGER2 may ask for.
+const LINGER2_MAX: u32 = 120;
+
+fn seconds(int: i32, most: i32) -> Result<Duration, Errno> {
+    if (1..=most).contains(&int) {
+        Ok(Duration::from_secs(int as u64))
+    } else {
+        Err(Errno::EINVAL)
+    }
+}
+
+impl Kernel {
+    /// The settings for a new connection of this socket: its TCP options and those of socket(7)
+    /// that TCP looks at.
+    pub fn tcp_effective_config(&self, socket: SocketId) -> TcpConfig {
+        let options = &self.net.sockets[socket].options;
+        TcpConfig {
+            keepalive: options.keepalive,
+            oob_inline: options.oobinline,
+            rcvlowat: options.rcvlowat,
+            rcvbuf: options.rcvbuf,
+            sndbuf: options.sndbuf,
+            ..self.tcp_sock(socket).config.clone()
+        }
+    }
+
+    /// An option of socket(7) changed: a living connection hears of it, and the table of ports.
+    pub fn socket_options_changed(&mut self, socket: SocketId) {
+        let s = &self.net.sockets[socket];
+        let options = s.options.clone();
+        let SocketKind::Tcp(tcp) = &s.kind else { return };
+        let (port, usage) = (tcp.bound.port(), tcp.usage.clone());
+        let own = crate::net::port::Owner::Socket(socket);
+        if let Some(bind) = self.net.tcp_ports.of_mut(port, own) {
+            bind.reuse = options.reuseaddr;
+            bind.reuseport = options.reuseport;
+        }
+        let TcpUse::Connected(conn) = usage else { return };
+        let port = self.net.tcp.conns[conn].local.port();
+        let own = crate::net::port::Owner::Conn(conn);
+        if let Some(bind) = self.net.tcp_ports.of_mut(port, own) {
+            bind.reuse = options.reuseaddr;
+            bind.reuseport = options.reuseport;
+        }
+        self.with_conn(conn, |tcp, now, out| {
+            let config = tcp.config().clone();
+            if config.keepalive != options.keepalive {
+                tcp.set_keepalive(now, options.keepalive, out);
+            }
+            if config.rcvbuf != options.rcvbuf
+                && let Some(bytes) = options.rcvbuf
+            {
+                tcp.set_rcvbuf(bytes);
+            }
+            if config.sndbuf != options.sndbuf
+                && let Some(bytes) = options.sndbuf
+            {
+                tcp.set_sndbuf(bytes);
+            }
+            tcp.config_mut().oob_inline = options.oobinline;
+            tcp.config_mut().rcvlowat = options.rcvlowat;
+        });
+    }
+
+    /// do_tcp_setsockopt().
+    pub(super) fn set_tcp_option(
+        &mut self,
+        socket: SocketId,
+        name: u32,
+        value: &[u8],
+    ) -> Result<(), Errno> {
+        if name == raw::TCP_CONGESTION {
+            // One algorithm is there, under the name that it has on Linux.
+            let wanted: Vec<u8> = value.iter().copied().take_while(|b| *b != 0).collect();
+            return if wanted == b"cubic" { Ok(()) } else { Err(Errno::ENOENT) };
+        }
+        let int = int_option(value)?;
+        let mut config = self.tcp_sock(socket).config.clone();
+        match name {
+            raw::TCP_NODELAY => config.nodelay = int != 0,
+            raw::TCP_CORK => config.cork = int != 0,
+            raw::TCP_KEEPIDLE => config.keepidle = seconds(int, 32767)?,
+            raw::TCP_KEEPINTVL => config.keepintvl = seconds(int, 32767)?,
+            raw::TCP_KEEPCNT if (1..=127).contains(&int) => config.keepcnt = int as u32,
+            raw::TCP_SYNCNT if (1..=127).contains(&int) => config.syn_retries = int as u32,
+            raw::TCP_KEEPCNT | raw::TCP_SYNCNT => return Err(Errno::EINVAL),
+            raw::TCP_LINGER2 => {
+                config.linger2 = match u32::try_from(int) {
+                    Err(_) => Linger2::Never,
+                    Ok(0) => Linger2::Default,
+                    Ok(s) => Linger2::For(Duration::from_secs(s.min(LINGER2_MAX).into())),
+                };
+            }
+            raw::TCP_USER_TIMEOUT => {
+                if int < 0 {
+                    return Err(Errno::EINVAL);
+                }
+                config.user_timeout = (int > 0).then(|| Duration::from_millis(int as u64));
+            }
+            raw::TCP_DEFER_ACCEPT => config.defer_accept = int > 0,
+            raw::TCP_QUICKACK => return self.set_quickack(socket, int != 0),
+            _ => return Err(Errno::ENOPROTOOPT),
+        }
+        self.tcp_sock_mut(socket).config = config.clone();
+        if let Some(conn) = self.tcp_conn_of(socket) {
+            self.tell_conn_of_option(conn, name, &config);
+        }
+        Ok(())
+    }
+
+    fn set_quickack(&mut self, socket: SocketId, on: bool) -> Result<(), Errno> {
+        if let Some(conn) = self.tcp_conn_of(socket) {
+            self.with_conn(conn, |tcp, now, out| tcp.set_quickack(now, on, out));
+        }
+        Ok(())
+    }
+
+    fn tell_conn_of_option(&mut self, conn: ConnId, name: u32, config: &TcpConfig) {
+        self.with_conn(conn, |tcp, now, out| match name {
+            raw::TCP_NODELAY => tcp.set_nodelay(now, config.nodelay, out),
+            raw::TCP_CORK => tcp.set_cork(now, config.cork, out),
+            raw::TCP_KEEPIDLE => tcp.set_keepidle(now, config.keepidle),
+            _ => {
+                let own = tcp.config_mut();
+                own.keepintvl = config.keepintvl;
+                own.keepcnt = config.keepcnt;
+                own.linger2 = config.linger2;
+                own.user_timeout = config.user_timeout;
+                own.syn_retries = config.syn_retries;
+            }
+        });
+    }
+
+    /// do_tcp_getsockopt().
+    pub(super) fn get_tcp_option(&self, socket: SocketId, name: u32) -> Result<Vec<u8>, Errno> {
+        let config = &self.tcp_sock(socket).config;
+        let number = match name {
+            raw::TCP_NODELAY => config.nodelay.into(),
+            raw::TCP_CORK => config.cork.into(),
+            raw::TCP_KEEPIDLE => config.keepidle.as_secs() as u32,
+            raw::TCP_KEEPINTVL => config.keepintvl.as_secs() as u32,
+            raw::TCP_KEEPCNT => config.keepcnt,
+            raw::TCP_SYNCNT => config.syn_retries,
+            raw::TCP_LINGER2 => match config.linger2 {
+                Linger2::Never => u32::MAX,
+                Linger2::Default => config.fin_timeout.as_secs() as u32,
+                Linger2::For(time) => time.as_secs() as u32,
+            },
+            raw::TCP_USER_TIMEOUT => {
+                config.user_timeout.map_or(0, |t| t.as_millis() as u32)
+            }
+            raw::TCP_MAXSEG => self.tcp_of(socket).map_or(536, |tcp| tcp.info().snd_mss),
+            raw::TCP_QUICKACK => 1,
+            raw::TCP_CONGESTION => return Ok(b"cubic\0\0\0\0\0\0\0\0\0\0\0".to_vec()),
+            raw::TCP_INFO => return Ok(self.tcp_info_bytes(socket)),
+            _ => return Err(Errno::ENOPROTOOPT),
+        };
+        Ok(number.to_le_bytes().to_vec())
+    }
+
+    /// struct tcp_info, the 104 bytes that every version has; fields that nothing here counts are
+    /// 0.
+    fn tcp_info_bytes(&self, socket: SocketId) -> Vec<u8> {
+        let mut bytes = vec![0u8; 104];
+        let state = match &self.tcp_sock(socket).usage {
+            TcpUse::Idle => TcpState::Close,
+            TcpUse::Listening(_) => TcpState::Listen,
+            TcpUse::Connected(conn) => self.net.tcp.conns[*conn].tcp.state(),
+        };
+        bytes[0] = state as u8;
+        let Some(tcp) = self.tcp_of(socket) else { return bytes };
+        let info = tcp.info();
+        bytes[2] = info.retransmits as u8;
+        bytes[3] = info.probes as u8;
+        bytes[4] = info.backoff as u8;
+        let mut put = |at: usize, value: u32| bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        put(8, info.rto.as_micros() as u32);
+        put(16, info.snd_mss);
+        put(24, info.packets_out);
+        put(68, info.rtt.as_micros() as u32);
+        put(72, info.rttvar.as_micros() as u32);
+        put(76, info.snd_ssthresh);
+        put(80, info.snd_cwnd);
+        put(84, info.advmss);
+        bytes
+    }
+
+    /// SO_SNDBUF.
+    pub(super) fn tcp_sndbuf(&self, socket: SocketId) -> u32 {
+        let set = self.net.sockets[socket].options.sndbuf;
+        self.tcp_of(socket).map_or(set.unwrap_or(16_384), |tcp| tcp.info().sndbuf)
+    }
+
+    /// SO_RCVBUF.
+    pub(super) fn tcp_rcvbuf(&self, socket: SocketId) -> u32 {
+        let set = self.net.sockets[socket].options.rcvbuf;
+        self.tcp_of(socket).map_or(set.unwrap_or(131_072), |tcp| tcp.info().rcvbuf)
+    }
+}

@@ -1,0 +1,371 @@
+//! UDP sockets (udp(7)): a queue of datagrams, an optional peer, ICMP errors for connected ones.
+//! Neighbours: `calls` and `msg` call in, `ip` delivers.
+
+use crate::abi::Errno;
+use crate::abi::poll::PollBits;
+use crate::fact::Fact;
+use crate::kernel::Kernel;
+use crate::net::msg::{MsgFlags, Received};
+use crate::net::packet::Transport;
+use crate::net::port::{Bind, Owner};
+use crate::net::sockaddr::SockAddr;
+use crate::net::socket::{SocketId, SocketKind};
+use crate::syscall::iovec::IoVec;
+use crate::syscall::{Call, Stop, SysResult};
+use crate::wait_queue::Event;
+use bytes::Bytes;
+use core::net::{Ipv4Addr, SocketAddrV4};
+use std::collections::VecDeque;
+
+/// net.core.rmem_default, and what a queued datagram is charged beyond its bytes (an sk_buff and
+/// its rounded head).
+const RMEM_DEFAULT: usize = 212_992;
+const DATAGRAM_OVERHEAD: usize = 768;
+/// The longest UDP payload in an IPv4 packet.
+const MAX_PAYLOAD: usize = 65_507;
+
+/// One datagram in a queue.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Datagram {
+    from: SocketAddrV4,
+    payload: Bytes,
+}
+
+/// The UDP part of a socket.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UdpSocket {
+    /// The local address; port 0 before it is bound.
+    pub local: SocketAddrV4,
+    /// Whom connect(2) named.
+    pub peer: Option<SocketAddrV4>,
+    queue: VecDeque<Datagram>,
+    charged: usize,
+    /// sk_err, from ICMP.
+    pub error: Option<Errno>,
+    shut_rd: bool,
+    shut_wr: bool,
+}
+
+impl UdpSocket {
+    /// Unbound, unconnected, empty.
+    pub fn new() -> UdpSocket {
+        UdpSocket {
+            local: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
+            peer: None,
+            queue: VecDeque::new(),
+            charged: 0,
+            error: None,
+            shut_rd: false,
+            shut_wr: false,
+        }
+    }
+
+    /// Length of the first datagram in the queue (FIONREAD), 0 if there is none.
+    pub fn first_len(&self) -> usize {
+        self.queue.front().map_or(0, |d| d.payload.len())
+    }
+
+    /// `UDP 10.0.0.1:53`.
+    pub fn describe(&self) -> String {
+        match self.peer {
+            Some(peer) => format!("UDP {}→{peer}", self.local),
+            None => format!("UDP {}", self.local),
+        }
+    }
+
+    /// How well this socket matches a datagram (compute_score); None if not at all.
+    fn score(&self, from: SocketAddrV4, to: SocketAddrV4) -> Option<u32> {
+        if self.local.port() != to.port() {
+            return None;
+        }
+        let mut score = 1;
+        if !self.local.ip().is_unspecified() {
+            if self.local.ip() != to.ip() {
+                return None;
+            }
+            score += 4;
+        }
+        if let Some(peer) = self.peer {
+            if peer != from {
+                return None;
+            }
+            score += 8;
+        }
+        Some(score)
+    }
+}
+
+impl Default for UdpSocket {
+    fn default() -> Self {
+        UdpSocket::new()
+    }
+}
+
+impl Kernel {
+    fn udp(&self, socket: SocketId) -> &UdpSocket {
+        match &self.net.sockets[socket].kind {
+            SocketKind::Udp(udp) => udp,
+            SocketKind::Tcp(_) | SocketKind::Unix(_) => unreachable!("dispatched by kind"),
+        }
+    }
+
+    fn udp_mut(&mut self, socket: SocketId) -> &mut UdpSocket {
+        match &mut self.net.sockets[socket].kind {
+            SocketKind::Udp(udp) => udp,
+            SocketKind::Tcp(_) | SocketKind::Unix(_) => unreachable!("dispatched by kind"),
+        }
+    }
+
+    fn udp_bind_record(&self, socket: SocketId, addr: Ipv4Addr) -> Bind {
+        let s = &self.net.sockets[socket];
+        Bind {
+            addr,
+            owner: Owner::Socket(socket),
+            reuse: s.options.reuseaddr,
+            reuseport: s.options.reuseport,
+            listening: false,
+            uid: s.uid,
+            explicit: true,
+        }
+    }
+
+    /// bind(2) on a UDP socket: EINVAL when it is bound already, EADDRNOTAVAIL, EADDRINUSE.
+    pub fn udp_bind(&mut self, socket: SocketId, addr: SocketAddrV4) -> Result<(), Errno> {
+        if self.udp(socket).local.port() != 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.udp_get_port(socket, addr)
+    }
+
+    /// udp_v4_get_port(): takes the port, an ephemeral one for 0.
+    fn udp_get_port(&mut self, socket: SocketId, addr: SocketAddrV4) -> Result<(), Errno> {
+        let bind = self.udp_bind_record(socket, *addr.ip());
+        let ports = &self.net.udp_ports;
+        let port = match addr.port() {
+            0 => {
+                let mut draw = self.net.port_stream.clone();
+                let found =
+                    ports.find_for_bind(&mut draw, |p| !ports.conflicts_datagram(p, &bind))?;
+                self.net.port_stream = draw;
+                found
+            }
+            port if ports.conflicts_datagram(port, &bind) => return Err(Errno::EADDRINUSE),
+            port => port,
+        };
+        self.net.udp_ports.add(port, bind);
+        self.udp_mut(socket).local = SocketAddrV4::new(*addr.ip(), port);
+        Ok(())
+    }
+
+    fn udp_autobind(&mut self, socket: SocketId) -> Result<(), Errno> {
+        if self.udp(socket).local.port() != 0 {
+            return Ok(());
+        }
+        self.udp_get_port(socket, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))
+            .map_err(|_| Errno::EAGAIN)
+    }
+
+    /// connect(2): names the peer; AF_UNSPEC forgets it (`None`).
+    pub fn udp_connect(&mut self, socket: SocketId, to: Option<SocketAddrV4>) -> Result<(), Errno> {
+        match to {
+            None => self.udp_mut(socket).peer = None,
+            Some(to) => {
+                self.udp_autobind(socket)?;
+                let source = self.source_for(*to.ip());
+                let to = if to.ip().is_unspecified() {
+                    SocketAddrV4::new(Ipv4Addr::LOCALHOST, to.port())
+                } else {
+                    to
+                };
+                let udp = self.udp_mut(socket);
+                udp.peer = Some(to);
+                if udp.local.ip().is_unspecified() {
+                    udp.local.set_ip(source);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// udp_sendmsg().
+    pub fn udp_sendmsg(
+        &mut self,
+        call: &mut Call<'_>,
+        socket: SocketId,
+        iov: &IoVec,
+        flags: MsgFlags,
+        to: Option<&SockAddr>,
+    ) -> SysResult {
+        if iov.total() > MAX_PAYLOAD {
+            return Err(Errno::EMSGSIZE.into());
+        }
+        if flags.has(MsgFlags::OOB) {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        if flags.has(MsgFlags::MORE) {
+            self.tell(Some(call.task), Fact::unsupported("MSG_MORE on UDP", ""));
+            return Err(Errno::EINVAL.into());
+        }
+        let to = match to {
+            Some(SockAddr::Inet(addr)) => *addr,
+            Some(SockAddr::Unspec | SockAddr::Unix(_) | SockAddr::Other(_)) => {
+                return Err(Errno::EAFNOSUPPORT.into());
+            }
+            None => self.udp(socket).peer.ok_or(Errno::EDESTADDRREQ)?,
+        };
+        if to.port() == 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        if self.udp(socket).shut_wr {
+            return Err(self.sk_stream_error(call, flags, Errno::EPIPE));
+        }
+        if let Some(error) = self.udp_mut(socket).error.take() {
+            return Err(error.into());
+        }
+        self.udp_autobind(socket)?;
+        let payload = Bytes::from(iov.gather(call, 0, iov.total())?);
+        if payload.len() < iov.total() {
+            return Err(Errno::EFAULT.into());
+        }
+        let to = if to.ip().is_unspecified() {
+            SocketAddrV4::new(Ipv4Addr::LOCALHOST, to.port())
+        } else {
+            to
+        };
+        if to.ip().is_broadcast() && !self.net.sockets[socket].options.broadcast {
+            return Err(Errno::EACCES.into());
+        }
+        let local = self.udp(socket).local;
+        let source =
+            if local.ip().is_unspecified() { self.source_for(*to.ip()) } else { *local.ip() };
+        let len = payload.len() as u64;
+        let datagram = Transport::Udp { src_port: local.port(), dst_port: to.port(), payload };
+        self.ip_output(source, *to.ip(), datagram);
+        Ok(len)
+    }
+
+    /// udp_rcv(): a datagram arrived; the best match takes it, an ICMP says that nobody does.
+    pub fn udp_rcv(&mut self, from: SocketAddrV4, to: SocketAddrV4, payload: Bytes) {
+        let best = self
+            .net
+            .sockets
+            .iter()
+            .filter_map(|(id, s)| match &s.kind {
+                SocketKind::Udp(udp) => udp.score(from, to).map(|score| (score, id)),
+                SocketKind::Tcp(_) | SocketKind::Unix(_) => None,
+            })
+            .max_by_key(|(score, _)| *score);
+        let Some((_, socket)) = best else {
+            self.icmp_send_unreach(3, 17, from, to);
+            return;
+        };
+        let limit = self.net.sockets[socket].options.rcvbuf.map_or(RMEM_DEFAULT, |b| b as usize);
+        let udp = self.udp_mut(socket);
+        // Linux admits a datagram as long as the buffer isn't over its limit yet.
+        if udp.charged > limit {
+            return;
+        }
+        udp.charged += payload.len() + DATAGRAM_OVERHEAD;
+        udp.queue.push_back(Datagram { from, payload });
+        self.publish(Event::Socket(socket));
+    }
+
+    /// udp_err(): an ICMP about what we sent; only a connected socket hears of it.
+    pub fn udp_err(&mut self, local: SocketAddrV4, remote: SocketAddrV4, code: u8) {
+        let found = self.net.sockets.iter().find_map(|(id, s)| match &s.kind {
+            SocketKind::Udp(u) if u.local.port() == local.port() && u.peer == Some(remote) => {
+                Some(id)
+            }
+            SocketKind::Udp(_) | SocketKind::Tcp(_) | SocketKind::Unix(_) => None,
+        });
+        let Some(socket) = found else { return };
+        self.udp_mut(socket).error = Some(icmp_error(code));
+        self.publish(Event::Socket(socket));
+    }
+
+    /// udp_recvmsg().
+    pub fn udp_recvmsg(
+        &mut self,
+        call: &mut Call<'_>,
+        socket: SocketId,
+        iov: &IoVec,
+        flags: MsgFlags,
+    ) -> Result<Received, Stop> {
+        let udp = self.udp_mut(socket);
+        if let Some(error) = udp.error.take() {
+            return Err(error.into());
+        }
+        let Some(datagram) = udp.queue.front().cloned() else {
+            if udp.shut_rd {
+                return Ok(Received::default());
+            }
+            let timeo = self.net.sockets[socket].options.rcvtimeo;
+            return match self.sock_wait(call, socket, flags, timeo) {
+                Some(wait) => Err(wait.exclusive().into()),
+                None => Err(Errno::EAGAIN.into()),
+            };
+        };
+        if !flags.has(MsgFlags::PEEK) {
+            udp.queue.pop_front();
+            udp.charged -= datagram.payload.len() + DATAGRAM_OVERHEAD;
+        }
+        let take = datagram.payload.len().min(iov.total());
+        iov.scatter(call, 0, &datagram.payload[..take])?;
+        let cut = take < datagram.payload.len();
+        let len = if flags.has(MsgFlags::TRUNC) { datagram.payload.len() } else { take };
+        Ok(Received {
+            len,
+            from: Some(SockAddr::Inet(datagram.from)),
+            flags: if cut { MsgFlags::TRUNC } else { MsgFlags(0) },
+            ..Received::default()
+        })
+    }
+
+    /// udp_poll(), with datagram_poll()'s bits.
+    pub fn udp_poll(&self, socket: SocketId) -> PollBits {
+        let udp = self.udp(socket);
+        let mut bits = PollBits::OUT | PollBits::WRNORM | PollBits::WRBAND;
+        if udp.error.is_some() {
+            bits |= PollBits::ERR;
+        }
+        if udp.shut_rd {
+            bits |= PollBits::RDHUP | PollBits::IN | PollBits::RDNORM;
+        }
+        if udp.shut_rd && udp.shut_wr {
+            bits |= PollBits::HUP;
+        }
+        if !udp.queue.is_empty() {
+            bits |= PollBits::IN | PollBits::RDNORM;
+        }
+        bits
+    }
+
+    /// shutdown(2): ENOTCONN without a peer.
+    pub fn udp_shutdown(&mut self, socket: SocketId, rd: bool, wr: bool) -> Result<(), Errno> {
+        let udp = self.udp_mut(socket);
+        let connected = udp.peer.is_some();
+        udp.shut_rd |= rd;
+        udp.shut_wr |= wr;
+        self.publish_all(Event::Socket(socket));
+        if connected { Ok(()) } else { Err(Errno::ENOTCONN) }
+    }
+
+    /// The socket's port is free again.
+    pub fn udp_release(&mut self, socket: SocketId) {
+        let port = self.udp(socket).local.port();
+        self.net.udp_ports.remove(port, Owner::Socket(socket));
+    }
+}
+
+/// icmp_err_convert for destination unreachable.
+pub fn icmp_error(code: u8) -> Errno {
+    match code {
+        0 | 6 | 9 | 11 => Errno::ENETUNREACH,
+        2 => Errno::ENOPROTOOPT,
+        3 => Errno::ECONNREFUSED,
+        4 => Errno::EMSGSIZE,
+        5 => Errno::EOPNOTSUPP,
+        // 1 host unreachable, 7, 8, 10, 12 and the administrative ones.
+        _ => Errno::EHOSTUNREACH,
+    }
+}
