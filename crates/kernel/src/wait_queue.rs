@@ -8,6 +8,7 @@ use crate::fs::epoll::EpollId;
 use crate::fs::inode::InodeId;
 use crate::fs::pipe::PipeId;
 use crate::kernel::Kernel;
+use crate::net::conn::ConnId;
 use crate::net::socket::SocketId;
 use crate::task::{GroupId, TaskId};
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ pub enum Event {
     PipeWriters(PipeId),
     /// Readiness of a socket changed.
     Socket(SocketId),
+    /// A connection whose close lingers got its FIN acknowledged (rule T-4).
+    Conn(ConnId),
     /// An epoll set has something to report, or lost it.
     Epoll(EpollId),
     /// An object of `fs::anon` (eventfd, timerfd, signalfd, …), by its number.

@@ -50,11 +50,14 @@ impl Kernel {
     pub fn sys_close(&mut self, call: &mut Call<'_>) -> SysResult {
         let fd = call.int(0);
         let task = call.task;
-        let file = self.table_mut(task).take(fd).ok_or(Errno::EBADF)?;
-        let table = self.tasks[task].files.expect("the caller has a table");
-        self.filp_flush(task, table, fd, file);
-        self.fput_close_sync(task, file);
-        Ok(0)
+        if call.flight.place == 0 {
+            let file = self.table_mut(task).take(fd).ok_or(Errno::EBADF)?;
+            let table = self.tasks[task].files.expect("the caller has a table");
+            self.filp_flush(task, table, fd, file);
+            self.fput_close_sync(task, file);
+        }
+        // Only a TCP socket with SO_LINGER makes close(2) wait (rule T-4).
+        self.linger_in_close(call)
     }
 
     /// close_range(2): ascending; final releases run LIFO on the way back (rule F-6).

@@ -142,6 +142,8 @@ impl Kernel {
             }
             for file in works.into_iter().rev() {
                 self.__fput(Some(task), file);
+                // Unlike Linux, a release that runs here (dup2, exec) does not wait for SO_LINGER.
+                self.stop_lingering(task);
             }
         }
     }

@@ -26,10 +26,7 @@ const SOMAXCONN: u32 = 4096;
 impl Kernel {
     /// A socket of `kind` made by `task`.
     pub fn sock_alloc(&mut self, task: TaskId, ty: SockType, kind: SocketKind) -> SocketId {
-        let (uid, pid) = (
-            self.tasks[task].cred.euid,
-            self.groups[self.tasks[task].group].tgid.0,
-        );
+        let (uid, pid) = (self.tasks[task].cred.euid, self.groups[self.tasks[task].group].tgid.0);
         let options = SocketOptions::default();
         self.net.sockets.insert(Socket { ty, kind, options, uid, pid })
     }
@@ -111,7 +108,9 @@ impl Kernel {
         let unix = matches!(self.net.sockets[first].kind, SocketKind::Unix(_));
         let files = [first, second].map(|s| self.sock_alloc_file(call.task, s, flags));
         if !unix {
-            files.map(|f| self.fput(Some(call.task), f));
+            for file in files {
+                self.fput(Some(call.task), file);
+            }
             return Err(Errno::EOPNOTSUPP.into());
         }
         self.unix_socketpair(first, second);
@@ -132,7 +131,9 @@ impl Kernel {
         let raw: Vec<u8> = fds.iter().flat_map(|fd| fd.to_le_bytes()).collect();
         let at = call.ptr(3);
         if let Err(errno) = call.write_user(at, &raw) {
-            fds.map(|fd| self.close_fd(call.task, fd));
+            for fd in fds {
+                self.close_fd(call.task, fd);
+            }
             return Err(errno.into());
         }
         Ok(0)
@@ -175,11 +176,7 @@ impl Kernel {
 
     /// __inet_bind(): the address must be ours (EADDRNOTAVAIL), a port below 1024 needs privilege
     /// (EACCES).
-    fn inet_bind_allowed(
-        &self,
-        task: TaskId,
-        addr: core::net::SocketAddrV4,
-    ) -> Result<(), Errno> {
+    fn inet_bind_allowed(&self, task: TaskId, addr: core::net::SocketAddrV4) -> Result<(), Errno> {
         if !addr.ip().is_unspecified() && !self.is_local_address(*addr.ip()) {
             return Err(Errno::EADDRNOTAVAIL);
         }

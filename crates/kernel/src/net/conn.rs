@@ -11,11 +11,11 @@ use crate::kernel::Kernel;
 use crate::net::packet::Transport;
 use crate::net::port::{Bind, Owner};
 use crate::net::socket::SocketId;
+use crate::net::tcp::Seq;
 use crate::net::tcp::TcpConfig;
+use crate::net::tcp::TcpConn;
 use crate::net::tcp::{Output, Ready, ReplyWhy, TcpFact};
 use crate::net::tcp::{Segment, reply_reset};
-use crate::net::tcp::Seq;
-use crate::net::tcp::TcpConn;
 use crate::net::udp::icmp_error;
 use crate::time::Instant;
 use crate::wait_queue::Event;
@@ -41,6 +41,8 @@ pub struct Connection {
     pub socket: Option<SocketId>,
     /// In whose accept queue it waits.
     pub queued_at: Option<SocketId>,
+    /// A close(2) waits for its FIN to be acknowledged (T-4).
+    pub lingered_on: bool,
     /// In the table of 4-tuples.
     hashed: bool,
     /// Its entry in the table of timers.
@@ -131,6 +133,7 @@ impl Kernel {
             remote,
             socket,
             queued_at: None,
+            lingered_on: false,
             hashed: true,
             deadline: None,
         });
@@ -154,11 +157,15 @@ impl Kernel {
     /// What follows from an operation: segments, facts, wake-ups, timers, tables.
     pub fn after_conn(&mut self, conn: ConnId, out: Output) {
         let Connection { local, remote, socket, queued_at, .. } = self.net.tcp.conns[conn];
+        let lingered_on = self.net.tcp.conns[conn].lingered_on;
         self.tell_tcp_facts(local, remote, &out.facts);
         for segment in out.segments {
             self.tcp_transmit(local, remote, segment);
         }
         self.update_conn_tables(conn);
+        if lingered_on {
+            self.publish(Event::Conn(conn));
+        }
         if out.wake != Ready::NONE
             && let Some(socket) = socket.or(queued_at)
         {
@@ -174,12 +181,7 @@ impl Kernel {
     }
 
     /// Tells what TCP did for one connection.
-    pub fn tell_tcp_facts(
-        &mut self,
-        local: SocketAddrV4,
-        remote: SocketAddrV4,
-        facts: &[TcpFact],
-    ) {
+    pub fn tell_tcp_facts(&mut self, local: SocketAddrV4, remote: SocketAddrV4, facts: &[TcpFact]) {
         for fact in facts {
             let (local, remote) = (SocketAddr::V4(local), SocketAddr::V4(remote));
             let fact = NetFact::Tcp { local, remote, step: fact.clone() };
@@ -207,7 +209,8 @@ impl Kernel {
             self.net.tcp_ports.remove(port, Owner::Conn(id));
         }
         let conn = &self.net.tcp.conns[id];
-        if conn.tcp.is_dead() && conn.socket.is_none() && conn.queued_at.is_none() {
+        let unowned = conn.socket.is_none() && conn.queued_at.is_none() && !conn.lingered_on;
+        if conn.tcp.is_dead() && unowned {
             self.net.tcp.conns.remove(id);
         }
     }

@@ -7,14 +7,14 @@ use crate::abi::poll::PollBits;
 use crate::fact::NetFact;
 use crate::kernel::Kernel;
 use crate::net::conn::ConnId;
+use crate::net::msg::MsgFlags;
 use crate::net::port::{Bind, Owner};
 use crate::net::sockaddr::SockAddr;
 use crate::net::socket::{SockType, SocketId, SocketKind, SocketProgress};
-use crate::net::tcp::{Close, Shutdown};
-use crate::net::tcp::TcpConfig;
 use crate::net::tcp::Ready;
+use crate::net::tcp::TcpConfig;
+use crate::net::tcp::{Close, Shutdown};
 use crate::net::tcp::{TcpConn, TcpState};
-use crate::net::msg::MsgFlags;
 use crate::net::tcp_listen::TcpListener;
 use crate::syscall::{Call, Progress, Restart, Stop, SysResult, Wait};
 use crate::task::TaskId;
@@ -281,8 +281,8 @@ impl Kernel {
     }
 
     /// inet_release() → tcp_close(): the end of a socket; what goes out is decided by the
-    /// connection's state (T-2 to T-19). An explicit close with SO_LINGER may have to wait for the
-    /// FIN's acknowledgment; that is not here: see `close_lingers`.
+    /// connection's state (T-2 to T-19). An explicit close with SO_LINGER waits afterwards: see
+    /// `linger_in_close`.
     pub fn inet_release(&mut self, task: Option<TaskId>, socket: SocketId) {
         let exiting = task.is_none_or(|t| self.tasks.get(t).is_none_or(|t| t.exiting));
         let linger = self.net.sockets[socket].options.linger;
@@ -308,7 +308,34 @@ impl Kernel {
         let now = self.now;
         let outcome = self.net.tcp.conns[conn].tcp.close(now, close, &mut out);
         self.tell(task, NetFact::TcpClose { local, remote, outcome }.into());
+        if let (Some(time), Some(task)) = (outcome.linger, task) {
+            self.net.tcp.conns[conn].lingered_on = true;
+            self.tasks[task].lingering = Some((conn, self.now + time));
+        }
         self.after_conn(conn, out);
+    }
+
+    /// sk_stream_wait_close(): the second half of a close(2) with SO_LINGER: waits until the FIN is
+    /// acknowledged, the time is over or a signal comes, and returns 0 in all cases (T-4). Called
+    /// again after each wait.
+    pub fn linger_in_close(&mut self, call: &mut Call<'_>) -> SysResult {
+        let task = call.task;
+        let Some((conn, until)) = self.tasks[task].lingering else { return Ok(0) };
+        self.net_rx_action();
+        let lingers = self.net.tcp.conns[conn].tcp.lingers();
+        if lingers && self.now < until && !self.signal_pending(task) {
+            return Err(Wait::on(Event::Conn(conn)).with_deadline(Some(until)).into());
+        }
+        self.stop_lingering(task);
+        Ok(0)
+    }
+
+    /// The connection becomes an orphan, as it would have without SO_LINGER.
+    pub fn stop_lingering(&mut self, task: TaskId) {
+        let Some((conn, _)) = self.tasks[task].lingering.take() else { return };
+        self.net.tcp.conns[conn].lingered_on = false;
+        self.with_conn(conn, |tcp, now, out| tcp.adjudge_to_death(now, false, out));
+        self.net_rx_action();
     }
 
     /// tcp_poll(), with what only the socket knows.
@@ -316,9 +343,7 @@ impl Kernel {
         let ready = match &self.tcp_sock(socket).usage {
             // TCP_CLOSE: OUT because write fails at once, HUP because nothing is connected.
             TcpUse::Idle => Ready::OUT | Ready::HUP,
-            TcpUse::Listening(listener) => {
-                listener.poll()
-            }
+            TcpUse::Listening(listener) => listener.poll(),
             TcpUse::Connected(conn) => self.net.tcp.conns[*conn].tcp.poll(),
         };
         let mut bits = PollBits(ready.0);

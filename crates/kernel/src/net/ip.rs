@@ -73,13 +73,15 @@ impl Kernel {
     }
 
     /// icmp_send(DEST_UNREACH): tells the sender of a packet that nobody wants it.
-    pub fn icmp_send_unreach(&mut self, code: u8, protocol: u8, from: SocketAddrV4, to: SocketAddrV4) {
-        let quoted = Unreachable {
-            code,
-            protocol,
-            from: SocketAddr::V4(from),
-            to: SocketAddr::V4(to),
-        };
+    pub fn icmp_send_unreach(
+        &mut self,
+        code: u8,
+        protocol: u8,
+        from: SocketAddrV4,
+        to: SocketAddrV4,
+    ) {
+        let quoted =
+            Unreachable { code, protocol, from: SocketAddr::V4(from), to: SocketAddr::V4(to) };
         self.ip_output(*to.ip(), *from.ip(), Transport::Icmp(quoted));
     }
 

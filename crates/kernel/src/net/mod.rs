@@ -80,7 +80,7 @@ impl Net {
     /// The identification field: 0 for a reply RST (T-24b), else counted.
     fn next_ip_id(&mut self, payload: &Transport) -> u16 {
         if let Transport::Tcp { segment, .. } = payload
-            && segment.has(tcp::segment::Flags::RST)
+            && segment.has(tcp::Flags::RST)
             && segment.window == 0
         {
             return 0;

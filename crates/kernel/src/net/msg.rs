@@ -315,7 +315,8 @@ impl Kernel {
         if !received.rights.is_empty() {
             let cloexec = flags.has(MsgFlags::CMSG_CLOEXEC);
             let room = (control_at, control_room);
-            used = self.scm_detach_fds(call, &received.rights, room, used, cloexec, &mut out_flags)?;
+            used =
+                self.scm_detach_fds(call, &received.rights, room, used, cloexec, &mut out_flags)?;
         }
         call.write_u64(incoming.header.add(40), used)?;
         call.write_u32(incoming.header.add(48), out_flags.0)?;

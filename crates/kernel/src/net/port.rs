@@ -69,8 +69,8 @@ impl PortTable {
     pub fn conflicts_datagram(&self, port: u16, new: &Bind) -> bool {
         let Some(users) = self.ports.get(&port) else { return false };
         users.iter().any(|old| {
-            let shared = (new.reuse && old.reuse)
-                || (new.reuseport && old.reuseport && new.uid == old.uid);
+            let shared =
+                (new.reuse && old.reuse) || (new.reuseport && old.reuseport && new.uid == old.uid);
             old.owner != new.owner && overlap(old.addr, new.addr) && !shared
         })
     }
@@ -102,7 +102,11 @@ impl PortTable {
 
     /// inet_csk_find_open_port(): a port for bind(2) to port 0, odd ones first as Linux prefers
     /// them there. EADDRINUSE when all are taken.
-    pub fn find_for_bind(&self, draw: &mut Stream, free: impl Fn(u16) -> bool) -> Result<u16, Errno> {
+    pub fn find_for_bind(
+        &self,
+        draw: &mut Stream,
+        free: impl Fn(u16) -> bool,
+    ) -> Result<u16, Errno> {
         ephemeral(draw, 1, free).ok_or(Errno::EADDRINUSE)
     }
 

@@ -222,7 +222,8 @@ impl Kernel {
         socket: SocketId,
         on: bool,
     ) -> Result<(), Errno> {
-        let what = format!("{} on {}", if on { "set" } else { "cleared" }, self.describe_socket(socket));
+        let what =
+            format!("{} on {}", if on { "set" } else { "cleared" }, self.describe_socket(socket));
         self.tell(Some(call.task), Fact::unsupported("O_ASYNC", what));
         Ok(())
     }
@@ -286,7 +287,7 @@ impl Kernel {
     /// any longer: EAGAIN.
     pub fn sock_wait(
         &self,
-        call: &mut Call<'_>,
+        call: &Call<'_>,
         socket: SocketId,
         flags: MsgFlags,
         timeo: Option<Duration>,

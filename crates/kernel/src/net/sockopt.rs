@@ -138,7 +138,8 @@ impl Kernel {
         let on = int_option(value)? != 0;
         let seconds = int_option(&value[4..])?;
         // A negative time is for ever, as Linux's MAX_SCHEDULE_TIMEOUT.
-        let time = u64::try_from(seconds).map_or(Duration::from_secs(u64::MAX / 4), Duration::from_secs);
+        let time =
+            u64::try_from(seconds).map_or(Duration::from_secs(u64::MAX / 4), Duration::from_secs);
         self.net.sockets[socket].options.linger = on.then_some(time);
         Ok(())
     }
@@ -282,4 +283,3 @@ fn get_ip_option(name: u32) -> Result<Vec<u8>, Errno> {
         _ => Err(Errno::ENOPROTOOPT),
     }
 }
-

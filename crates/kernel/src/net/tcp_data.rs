@@ -104,9 +104,7 @@ impl Kernel {
         match self.sock_wait(call, socket, flags, timeo) {
             None if moved > 0 => Ok(moved as u64),
             None => Err(Errno::EAGAIN.into()),
-            Some(wait) if moved > 0 => {
-                Err(wait.with_restart(Restart::Done(moved as u64)).into())
-            }
+            Some(wait) if moved > 0 => Err(wait.with_restart(Restart::Done(moved as u64)).into()),
             Some(wait) => Err(wait.into()),
         }
     }
@@ -177,9 +175,7 @@ impl Kernel {
         match self.sock_wait(call, socket, flags, timeo) {
             None if moved > 0 => Ok(Received { len: moved, ..Received::default() }),
             None => Err(Errno::EAGAIN.into()),
-            Some(wait) if moved > 0 => {
-                Err(wait.with_restart(Restart::Done(moved as u64)).into())
-            }
+            Some(wait) if moved > 0 => Err(wait.with_restart(Restart::Done(moved as u64)).into()),
             Some(wait) => Err(wait.into()),
         }
     }

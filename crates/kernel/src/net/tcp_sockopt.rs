@@ -7,8 +7,8 @@ use crate::net::conn::ConnId;
 use crate::net::inet::TcpUse;
 use crate::net::socket::{SocketId, SocketKind};
 use crate::net::sockopt::int_option;
-use crate::net::tcp::{Linger2, TcpConfig};
 use crate::net::tcp::TcpState;
+use crate::net::tcp::{Linger2, TcpConfig};
 use crate::time::Duration;
 use linux_raw_sys::net as raw;
 
@@ -16,11 +16,7 @@ use linux_raw_sys::net as raw;
 const LINGER2_MAX: u32 = 120;
 
 fn seconds(int: i32, most: i32) -> Result<Duration, Errno> {
-    if (1..=most).contains(&int) {
-        Ok(Duration::from_secs(int as u64))
-    } else {
-        Err(Errno::EINVAL)
-    }
+    if (1..=most).contains(&int) { Ok(Duration::from_secs(int as u64)) } else { Err(Errno::EINVAL) }
 }
 
 impl Kernel {
@@ -56,10 +52,11 @@ impl Kernel {
             bind.reuse = options.reuseaddr;
             bind.reuseport = options.reuseport;
         }
-        self.with_conn(conn, |tcp, now, out| {
+        self.with_conn(conn, |tcp, now, _| {
             let config = tcp.config().clone();
             if config.keepalive != options.keepalive {
-                tcp.set_keepalive(now, options.keepalive, out);
+                tcp.config_mut().keepalive = options.keepalive;
+                tcp.keepalive_changed(now);
             }
             if config.rcvbuf != options.rcvbuf
                 && let Some(bytes) = options.rcvbuf
@@ -133,7 +130,10 @@ impl Kernel {
         self.with_conn(conn, |tcp, now, out| match name {
             raw::TCP_NODELAY => tcp.set_nodelay(now, config.nodelay, out),
             raw::TCP_CORK => tcp.set_cork(now, config.cork, out),
-            raw::TCP_KEEPIDLE => tcp.set_keepidle(now, config.keepidle),
+            raw::TCP_KEEPIDLE => {
+                tcp.config_mut().keepidle = config.keepidle;
+                tcp.keepalive_changed(now);
+            }
             _ => {
                 let own = tcp.config_mut();
                 own.keepintvl = config.keepintvl;
@@ -160,9 +160,7 @@ impl Kernel {
                 Linger2::Default => config.fin_timeout.as_secs() as u32,
                 Linger2::For(time) => time.as_secs() as u32,
             },
-            raw::TCP_USER_TIMEOUT => {
-                config.user_timeout.map_or(0, |t| t.as_millis() as u32)
-            }
+            raw::TCP_USER_TIMEOUT => config.user_timeout.map_or(0, |t| t.as_millis() as u32),
             raw::TCP_MAXSEG => self.tcp_of(socket).map_or(536, |tcp| tcp.info().snd_mss),
             raw::TCP_QUICKACK => 1,
             raw::TCP_CONGESTION => return Ok(b"cubic\0\0\0\0\0\0\0\0\0\0\0".to_vec()),
@@ -187,7 +185,8 @@ impl Kernel {
         bytes[2] = info.retransmits as u8;
         bytes[3] = info.probes as u8;
         bytes[4] = info.backoff as u8;
-        let mut put = |at: usize, value: u32| bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        let mut put =
+            |at: usize, value: u32| bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
         put(8, info.rto.as_micros() as u32);
         put(16, info.snd_mss);
         put(24, info.packets_out);

@@ -100,6 +100,7 @@ pub(crate) fn blank_task() -> Task {
         files: None,
         fs: None,
         task_works: Vec::new(),
+        lingering: None,
         cred: Cred::default(),
         utime: Duration::ZERO,
         stime: Duration::ZERO,

@@ -7,6 +7,7 @@ use crate::fs::dcache::DentryId;
 use crate::fs::fdtable::TableId;
 use crate::fs::file::FileId;
 use crate::mm::MmId;
+use crate::net::conn::ConnId;
 use crate::platform::{GuestId, Registers, UserPtr};
 use crate::syscall::{InFlight, Restart, Wait};
 use crate::task::pid::Pid;
@@ -148,6 +149,9 @@ pub struct Task {
     /// task_works: final puts that wait for the way back to user mode, first queued first; run
     /// LIFO (rules F-6, X-10).
     pub task_works: Vec<FileId>,
+
+    /// A connection on which a close(2) with SO_LINGER waits, and until when (rule T-4).
+    pub lingering: Option<(ConnId, Instant)>,
 
     pub cred: Cred,
     /// CPU time in user mode and in calls, as virtual time counts it.

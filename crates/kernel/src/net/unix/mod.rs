@@ -19,22 +19,43 @@ pub struct UnixSocket {}
 #[allow(missing_docs)]
 impl Kernel {
     /// unix_create(): `raw` is the type's number.
-    pub fn unix_create(&mut self, task: TaskId, raw: u64, protocol: u64) -> Result<SocketId, Errno> {
+    pub fn unix_create(
+        &mut self,
+        task: TaskId,
+        raw: u64,
+        protocol: u64,
+    ) -> Result<SocketId, Errno> {
         let what = format!("AF_UNIX type {raw} protocol {protocol}");
         self.tell(Some(task), Fact::unsupported("socket", what));
         Err(Errno::EAFNOSUPPORT)
     }
     pub fn unix_socketpair(&mut self, _a: SocketId, _b: SocketId) {}
-    pub fn unix_bind(&mut self, _call: &mut Call<'_>, _s: SocketId, _path: &[u8]) -> Result<(), Errno> {
+    pub fn unix_bind(
+        &mut self,
+        _call: &mut Call<'_>,
+        _s: SocketId,
+        _path: &[u8],
+    ) -> Result<(), Errno> {
         Err(Errno::EAFNOSUPPORT)
     }
     pub fn unix_listen(&mut self, _task: TaskId, _s: SocketId, _backlog: u32) -> Result<(), Errno> {
         Err(Errno::EAFNOSUPPORT)
     }
-    pub fn unix_accept(&mut self, _call: &mut Call<'_>, _s: SocketId, _flags: MsgFlags) -> Result<SocketId, Stop> {
+    pub fn unix_accept(
+        &mut self,
+        _call: &mut Call<'_>,
+        _s: SocketId,
+        _flags: MsgFlags,
+    ) -> Result<SocketId, Stop> {
         Err(Errno::EAFNOSUPPORT.into())
     }
-    pub fn unix_connect(&mut self, _call: &mut Call<'_>, _s: SocketId, _to: &SockAddr, _nonblock: bool) -> SysResult {
+    pub fn unix_connect(
+        &mut self,
+        _call: &mut Call<'_>,
+        _s: SocketId,
+        _to: &SockAddr,
+        _nonblock: bool,
+    ) -> SysResult {
         Err(Errno::EAFNOSUPPORT.into())
     }
     pub fn unix_shutdown(&mut self, _s: SocketId, _rd: bool, _wr: bool) -> Result<(), Errno> {
@@ -51,7 +72,13 @@ impl Kernel {
     ) -> SysResult {
         Err(Errno::EAFNOSUPPORT.into())
     }
-    pub fn unix_recvmsg(&mut self, _call: &mut Call<'_>, _s: SocketId, _iov: &IoVec, _flags: MsgFlags) -> Result<Received, Stop> {
+    pub fn unix_recvmsg(
+        &mut self,
+        _call: &mut Call<'_>,
+        _s: SocketId,
+        _iov: &IoVec,
+        _flags: MsgFlags,
+    ) -> Result<Received, Stop> {
         Err(Errno::EAFNOSUPPORT.into())
     }
     pub fn unix_poll(&self, _s: SocketId) -> PollBits {
