@@ -44,6 +44,9 @@ pub struct Config {
     pub syscall_cost: Duration,
     /// Render the arguments of every call for a trace (costs time; changes nothing else).
     pub trace: bool,
+    /// Debug builds only: run every handler that waits a second time and compare (invariant 3).
+    /// Slow (it clones the kernel); tests over `Scripted` switch it on.
+    pub check_reruns: bool,
     /// Memory that all guests of the host may charge, in bytes.
     pub memory: u64,
 }
@@ -60,6 +63,7 @@ impl Default for Config {
             epoch: 1_767_225_600,
             syscall_cost: Duration::from_nanos(500),
             trace: false,
+            check_reruns: false,
             memory: 8 << 30,
         }
     }

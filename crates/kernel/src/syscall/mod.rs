@@ -173,16 +173,11 @@ impl Kernel {
     fn run_call(&mut self, task: TaskId, user: &mut dyn Platform) {
         let Some(flight) = self.tasks[task].in_flight.take() else { return };
         let Some(guest) = self.tasks[task].guest else { return };
-        let row = table::row(flight.nr);
         let mut call = Call { task, guest, flight, user };
-        let result = match row {
-            Some(row) => (row.handler)(self, &mut call),
-            None => {
-                let name = format!("syscall {}", call.flight.nr);
-                self.tell(Some(task), Fact::unsupported(&name, format!("{:x?}", call.flight.args)));
-                Err(Stop::Errno(Errno::ENOSYS))
-            }
-        };
+        let result = self.run_handler(&mut call);
+        if cfg!(debug_assertions) && self.config.check_reruns {
+            self.check_rerun(&mut call, &result);
+        }
         let flight = call.flight;
         match result {
             Ok(value) => self.finish_call(task, flight, value),
@@ -197,6 +192,26 @@ impl Kernel {
             }
             Err(Stop::Wait(wait)) => self.block(task, flight, wait),
         }
+    }
+
+    fn run_handler(&mut self, call: &mut Call<'_>) -> SysResult {
+        if let Some(row) = table::row(call.flight.nr) {
+            return (row.handler)(self, call);
+        }
+        let (name, args) = (format!("syscall {}", call.flight.nr), call.flight.args);
+        self.tell(Some(call.task), Fact::unsupported(&name, format!("{args:x?}")));
+        Err(Stop::Errno(Errno::ENOSYS))
+    }
+
+    /// Invariant 3: a handler that waits, run again at once, waits again and changes nothing.
+    fn check_rerun(&mut self, call: &mut Call<'_>, result: &SysResult) {
+        let Err(Stop::Wait(first)) = result else { return };
+        let (kernel, flight) = (self.clone(), call.flight.clone());
+        let again = self.run_handler(call);
+        let nr = flight.nr;
+        assert_eq!(again, Err(Stop::Wait(first.clone())), "call {nr} waits differently at a rerun");
+        assert_eq!(call.flight, flight, "the rerun of call {nr} changed its record");
+        assert!(*self == kernel, "the rerun of call {nr} changed the kernel");
     }
 
     fn finish_call(&mut self, task: TaskId, flight: InFlight, value: u64) {
