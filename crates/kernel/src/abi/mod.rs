@@ -5,5 +5,6 @@ pub mod errno;
 pub mod open;
 pub mod poll;
 pub mod signal;
+pub mod stat;
 
 pub use errno::Errno;

@@ -1,28 +1,361 @@
-//! The directory tree.
+//! The directory tree: names (dentries), which inode each names, and what is mounted where.
+//! A dentry is in the tree while it is hashed; unlinked, it lives on while files, calls or its own
+//! children refer to it (`count`). Working and root directories are not counted: whoever drops a
+//! dentry looks at them (`Kernel::dput`). Neighbours: `inode`, `overlay` (what is looked up lazily),
+//! `namei` (walks), `mount` (what is there at boot).
 
+use crate::abi::stat::Timespec;
 use crate::arena::{Arena, Id};
-use crate::kernel::Config;
+use crate::fs::dir::DirSnapshot;
+use crate::fs::file::FileId;
+use crate::fs::file_bytes::FileBytes;
+use crate::fs::inode::{Inode, InodeId, InodeKind};
+use crate::fs::mount::Mount;
+use crate::kernel::Kernel;
+use crate::platform::{LowerKind, ObjectId, Platform};
+use crate::task::FsId;
+use crate::time::Instant;
+use std::collections::BTreeMap;
 
 /// Names a [`Dentry`].
 pub type DentryId = Id<Dentry>;
 
+/// What a directory knows of one name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Child {
+    /// It was looked up or made.
+    Dentry(DentryId),
+    /// The machine has it; listed, not yet looked up. The inode number is reserved.
+    Lower {
+        /// Its number.
+        ino: u64,
+        /// What the listing said.
+        kind: LowerKind,
+    },
+    /// The machine has it, and here it was removed.
+    Whiteout,
+}
+
 /// One name in the tree.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Dentry {}
+pub struct Dentry {
+    /// The last component of its path; empty for the root of a file system.
+    pub name: Vec<u8>,
+    /// The directory that it is in, or was in; None for the root of a file system.
+    pub parent: Option<DentryId>,
+    /// What it names.
+    pub inode: InodeId,
+    /// Names in it, if it is a directory.
+    pub children: BTreeMap<Vec<u8>, Child>,
+    /// References by files, calls and children.
+    pub count: u32,
+    /// In the tree; false once unlinked.
+    pub hashed: bool,
+    /// The root of what is mounted here.
+    pub mounted: Option<DentryId>,
+    /// For the root of a mount: the dentry that it covers.
+    pub covers: Option<DentryId>,
+}
 
-/// All mounted file systems.
+/// All mounted file systems of one host.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
 pub struct Vfs {
+    /// All names.
     pub dentries: Arena<Dentry>,
+    /// All files.
+    pub inodes: Arena<Inode>,
+    /// The root of the tree.
     pub root: DentryId,
+    /// What is mounted, in the order of mounting.
+    pub mounts: Vec<Mount>,
+    /// Names that open directories were listed with.
+    pub snapshots: BTreeMap<FileId, DirSnapshot>,
+    /// Memory objects that no file has any more; the platform is told at the next chance.
+    pub dead_objects: Vec<ObjectId>,
+    /// CLOCK_REALTIME at the beginning of the world.
+    pub epoch: u64,
+    pub(crate) next_ino: u64,
 }
 
 impl Vfs {
-    /// Mounts everything.
-    pub fn new(_config: &Config) -> Vfs {
-        let mut dentries = Arena::default();
-        let root = dentries.insert(Dentry {});
-        Vfs { dentries, root }
+    /// A number for a new inode.
+    pub fn new_ino(&mut self) -> u64 {
+        self.next_ino += 1;
+        self.next_ino
+    }
+
+    /// CLOCK_REALTIME at `now`, for the times of inodes.
+    pub fn current_time(&self, now: Instant) -> Timespec {
+        let nanos = now.as_nanos();
+        Timespec {
+            sec: (self.epoch + nanos / 1_000_000_000) as i64,
+            nsec: (nanos % 1_000_000_000) as u32,
+        }
+    }
+
+    /// A new inode on file system `dev`, root's, with all times `time`, that nothing names yet.
+    pub fn new_inode(&mut self, dev: u32, kind: InodeKind, mode: u32, time: Timespec) -> InodeId {
+        let nlink = if matches!(kind, InodeKind::Directory { .. }) { 2 } else { 1 };
+        let ino = self.new_ino();
+        self.inodes.insert(Inode {
+            ino,
+            dev,
+            kind,
+            mode,
+            uid: 0,
+            gid: 0,
+            nlink,
+            atime: time,
+            mtime: time,
+            ctime: time,
+            btime: time,
+            i_count: 0,
+            probed: false,
+        })
+    }
+
+    /// The inode that `dentry` names.
+    pub fn inode(&self, dentry: DentryId) -> &Inode {
+        &self.inodes[self.dentries[dentry].inode]
+    }
+
+    /// The inode that `dentry` names, to change it.
+    pub fn inode_mut(&mut self, dentry: DentryId) -> &mut Inode {
+        &mut self.inodes[self.dentries[dentry].inode]
+    }
+
+    /// d_make_root(): a dentry without a name or parent.
+    pub fn d_make_root(&mut self, inode: InodeId) -> DentryId {
+        self.inodes[inode].i_count += 1;
+        self.dentries.insert(Dentry {
+            name: Vec::new(),
+            parent: None,
+            inode,
+            children: BTreeMap::new(),
+            count: 1,
+            hashed: true,
+            mounted: None,
+            covers: None,
+        })
+    }
+
+    /// d_add(): `name` in `parent` names `inode` from now on.
+    pub fn d_add(&mut self, parent: DentryId, name: &[u8], inode: InodeId) -> DentryId {
+        let dentry = self.d_make_root(inode);
+        let d = &mut self.dentries[dentry];
+        d.name = name.to_vec();
+        d.parent = Some(parent);
+        d.count = 0;
+        let p = &mut self.dentries[parent];
+        p.count += 1;
+        p.children.insert(name.to_vec(), Child::Dentry(dentry));
+        dentry
+    }
+
+    /// A dentry outside the tree (O_TMPFILE, memfd): in `parent` for its path only.
+    pub fn d_tmpfile(&mut self, parent: DentryId, name: &[u8], inode: InodeId) -> DentryId {
+        let dentry = self.d_make_root(inode);
+        let d = &mut self.dentries[dentry];
+        d.name = name.to_vec();
+        d.parent = Some(parent);
+        d.count = 0;
+        d.hashed = false;
+        self.dentries[parent].count += 1;
+        dentry
+    }
+
+    /// What takes the place of a name that is removed: a whiteout if the machine has one below.
+    fn leave(&mut self, parent: DentryId, name: &[u8], below: bool) {
+        let children = &mut self.dentries[parent].children;
+        if below {
+            children.insert(name.to_vec(), Child::Whiteout);
+        } else {
+            children.remove(name);
+        }
+    }
+
+    /// d_delete(): the name leaves the tree. `below` says that the machine has it too. The dentry
+    /// is gone if nothing refers to it.
+    pub fn d_delete(&mut self, dentry: DentryId, below: bool) {
+        let d = &mut self.dentries[dentry];
+        d.hashed = false;
+        let (name, parent) = (d.name.clone(), d.parent.expect("a root is never unlinked"));
+        self.leave(parent, &name, below);
+    }
+
+    /// d_move(): `dentry` is `name` in `parent` from now on; what was there must have been deleted.
+    pub fn d_move(&mut self, dentry: DentryId, parent: DentryId, name: &[u8], below: bool) {
+        let d = &mut self.dentries[dentry];
+        let (old_name, old_parent) = (d.name.clone(), d.parent.expect("a root never moves"));
+        d.name = name.to_vec();
+        d.parent = Some(parent);
+        self.leave(old_parent, &old_name, below);
+        self.dentries[parent].count += 1;
+        self.dentries[old_parent].count -= 1;
+        self.dentries[parent].children.insert(name.to_vec(), Child::Dentry(dentry));
+    }
+
+    /// d_exchange(): two names change places.
+    pub fn d_exchange(&mut self, a: DentryId, b: DentryId) {
+        let place = |d: &Dentry| (d.name.clone(), d.parent.expect("a root never moves"));
+        let (name_a, parent_a) = place(&self.dentries[a]);
+        let (name_b, parent_b) = place(&self.dentries[b]);
+        for (dentry, name, parent) in [(a, name_b, parent_b), (b, name_a, parent_a)] {
+            self.dentries[dentry].name = name.clone();
+            self.dentries[dentry].parent = Some(parent);
+            self.dentries[parent].children.insert(name, Child::Dentry(dentry));
+        }
+    }
+
+    /// One reference more.
+    pub fn dget(&mut self, dentry: DentryId) -> DentryId {
+        self.dentries[dentry].count += 1;
+        dentry
+    }
+
+    /// Frees an unlinked dentry that nothing refers to, then its parent if that was the last
+    /// reference to it, and so on; inodes go with their last name.
+    fn dentry_kill(&mut self, dentry: DentryId, in_use: &[DentryId]) {
+        let mut next = Some(dentry);
+        while let Some(id) = next {
+            let Some(d) = self.dentries.get(id) else { return };
+            if d.hashed || d.count > 0 || in_use.contains(&id) {
+                return;
+            }
+            let d = self.dentries.remove(id).expect("it was there");
+            self.iput(d.inode);
+            if let Some(parent) = d.parent {
+                self.dentries[parent].count -= 1;
+            }
+            next = d.parent;
+        }
+    }
+
+    /// iput(): one name less; the last one frees the inode and its bytes.
+    fn iput(&mut self, inode: InodeId) {
+        self.inodes[inode].i_count -= 1;
+        if self.inodes[inode].i_count > 0 {
+            return;
+        }
+        let inode = self.inodes.remove(inode).expect("it was there");
+        if let InodeKind::Regular(FileBytes::Object { id, .. }) = inode.kind {
+            self.dead_objects.push(id);
+        }
+    }
+
+    /// Is `dentry` the root of a mounted file system (and not only a name)?
+    pub fn is_mount_root(&self, dentry: DentryId) -> bool {
+        self.dentries[dentry].parent.is_none()
+    }
+
+    /// The dentry that one sees at `dentry`: the root of what is mounted there, if anything is.
+    pub fn traverse_mounts(&self, mut dentry: DentryId) -> DentryId {
+        while let Some(root) = self.dentries[dentry].mounted {
+            dentry = root;
+        }
+        dentry
+    }
+
+    /// is_subdir(): is `dentry` at or below `ancestor` in one file system?
+    pub fn is_subdir(&self, dentry: DentryId, ancestor: DentryId) -> bool {
+        let mut at = Some(dentry);
+        while let Some(id) = at {
+            if id == ancestor {
+                return true;
+            }
+            at = self.dentries[id].parent;
+        }
+        false
+    }
+
+    /// prepend_path(): the path of `dentry` as seen from `root`, and whether `root` was met.
+    fn prepend_path(&self, dentry: DentryId, root: DentryId) -> (Vec<u8>, bool) {
+        let mut names: Vec<&[u8]> = Vec::new();
+        let mut at = dentry;
+        let reached = loop {
+            if at == root {
+                break true;
+            }
+            let d = &self.dentries[at];
+            match (d.parent, d.covers) {
+                (Some(parent), _) => {
+                    names.push(&d.name);
+                    at = parent;
+                }
+                (None, Some(covered)) => at = covered,
+                (None, None) => break false,
+            }
+        };
+        let mut path = Vec::new();
+        for name in names.into_iter().rev() {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+        if path.is_empty() {
+            path.push(b'/');
+        }
+        (path, reached)
+    }
+
+    /// d_path(): the absolute path of `dentry` under `root`, with " (deleted)" if it is unlinked.
+    pub fn d_path(&self, dentry: DentryId, root: DentryId) -> Vec<u8> {
+        let (mut path, _) = self.prepend_path(dentry, root);
+        if !self.dentries[dentry].hashed {
+            path.extend_from_slice(b" (deleted)");
+        }
+        path
+    }
+
+    /// What getcwd(2) says: None if `dentry` is unlinked; "(unreachable)" in front of what is not
+    /// below `root`.
+    pub fn d_path_reachable(&self, dentry: DentryId, root: DentryId) -> Option<Vec<u8>> {
+        if !self.dentries[dentry].hashed {
+            return None;
+        }
+        let (path, reached) = self.prepend_path(dentry, root);
+        Some(if reached { path } else { [b"(unreachable)", &path[..]].concat() })
+    }
+}
+
+impl Kernel {
+    /// One reference to a name in the tree less.
+    pub fn dput(&mut self, dentry: DentryId) {
+        self.vfs.dentries[dentry].count -= 1;
+        self.dentry_reap(dentry);
+    }
+
+    /// Frees `dentry` if it is unlinked and nothing needs it: no file, call or child (counted), no
+    /// process that works or is rooted there (looked up).
+    pub fn dentry_reap(&mut self, dentry: DentryId) {
+        if self.vfs.dentries.get(dentry).is_none_or(|d| d.hashed || d.count > 0) {
+            return;
+        }
+        let dirs: Vec<DentryId> =
+            self.fs_structs.iter().flat_map(|(_, fs)| [fs.pwd, fs.root]).collect();
+        self.vfs.dentry_kill(dentry, &dirs);
+    }
+
+    /// A process changes its working directory to `pwd`.
+    pub fn set_fs_pwd(&mut self, fs: FsId, pwd: DentryId) {
+        let old = core::mem::replace(&mut self.fs_structs[fs].pwd, pwd);
+        self.dentry_reap(old);
+    }
+
+    /// A process changes its root to `root`.
+    pub fn set_fs_root(&mut self, fs: FsId, root: DentryId) {
+        let old = core::mem::replace(&mut self.fs_structs[fs].root, root);
+        self.dentry_reap(old);
+    }
+
+    /// Tells the platform of memory objects whose files are gone.
+    pub fn release_dead_objects(&mut self, user: &mut dyn Platform) {
+        for id in core::mem::take(&mut self.vfs.dead_objects) {
+            user.object_release(id);
+        }
+    }
+
+    /// CLOCK_REALTIME now, for the times of inodes.
+    pub fn current_time(&self) -> Timespec {
+        self.vfs.current_time(self.now)
     }
 }

@@ -1,10 +1,246 @@
-//! Inodes.
+//! Inodes: what a file is, apart from its names. Numbers are counted by us and times are virtual,
+//! so that nothing leaks from the machine. An inode lives while a dentry names it (`i_count`);
+//! `nlink` is only what stat(2) tells. Who may do what with one is decided here too
+//! (path_resolution(7), "Permissions"). Neighbours: `dcache` (names), `file_bytes` (contents).
 
+use crate::abi::Errno;
+use crate::abi::stat::{
+    S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, S_ISGID, S_ISUID, S_ISVTX,
+    Timespec,
+};
 use crate::arena::Id;
+use crate::fs::file_bytes::FileBytes;
+use crate::fs::pipe::PipeId;
+use crate::net::socket::SocketId;
+use crate::task::Cred;
 
 /// Names an [`Inode`].
 pub type InodeId = Id<Inode>;
 
+/// Permission to execute, or to search a directory.
+pub const MAY_EXEC: u32 = 1;
+/// Permission to write.
+pub const MAY_WRITE: u32 = 2;
+/// Permission to read.
+pub const MAY_READ: u32 = 4;
+
+/// A device that the kernel itself serves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum Device {
+    Null,
+    Zero,
+    Full,
+    Random,
+    Urandom,
+    Tty,
+    Console,
+}
+
+impl Device {
+    /// (major, minor), as Documentation/admin-guide/devices.txt lists them.
+    pub const fn rdev(self) -> (u32, u32) {
+        match self {
+            Device::Null => (1, 3),
+            Device::Zero => (1, 5),
+            Device::Full => (1, 7),
+            Device::Random => (1, 8),
+            Device::Urandom => (1, 9),
+            Device::Tty => (5, 0),
+            Device::Console => (5, 1),
+        }
+    }
+}
+
+/// What an inode is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum InodeKind {
+    /// A regular file.
+    Regular(FileBytes),
+    /// A directory; its children are in its dentry.
+    Directory {
+        /// The machine's directory that shows through, if one does.
+        below: Option<Vec<u8>>,
+        /// All names of `below` are among the dentry's children.
+        listed: bool,
+    },
+    /// A symbolic link and its target.
+    Symlink(Vec<u8>),
+    /// A device.
+    CharDevice(Device),
+    /// A FIFO, with its pipe while somebody has it open.
+    Fifo(Option<PipeId>),
+    /// The name of an AF_UNIX socket, with the socket while it lives. The machine's own sockets
+    /// and devices are shown as sockets without one.
+    Socket(Option<SocketId>),
+}
+
 /// One file, directory, link or device.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Inode {}
+#[allow(missing_docs)]
+pub struct Inode {
+    pub ino: u64,
+    /// Minor number of st_dev: which file system (`mount`).
+    pub dev: u32,
+    pub kind: InodeKind,
+    /// Permission bits (07777), no type.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub nlink: u32,
+    pub atime: Timespec,
+    pub mtime: Timespec,
+    pub ctime: Timespec,
+    pub btime: Timespec,
+    /// Dentries that name it.
+    pub i_count: u32,
+    /// The machine said that it can be read (asked once, at the first open).
+    pub probed: bool,
+}
+
+impl Inode {
+    /// The type bits of st_mode.
+    pub fn file_type(&self) -> u32 {
+        match &self.kind {
+            InodeKind::Regular(_) => S_IFREG,
+            InodeKind::Directory { .. } => S_IFDIR,
+            InodeKind::Symlink(_) => S_IFLNK,
+            InodeKind::CharDevice(_) => S_IFCHR,
+            InodeKind::Fifo(_) => S_IFIFO,
+            InodeKind::Socket(_) => S_IFSOCK,
+        }
+    }
+
+    /// d_type of getdents(2) for this inode.
+    pub fn d_type(&self) -> u8 {
+        d_type(self.file_type())
+    }
+
+    /// A directory?
+    pub fn is_dir(&self) -> bool {
+        self.file_type() == S_IFDIR
+    }
+
+    /// A symbolic link?
+    pub fn is_symlink(&self) -> bool {
+        self.file_type() == S_IFLNK
+    }
+
+    /// A regular file?
+    pub fn is_reg(&self) -> bool {
+        self.file_type() == S_IFREG
+    }
+
+    /// i_size as stat(2) tells it.
+    pub fn size(&self) -> u64 {
+        match &self.kind {
+            InodeKind::Regular(bytes) => bytes.size(),
+            InodeKind::Symlink(target) => target.len() as u64,
+            InodeKind::Directory { .. } => 4096,
+            InodeKind::CharDevice(_) | InodeKind::Fifo(_) | InodeKind::Socket(_) => 0,
+        }
+    }
+
+    /// generic_permission(): may `cred` do `mask` (MAY_*)? Root may all but execute what nobody may.
+    pub fn permission(&self, cred: &Cred, mask: u32) -> Result<(), Errno> {
+        let class = if cred.fsuid == self.uid {
+            6
+        } else if in_group(cred, self.gid) {
+            3
+        } else {
+            0
+        };
+        if (self.mode >> class) & 7 & mask == mask {
+            return Ok(());
+        }
+        let executable = self.is_dir() || self.mode & 0o111 != 0;
+        if fs_privileged(cred) && (mask & MAY_EXEC == 0 || executable) {
+            return Ok(());
+        }
+        Err(Errno::EACCES)
+    }
+
+    /// inode_owner_or_capable(): may `cred` change mode and times?
+    pub fn owner_or_capable(&self, cred: &Cred) -> bool {
+        cred.fsuid == self.uid || fs_privileged(cred)
+    }
+
+    /// What a write or a change of owner takes away: set-user-id, and set-group-id where the group
+    /// may execute.
+    pub fn kill_suid(&mut self) {
+        if self.is_reg() {
+            self.mode &= !S_ISUID;
+            if self.mode & 0o010 != 0 {
+                self.mode &= !S_ISGID;
+            }
+        }
+    }
+
+    /// check_sticky(): true if this directory's sticky bit forbids `cred` to remove `victim`.
+    pub fn sticky_forbids(&self, cred: &Cred, victim: &Inode) -> bool {
+        self.mode & S_ISVTX != 0
+            && cred.fsuid != victim.uid
+            && cred.fsuid != self.uid
+            && !fs_privileged(cred)
+    }
+}
+
+/// d_type of getdents(2) for the type bits of a mode.
+pub const fn d_type(file_type: u32) -> u8 {
+    ((file_type & S_IFMT) >> 12) as u8
+}
+
+/// in_group_p(): fsgid or one of the supplementary groups.
+pub fn in_group(cred: &Cred, gid: u32) -> bool {
+    cred.fsgid == gid || cred.groups.contains(&gid)
+}
+
+/// CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_FOWNER: Linux gives and takes these with fsuid 0.
+pub fn fs_privileged(cred: &Cred) -> bool {
+    cred.fsuid == 0
+}
+
+/// `cred` with its real ids in place of the file-system ones: what access(2) asks with.
+pub fn access_override_creds(cred: &Cred) -> Cred {
+    Cred { fsuid: cred.uid, fsgid: cred.gid, ..cred.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(mode: u32) -> Inode {
+        Inode {
+            ino: 1,
+            dev: 1,
+            kind: InodeKind::Regular(FileBytes::default()),
+            mode,
+            uid: 10,
+            gid: 20,
+            nlink: 1,
+            atime: Timespec::default(),
+            mtime: Timespec::default(),
+            ctime: Timespec::default(),
+            btime: Timespec::default(),
+            i_count: 1,
+            probed: false,
+        }
+    }
+
+    #[test]
+    fn the_owners_class_decides_even_when_others_may_more() {
+        let owner = Cred::user(10, 20);
+        assert_eq!(file(0o077).permission(&owner, MAY_READ), Err(Errno::EACCES));
+        let member = Cred { groups: vec![20], ..Cred::user(11, 99) };
+        assert_eq!(file(0o707).permission(&member, MAY_READ), Err(Errno::EACCES));
+        assert_eq!(file(0o704).permission(&Cred::user(11, 99), MAY_READ), Ok(()));
+    }
+
+    #[test]
+    fn root_executes_only_what_somebody_may_execute() {
+        let root = Cred::default();
+        assert_eq!(file(0o000).permission(&root, MAY_READ | MAY_WRITE), Ok(()));
+        assert_eq!(file(0o666).permission(&root, MAY_EXEC), Err(Errno::EACCES));
+        assert_eq!(file(0o001).permission(&root, MAY_EXEC), Ok(()));
+    }
+}

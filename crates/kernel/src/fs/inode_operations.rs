@@ -1,16 +1,21 @@
-//! File operations on what the VFS knows: regular files, directories, FIFOs' inodes. The arms of
-//! `file_operations` for `FileKind::Inode` lead here.
-//! First version, until the VFS has inodes with bytes: loud and EIO-like where bytes are needed.
+//! File operations on what the VFS knows: regular files and directories. The arms of
+//! `file_operations` for `FileKind::Inode` lead here; bytes are moved between the user's buffers
+//! and `file_rw`. Neighbours: `file_operations`, `file_rw`, `ioctl`.
 
-use crate::abi::Errno;
-use crate::fact::Fact;
-use crate::fs::dcache::DentryId;
 use crate::fs::file::FileId;
+use crate::fs::inode::InodeKind;
 use crate::fs::pipe::PipeId;
 use crate::kernel::Kernel;
+use crate::platform::UserPtr;
 use crate::syscall::iovec::IoVec;
 use crate::syscall::{Call, SysResult};
 use crate::task::TaskId;
+
+/// How much is moved at a time.
+const CHUNK: usize = 1 << 17;
+
+/// ioctl FIONREAD.
+const FIONREAD: u32 = 0x541b;
 
 impl Kernel {
     /// generic_file_read_iter(): at `pos`, or at the file's position, which moves.
@@ -21,9 +26,28 @@ impl Kernel {
         to: &IoVec,
         pos: Option<u64>,
     ) -> SysResult {
-        let _ = (file, to, pos);
-        self.tell(Some(call.task), Fact::unsupported("read of an inode", ""));
-        Err(Errno::EIO.into())
+        let start = pos.unwrap_or(self.files[file].pos);
+        let mut done = 0;
+        while done < to.total() {
+            let want = (to.total() - done).min(CHUNK);
+            let moved = self
+                .inode_read(file, start + done as u64, want, call.user)
+                .and_then(|bytes| Ok((bytes.len(), to.scatter(call, done, &bytes)?)));
+            let (got, put) = match moved {
+                Ok(moved) => moved,
+                // What was moved before counts.
+                Err(_) if done > 0 => break,
+                Err(errno) => return Err(errno.into()),
+            };
+            done += put;
+            if put < want || got < want {
+                break;
+            }
+        }
+        if pos.is_none() {
+            self.files[file].pos = start + done as u64;
+        }
+        Ok(done as u64)
     }
 
     /// generic_file_write_iter(): at `pos`, at the end with O_APPEND, or at the file's position.
@@ -34,9 +58,30 @@ impl Kernel {
         from: &IoVec,
         pos: Option<u64>,
     ) -> SysResult {
-        let _ = (file, from, pos);
-        self.tell(Some(call.task), Fact::unsupported("write of an inode", ""));
-        Err(Errno::EIO.into())
+        let mut at = pos.unwrap_or(self.files[file].pos);
+        let mut done = 0;
+        while done < from.total() {
+            let want = (from.total() - done).min(CHUNK);
+            let moved = from.gather(call, done, want).and_then(|bytes| {
+                let (put, end) = self.inode_write(call.task, file, at, &bytes, call.user)?;
+                Ok((put, end, put < want))
+            });
+            match moved {
+                Ok((put, end, last)) => {
+                    done += put;
+                    at = end;
+                    if last {
+                        break;
+                    }
+                }
+                Err(_) if done > 0 => break,
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        if pos.is_none() && done > 0 {
+            self.files[file].pos = at;
+        }
+        Ok(done as u64)
     }
 
     /// generic_file_llseek(), SEEK_DATA and SEEK_HOLE included; directories too.
@@ -47,12 +92,11 @@ impl Kernel {
         offset: i64,
         whence: u32,
     ) -> SysResult {
-        let _ = (file, offset, whence);
-        self.tell(Some(call.task), Fact::unsupported("lseek on an inode", ""));
-        Err(Errno::EINVAL.into())
+        let _ = call;
+        Ok(self.inode_seek(file, offset, whence)?)
     }
 
-    /// FIONREAD on a regular file, and the device's own.
+    /// FIONREAD on a regular file, and nothing else.
     pub fn inode_ioctl(
         &mut self,
         call: &mut Call<'_>,
@@ -60,28 +104,45 @@ impl Kernel {
         cmd: u32,
         arg: u64,
     ) -> SysResult {
-        let _ = (file, arg);
-        self.no_ioctl(call, cmd)
+        let inode = &self.vfs.inodes[self.inode_of(file)];
+        match &inode.kind {
+            InodeKind::Regular(_) if cmd == FIONREAD => {
+                let left = inode.size() as i64 - self.files[file].pos as i64;
+                call.write_u32(UserPtr(arg), left as u32)?;
+                Ok(0)
+            }
+            InodeKind::Regular(_)
+            | InodeKind::Directory { .. }
+            | InodeKind::Symlink(_)
+            | InodeKind::CharDevice(_)
+            | InodeKind::Fifo(_)
+            | InodeKind::Socket(_) => self.no_ioctl(call, cmd),
+        }
     }
 
-    /// The last description of this open is gone (the inode may live on by its name).
+    /// The last reference to the description is gone (the inode may live on by its name): what was
+    /// kept for it goes.
     pub fn inode_release(&mut self, task: Option<TaskId>, file: FileId) {
-        let _ = (task, file);
+        let _ = task;
+        self.vfs.snapshots.remove(&file);
     }
 
     /// The FIFO whose inode names `pipe` has nobody left: its inode forgets the id.
     pub fn inode_forget_pipe(&mut self, pipe: PipeId) {
-        let _ = pipe;
+        for (_, inode) in self.vfs.inodes.iter_mut() {
+            if inode.kind == InodeKind::Fifo(Some(pipe)) {
+                inode.kind = InodeKind::Fifo(None);
+            }
+        }
     }
 
     /// The path, for the story.
     pub fn describe_inode(&self, file: FileId) -> String {
-        let _ = file;
-        "file".into()
-    }
-
-    /// One reference to a name in the tree less.
-    pub fn dput(&mut self, dentry: DentryId) {
-        let _ = dentry;
+        match self.files[file].dentry {
+            Some(dentry) => {
+                String::from_utf8_lossy(&self.vfs.d_path(dentry, self.vfs.root)).into_owned()
+            }
+            None => "file".into(),
+        }
     }
 }

@@ -1,23 +1,36 @@
 //! Files: descriptor tables (`fdtable`), open file descriptions (`file`), what they can do
 //! (`file_operations`), and what is behind them: pipes, epoll sets, anonymous files, the console,
-//! and the VFS (`dcache`, `inode`). The walk of a death passes `fdtable` → `file`.
+//! and the VFS: names (`dcache`, `namei`, `overlay`, `mount`), files (`inode`, `file_bytes`,
+//! `file_rw`, `inode_operations`, `stat`), the calls on paths (`open`, `create`, `dir`). The walk of
+//! a death passes `fdtable` → `file`.
 
 pub mod anon;
 pub mod console;
+pub mod create;
 pub mod dcache;
 pub mod device;
+pub mod dir;
 pub mod epoll;
 pub mod fcntl;
 pub mod fd_syscalls;
 pub mod fdtable;
 pub mod file;
+pub mod file_bytes;
 pub mod file_operations;
+pub mod file_rw;
 pub mod inode;
 pub mod inode_operations;
 pub mod ioctl;
 pub mod locks;
+pub mod mount;
+pub mod namei;
+pub mod open;
+pub mod overlay;
 pub mod pipe;
 pub mod poll;
 pub mod read_write;
+pub mod stat;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use dcache::Vfs;

@@ -1,0 +1,241 @@
+//! Reading, writing, seeking and mapping files by inode: what `file_operations` does for
+//! `FileKind::Inode` and what exec and mmap ask. Offsets are explicit here: whoever calls moves
+//! `f_pos`. Neighbours: `file_bytes` (where the bytes are), `attr` (truncate), `mm`.
+
+use crate::abi::Errno;
+use crate::abi::open::OFlags;
+use crate::abi::signal::Signal;
+use crate::fs::dcache::DentryId;
+use crate::fs::file::{FileId, FileKind};
+use crate::fs::file_bytes::{FileBytes, MAX_LFS_FILESIZE};
+use crate::fs::inode::{InodeId, InodeKind};
+use crate::kernel::Kernel;
+use crate::platform::{Backing, Platform};
+use crate::task::TaskId;
+
+/// SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE.
+mod whence {
+    pub const SET: u32 = 0;
+    pub const CUR: u32 = 1;
+    pub const END: u32 = 2;
+    pub const DATA: u32 = 3;
+    pub const HOLE: u32 = 4;
+}
+
+impl Kernel {
+    /// The inode that a description is open on, if it has a name in the tree.
+    pub fn file_inode(&self, file: FileId) -> Option<InodeId> {
+        self.files[file].dentry.map(|dentry| self.vfs.dentries[dentry].inode)
+    }
+
+    /// The inode behind a `FileKind::Inode`.
+    pub(crate) fn inode_of(&self, file: FileId) -> InodeId {
+        self.file_inode(file).expect("a file of the VFS has a dentry")
+    }
+
+    /// Reads up to `into.len()` bytes at `offset`; short only at the end. EISDIR for a directory,
+    /// EINVAL for what has no bytes.
+    pub fn vfs_read_at(
+        &mut self,
+        inode: InodeId,
+        offset: u64,
+        into: &mut [u8],
+        user: &mut dyn Platform,
+    ) -> Result<usize, Errno> {
+        match &self.vfs.inodes[inode].kind {
+            InodeKind::Regular(bytes) => bytes.read(offset, into, user),
+            InodeKind::Directory { .. } => Err(Errno::EISDIR),
+            InodeKind::Symlink(_)
+            | InodeKind::CharDevice(_)
+            | InodeKind::Fifo(_)
+            | InodeKind::Socket(_) => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Up to `len` bytes at `pos` of a `FileKind::Inode`; short only at the end.
+    pub fn inode_read(
+        &mut self,
+        file: FileId,
+        pos: u64,
+        len: usize,
+        user: &mut dyn Platform,
+    ) -> Result<Vec<u8>, Errno> {
+        let inode = self.inode_of(file);
+        let size = self.vfs.inodes[inode].size();
+        let left = usize::try_from(size.saturating_sub(pos)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; len.min(left)];
+        let got = self.vfs_read_at(inode, pos, &mut bytes, user)?;
+        bytes.truncate(got);
+        if got > 0 && !self.files[file].flags.has(OFlags::NOATIME) {
+            self.touch_atime(inode);
+        }
+        Ok(bytes)
+    }
+
+    /// Where a write to `file` that wants `pos` begins, and how many of `len` bytes it may write:
+    /// O_APPEND, RLIMIT_FSIZE (SIGXFSZ and EFBIG when not one fits) and the largest size there is.
+    pub fn generic_write_checks(
+        &mut self,
+        task: TaskId,
+        file: FileId,
+        pos: u64,
+        len: usize,
+    ) -> Result<(u64, usize), Errno> {
+        let inode = self.inode_of(file);
+        let append = self.files[file].flags.has(OFlags::APPEND);
+        let pos = if append { self.vfs.inodes[inode].size() } else { pos };
+        if len == 0 {
+            return Ok((pos, 0));
+        }
+        let room = self.inode_newsize_room(task, pos)?;
+        Ok((pos, len.min(usize::try_from(room).unwrap_or(usize::MAX))))
+    }
+
+    /// How many bytes a file may hold beyond `pos`; EFBIG (with SIGXFSZ where the limit is the
+    /// process's) if none.
+    fn inode_newsize_room(&mut self, task: TaskId, pos: u64) -> Result<u64, Errno> {
+        let limit = self.groups[self.tasks[task].group].rlimits.0[1].soft;
+        if pos >= limit {
+            self.send_sig(Signal::SIGXFSZ, task);
+            return Err(Errno::EFBIG);
+        }
+        if pos >= MAX_LFS_FILESIZE {
+            return Err(Errno::EFBIG);
+        }
+        Ok(limit.min(MAX_LFS_FILESIZE) - pos)
+    }
+
+    /// Writes at `pos` (or the end, with O_APPEND). Returns how many bytes, and the position behind
+    /// them.
+    pub fn inode_write(
+        &mut self,
+        task: TaskId,
+        file: FileId,
+        pos: u64,
+        from: &[u8],
+        user: &mut dyn Platform,
+    ) -> Result<(usize, u64), Errno> {
+        let (pos, len) = self.generic_write_checks(task, file, pos, from.len())?;
+        if len == 0 {
+            return Ok((0, pos));
+        }
+        let inode = self.inode_of(file);
+        let InodeKind::Regular(bytes) = &mut self.vfs.inodes[inode].kind else {
+            return Err(Errno::EINVAL);
+        };
+        bytes.write(pos, &from[..len], user)?;
+        self.file_modified(task, inode);
+        Ok((len, pos + len as u64))
+    }
+
+    /// file_modified(): mtime and ctime; set-id bits go unless root writes.
+    pub fn file_modified(&mut self, task: TaskId, inode: InodeId) {
+        let time = self.current_time();
+        let root = crate::fs::inode::fs_privileged(&self.tasks[task].cred);
+        let inode = &mut self.vfs.inodes[inode];
+        (inode.mtime, inode.ctime) = (time, time);
+        if !root {
+            inode.kill_suid();
+        }
+    }
+
+    /// relatime: atime moves when it is not later than mtime or ctime, or a day old.
+    fn touch_atime(&mut self, inode: InodeId) {
+        let now = self.current_time();
+        let inode = &mut self.vfs.inodes[inode];
+        let old = inode.atime <= inode.mtime || inode.atime <= inode.ctime;
+        if old || now.sec - inode.atime.sec >= 24 * 3600 {
+            inode.atime = now;
+        }
+    }
+
+    /// .llseek of a `FileKind::Inode`: the new position. EINVAL for one that can't be, ENXIO for
+    /// SEEK_DATA and SEEK_HOLE beyond the end.
+    pub fn inode_seek(&mut self, file: FileId, offset: i64, whence: u32) -> Result<u64, Errno> {
+        let inode = &self.vfs.inodes[self.inode_of(file)];
+        let size = inode.size();
+        let (dir, pos) = (inode.is_dir(), self.files[file].pos);
+        let new = match whence {
+            whence::SET => Some(offset),
+            whence::CUR => (pos as i64).checked_add(offset),
+            // The end of a directory is where no entry is.
+            whence::END if dir => i64::MAX.checked_add(offset),
+            whence::END => (size as i64).checked_add(offset),
+            whence::DATA | whence::HOLE if !dir => {
+                let at = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
+                let InodeKind::Regular(bytes) = &inode.kind else { return Err(Errno::EINVAL) };
+                let found = if whence == whence::DATA {
+                    bytes.seek_data(at)?
+                } else {
+                    bytes.seek_hole(at)?
+                };
+                Some(found as i64)
+            }
+            _ => return Err(Errno::EINVAL),
+        };
+        let new = match new {
+            Some(new) if new >= 0 => new as u64,
+            Some(_) => return Err(Errno::EINVAL),
+            None if whence == whence::CUR => return Err(Errno::EOVERFLOW),
+            None => return Err(Errno::EINVAL),
+        };
+        self.files[file].pos = new;
+        if new == 0 {
+            self.vfs.snapshots.remove(&file);
+        }
+        Ok(new)
+    }
+
+    /// .mmap: where the bytes of a mapping of `file` at `offset` come from. A private mapping of an
+    /// untouched machine's file shows that file; so does a shared one that can't be written.
+    /// Everything else moves the bytes into an object. ENODEV for what can't be mapped.
+    pub fn mmap_backing(
+        &mut self,
+        file: FileId,
+        offset: u64,
+        shared: bool,
+        user: &mut dyn Platform,
+    ) -> Result<Backing, Errno> {
+        match self.files[file].kind {
+            FileKind::Inode => {}
+            FileKind::Zero => return Ok(Backing::Anonymous),
+            FileKind::Pipe(_)
+            | FileKind::Socket(_)
+            | FileKind::Epoll(_)
+            | FileKind::Anon(_)
+            | FileKind::Null
+            | FileKind::Full
+            | FileKind::Urandom
+            | FileKind::Console(_) => return Err(Errno::ENODEV),
+        }
+        let writable = shared && self.files[file].flags.writable();
+        let inode = self.inode_of(file);
+        let InodeKind::Regular(bytes) = &mut self.vfs.inodes[inode].kind else {
+            return Err(Errno::ENODEV);
+        };
+        match bytes {
+            FileBytes::Lower(below) if !writable => {
+                Ok(Backing::Lower { path: below.path.clone(), offset })
+            }
+            FileBytes::Lower(_) | FileBytes::Memory(_) | FileBytes::Object { .. } => {
+                let id = bytes.to_object(user)?;
+                Ok(Backing::Object { id, offset, shared })
+            }
+        }
+    }
+
+    /// do_truncate(): to `size` bytes. The caller checked permissions and limits.
+    pub fn do_truncate(
+        &mut self,
+        dentry: DentryId,
+        size: u64,
+        user: &mut dyn Platform,
+    ) -> Result<(), Errno> {
+        let time = self.current_time();
+        let inode = self.vfs.inode_mut(dentry);
+        let InodeKind::Regular(bytes) = &mut inode.kind else { return Err(Errno::EINVAL) };
+        bytes.truncate(size, user)?;
+        (inode.mtime, inode.ctime) = (time, time);
+        Ok(())
+    }
+}

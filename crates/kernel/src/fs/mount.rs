@@ -1,0 +1,229 @@
+//! What is mounted when a host boots: the overlay over the machine's files at `/`, devices at
+//! `/dev`, shared memory at `/dev/shm`, a small `/sys`; and the files that must not be the
+//! machine's (names that resolve, the host's name). Nothing is mounted later.
+//! Neighbours: `dcache`, `overlay`.
+
+use crate::arena::Arena;
+use crate::fs::dcache::{Child, Dentry, DentryId, Vfs};
+use crate::fs::file_bytes::FileBytes;
+use crate::fs::inode::{Device, InodeKind};
+use crate::kernel::Config;
+use crate::time::Instant;
+use core::net::Ipv4Addr;
+use std::collections::BTreeMap;
+
+/// One mounted file system, as /proc/self/mountinfo tells of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub struct Mount {
+    pub id: u64,
+    pub parent: u64,
+    /// Minor number of st_dev; the major is 0.
+    pub dev: u32,
+    pub root: DentryId,
+    /// Where it is mounted.
+    pub path: &'static str,
+    pub fstype: &'static str,
+    pub options: &'static str,
+    /// f_type of statfs(2).
+    pub magic: u64,
+}
+
+/// Minor device numbers of the file systems.
+pub mod dev {
+    /// `/`.
+    pub const OVERLAY: u32 = 32;
+    /// `/proc`.
+    pub const PROC: u32 = 22;
+    /// `/sys`.
+    pub const SYSFS: u32 = 23;
+    /// `/dev`.
+    pub const DEVTMPFS: u32 = 5;
+    /// `/dev/shm`.
+    pub const SHM: u32 = 24;
+    /// Files without a name: memfd_create(2).
+    pub const TMPFS: u32 = 1;
+    /// Sockets.
+    pub const SOCKFS: u32 = 8;
+    /// Pipes.
+    pub const PIPEFS: u32 = 14;
+    /// eventfd, epoll and their kin.
+    pub const ANON_INODEFS: u32 = 15;
+}
+
+/// The devices under /dev, with their modes.
+const DEVICES: [(&str, Device, u32); 7] = [
+    ("console", Device::Console, 0o600),
+    ("full", Device::Full, 0o666),
+    ("null", Device::Null, 0o666),
+    ("random", Device::Random, 0o666),
+    ("tty", Device::Tty, 0o666),
+    ("urandom", Device::Urandom, 0o666),
+    ("zero", Device::Zero, 0o666),
+];
+
+/// The symbolic links under /dev.
+const LINKS: [(&str, &str); 4] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
+
+impl Vfs {
+    /// Mounts everything.
+    pub fn new(config: &Config) -> Vfs {
+        let mut vfs = Vfs {
+            dentries: Arena::<Dentry>::default(),
+            inodes: Arena::default(),
+            root: DentryId::nobody(),
+            mounts: Vec::new(),
+            snapshots: BTreeMap::new(),
+            dead_objects: Vec::new(),
+            epoch: config.epoch,
+            next_ino: 0,
+        };
+        let options = "rw,relatime";
+        vfs.root = vfs.mount(dev::OVERLAY, "/", "overlay", options, 0x794c_7630);
+        vfs.mount_dev();
+        vfs.mount_sys();
+        for (path, mode) in [("/tmp", 0o1777), ("/var/tmp", 0o1777), ("/run", 0o755)] {
+            let dir = vfs.ensure_dir(path.as_bytes());
+            vfs.inode_mut(dir).mode = mode;
+        }
+        for (path, text) in host_files(config) {
+            vfs.add_file(path.as_bytes(), text.as_bytes(), 0o644);
+        }
+        vfs
+    }
+
+    /// Makes a file system with an empty root and mounts it at `path`.
+    fn mount(
+        &mut self,
+        dev: u32,
+        path: &'static str,
+        fstype: &'static str,
+        options: &'static str,
+        magic: u64,
+    ) -> DentryId {
+        let below = (dev == dev::OVERLAY).then(|| path.as_bytes().to_vec());
+        let root = self.new_dir(dev, below, 0o755);
+        let root = self.d_make_root(root);
+        if path != "/" {
+            let at = self.ensure_dir(path.as_bytes());
+            self.dentries[at].mounted = Some(root);
+            self.dentries[root].covers = Some(at);
+        }
+        let id = 20 + self.mounts.len() as u64;
+        let parent = match path {
+            "/" => 1,
+            "/dev/shm" => self.mounts.iter().find(|m| m.path == "/dev").map_or(20, |m| m.id),
+            _ => 20,
+        };
+        self.mounts.push(Mount { id, parent, dev, root, path, fstype, options, magic });
+        root
+    }
+
+    fn new_dir(
+        &mut self,
+        dev: u32,
+        below: Option<Vec<u8>>,
+        mode: u32,
+    ) -> crate::fs::inode::InodeId {
+        let time = self.current_time(Instant::ZERO);
+        self.new_inode(dev, InodeKind::Directory { below, listed: false }, mode, time)
+    }
+
+    fn mount_dev(&mut self) {
+        let root = self.mount(dev::DEVTMPFS, "/dev", "devtmpfs", "rw,nosuid", 0x0102_1994);
+        let time = self.current_time(Instant::ZERO);
+        for (name, device, mode) in DEVICES {
+            let inode = self.new_inode(dev::DEVTMPFS, InodeKind::CharDevice(device), mode, time);
+            self.d_add(root, name.as_bytes(), inode);
+        }
+        for (name, target) in LINKS {
+            let kind = InodeKind::Symlink(target.as_bytes().to_vec());
+            let inode = self.new_inode(dev::DEVTMPFS, kind, 0o777, time);
+            self.d_add(root, name.as_bytes(), inode);
+        }
+        self.ensure_dir(b"/dev/pts");
+        let shm = self.mount(dev::SHM, "/dev/shm", "tmpfs", "rw,nosuid,nodev", 0x0102_1994);
+        self.inode_mut(shm).mode = 0o1777;
+    }
+
+    fn mount_sys(&mut self) {
+        let options = "ro,nosuid,nodev,noexec,relatime";
+        self.mount(dev::SYSFS, "/sys", "sysfs", options, 0x6265_6572);
+        for path in ["/sys/class/net", "/sys/fs/cgroup", "/sys/kernel/mm", "/sys/block"] {
+            self.ensure_dir(path.as_bytes());
+        }
+        for name in ["online", "possible", "present"] {
+            let path = format!("/sys/devices/system/cpu/{name}");
+            self.add_file(path.as_bytes(), b"0\n", 0o444);
+        }
+        self.ensure_dir(b"/sys/devices/system/cpu/cpu0");
+    }
+
+    /// The directory at `path` (absolute, without symlinks), made with mode 0755 if it is not known
+    /// yet. In the overlay the machine's directory of the same path shows through.
+    pub fn ensure_dir(&mut self, path: &[u8]) -> DentryId {
+        let mut at = self.root;
+        for name in path.split(|b| *b == b'/').filter(|name| !name.is_empty()) {
+            at = match self.dentries[at].children.get(name) {
+                Some(Child::Dentry(dentry)) => self.traverse_mounts(*dentry),
+                Some(Child::Lower { .. } | Child::Whiteout) | None => self.add_dir(at, name),
+            };
+        }
+        at
+    }
+
+    fn add_dir(&mut self, parent: DentryId, name: &[u8]) -> DentryId {
+        let dev = self.inode(parent).dev;
+        let below = match &self.inode(parent).kind {
+            InodeKind::Directory { below: Some(below), .. } => {
+                let slash: &[u8] = if below == b"/" { b"" } else { b"/" };
+                Some([below, slash, name].concat())
+            }
+            _ => None, // not the overlay's
+        };
+        let inode = self.new_dir(dev, below, 0o755);
+        self.inode_mut(parent).nlink += 1;
+        self.d_add(parent, name, inode)
+    }
+
+    /// Puts a file of root's at `path` (absolute, without symlinks), whatever the machine has
+    /// there; directories on the way are made. For the boot and for the files that the command
+    /// carries with it.
+    pub fn add_file(&mut self, path: &[u8], bytes: &[u8], mode: u32) {
+        let cut = path.iter().rposition(|b| *b == b'/').unwrap_or(0);
+        let dir = self.ensure_dir(&path[..cut]);
+        let time = self.current_time(Instant::ZERO);
+        let dev = self.inode(dir).dev;
+        let kind = InodeKind::Regular(FileBytes::from_bytes(bytes));
+        let inode = self.new_inode(dev, kind, mode, time);
+        self.d_add(dir, &path[cut + 1..], inode);
+    }
+}
+
+/// The files under /etc that speak of this host and its world.
+fn host_files(config: &Config) -> Vec<(&'static str, String)> {
+    let mut hosts = String::from("127.0.0.1\tlocalhost\n");
+    let mut names: BTreeMap<Ipv4Addr, Vec<&str>> = BTreeMap::new();
+    for (name, address) in &config.names {
+        names.entry(*address).or_default().push(name);
+    }
+    if !config.names.contains_key(&config.hostname) {
+        names.entry(config.address).or_default().push(&config.hostname);
+    }
+    for (address, names) in names {
+        hosts.push_str(&format!("{address}\t{}\n", names.join(" ")));
+    }
+    let nsswitch = ["passwd", "group", "shadow", "hosts", "networks", "protocols", "services"]
+        .map(|database| format!("{database}: files\n"));
+    vec![
+        ("/etc/hosts", hosts),
+        ("/etc/hostname", format!("{}\n", config.hostname)),
+        ("/etc/resolv.conf", "# Names resolve by /etc/hosts.\n".into()),
+        ("/etc/nsswitch.conf", nsswitch.concat()),
+    ]
+}

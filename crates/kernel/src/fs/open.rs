@@ -1,0 +1,594 @@
+//! open(2), openat(2), openat2(2), creat(2): flags, permissions, creation, truncation, and what each
+//! kind of inode does when it is opened. Errors come in Linux's order: flags (EINVAL), path (EFAULT,
+//! ENOENT), descriptors (EMFILE), the walk, the file. Neighbours: `namei`, `create` (new inodes),
+//! `pipe` (FIFOs), `file_rw` (what is done with the result).
+
+use crate::abi::Errno;
+use crate::abi::open::OFlags;
+use crate::abi::stat::S_IALLUGO;
+use crate::fact::Fact;
+use crate::fs::dcache::DentryId;
+use crate::fs::file::{File, FileId, FileKind};
+use crate::fs::file_bytes::FileBytes;
+use crate::fs::inode::{Device, InodeKind, MAY_EXEC, MAY_READ, MAY_WRITE};
+use crate::fs::namei::{AT_FDCWD, Found, Last, Lookup};
+use crate::kernel::Kernel;
+use crate::platform::Platform;
+use crate::syscall::{Call, Stop, SysResult};
+use crate::task::TaskId;
+use linux_raw_sys::general as raw;
+
+/// Flags that open(2) knows; it ignores all others, openat2(2) refuses them.
+const VALID_OPEN_FLAGS: u32 = raw::O_ACCMODE
+    | raw::O_CREAT
+    | raw::O_EXCL
+    | raw::O_NOCTTY
+    | raw::O_TRUNC
+    | raw::O_APPEND
+    | raw::O_NONBLOCK
+    | raw::O_SYNC
+    | raw::O_DSYNC
+    | raw::FASYNC
+    | raw::O_DIRECT
+    | raw::O_LARGEFILE
+    | raw::O_DIRECTORY
+    | raw::O_NOFOLLOW
+    | raw::O_NOATIME
+    | raw::O_CLOEXEC
+    | raw::O_PATH
+    | O_TMPFILE_BIT;
+
+/// __O_TMPFILE: O_TMPFILE without its O_DIRECTORY.
+const O_TMPFILE_BIT: u32 = 0o20_000_000;
+/// What is left of the flags beside O_PATH.
+const O_PATH_FLAGS: u32 = raw::O_DIRECTORY | raw::O_NOFOLLOW | raw::O_PATH | raw::O_CLOEXEC;
+/// Flags that are for the opening only and not kept in f_flags.
+const ONLY_AT_OPEN: u32 = raw::O_CREAT | raw::O_EXCL | raw::O_NOCTTY | raw::O_TRUNC;
+/// RESOLVE_* that exist.
+const VALID_RESOLVE_FLAGS: u32 = raw::RESOLVE_NO_XDEV
+    | raw::RESOLVE_NO_MAGICLINKS
+    | raw::RESOLVE_NO_SYMLINKS
+    | raw::RESOLVE_BENEATH
+    | raw::RESOLVE_IN_ROOT
+    | raw::RESOLVE_CACHED;
+
+/// struct open_how, as the caller gave it.
+#[derive(Clone, Copy, Debug, Default)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+/// What is asked for, checked: struct open_flags.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OpenFlags {
+    flags: u32,
+    mode: u32,
+    /// MAY_* that an existing file has to grant.
+    acc_mode: u32,
+    lookup: Lookup,
+}
+
+impl OpenFlags {
+    fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn writable(&self) -> bool {
+        OFlags(self.flags).writable()
+    }
+}
+
+/// build_open_how(): open(2) ignores what it doesn't know.
+fn build_open_how(flags: u32, mode: u64) -> OpenHow {
+    let mut flags = (flags & VALID_OPEN_FLAGS) | raw::O_LARGEFILE;
+    if flags & raw::O_PATH != 0 {
+        flags &= O_PATH_FLAGS;
+    }
+    let creates = flags & (raw::O_CREAT | O_TMPFILE_BIT) != 0;
+    let mode = if creates { mode & u64::from(S_IALLUGO) } else { 0 };
+    OpenHow { flags: u64::from(flags), mode, resolve: 0 }
+}
+
+/// build_open_flags(): EINVAL for combinations that make no sense.
+fn build_open_flags(how: OpenHow) -> Result<OpenFlags, Errno> {
+    let known = how.flags & !u64::from(VALID_OPEN_FLAGS) == 0
+        && how.resolve & !u64::from(VALID_RESOLVE_FLAGS) == 0;
+    let (mut flags, resolve) = (how.flags as u32, how.resolve as u32);
+    let scoped = raw::RESOLVE_BENEATH | raw::RESOLVE_IN_ROOT;
+    if !known || resolve & scoped == scoped {
+        return Err(Errno::EINVAL);
+    }
+    let creates = flags & (raw::O_CREAT | O_TMPFILE_BIT) != 0;
+    if how.mode & !u64::from(if creates { S_IALLUGO } else { 0 }) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if flags & raw::O_DIRECTORY != 0 && flags & raw::O_CREAT != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mut acc_mode = match flags & raw::O_ACCMODE {
+        raw::O_RDONLY => MAY_READ,
+        raw::O_WRONLY => MAY_WRITE,
+        _ => MAY_READ | MAY_WRITE, // O_RDWR, and 3: checked for both, open for neither
+    };
+    if flags & O_TMPFILE_BIT != 0 {
+        let whole = flags & raw::O_DIRECTORY != 0;
+        if !whole || acc_mode & MAY_WRITE == 0 {
+            return Err(Errno::EINVAL);
+        }
+    }
+    if flags & raw::O_PATH != 0 {
+        if flags & !O_PATH_FLAGS != 0 {
+            return Err(Errno::EINVAL);
+        }
+        acc_mode = 0;
+    }
+    if flags & raw::O_SYNC & !raw::O_DSYNC != 0 {
+        flags |= raw::O_DSYNC;
+    }
+    if flags & raw::O_TRUNC != 0 {
+        acc_mode |= MAY_WRITE;
+    }
+    let exclusive = flags & raw::O_CREAT != 0 && flags & raw::O_EXCL != 0;
+    let lookup = Lookup {
+        follow: flags & raw::O_NOFOLLOW == 0 && !exclusive,
+        empty: false,
+        directory: flags & raw::O_DIRECTORY != 0,
+        resolve,
+    };
+    Ok(OpenFlags { flags: flags & !raw::O_CLOEXEC, mode: how.mode as u32, acc_mode, lookup })
+}
+
+impl Kernel {
+    /// open(2).
+    pub fn sys_open(&mut self, call: &mut Call<'_>) -> SysResult {
+        let how = build_open_how(call.arg(1) as u32, call.arg(2));
+        self.do_sys_openat2(call, AT_FDCWD, 0, how)
+    }
+
+    /// creat(2).
+    pub fn sys_creat(&mut self, call: &mut Call<'_>) -> SysResult {
+        let how = build_open_how(raw::O_CREAT | raw::O_WRONLY | raw::O_TRUNC, call.arg(1));
+        self.do_sys_openat2(call, AT_FDCWD, 0, how)
+    }
+
+    /// openat(2).
+    pub fn sys_openat(&mut self, call: &mut Call<'_>) -> SysResult {
+        let how = build_open_how(call.arg(2) as u32, call.arg(3));
+        self.do_sys_openat2(call, call.int(0), 1, how)
+    }
+
+    /// openat2(2): E2BIG for a longer structure that has something in what we don't know.
+    pub fn sys_openat2(&mut self, call: &mut Call<'_>) -> SysResult {
+        const OPEN_HOW_SIZE: u64 = 24;
+        let (how, size) = (call.ptr(2), call.arg(3));
+        if size < OPEN_HOW_SIZE {
+            return Err(Errno::EINVAL.into());
+        }
+        if size > 4096 {
+            return Err(Errno::E2BIG.into());
+        }
+        let bytes = call.read_bytes(how, size as usize)?;
+        if bytes[OPEN_HOW_SIZE as usize..].iter().any(|b| *b != 0) {
+            return Err(Errno::E2BIG.into());
+        }
+        let word = |i: usize| u64::from_le_bytes(bytes[i..i + 8].try_into().expect("8 bytes"));
+        let mut how = OpenHow { flags: word(0), mode: word(8), resolve: word(16) };
+        if how.flags & u64::from(raw::O_PATH) == 0 {
+            how.flags |= u64::from(raw::O_LARGEFILE);
+        }
+        if how.resolve as u32 & raw::RESOLVE_CACHED != 0 {
+            // "Not in the cache": callers try again without it.
+            self.tell(Some(call.task), Fact::unsupported("openat2 RESOLVE_CACHED", ""));
+            return Err(Errno::EAGAIN.into());
+        }
+        self.do_sys_openat2(call, call.int(0), 1, how)
+    }
+
+    fn do_sys_openat2(
+        &mut self,
+        call: &mut Call<'_>,
+        dfd: i32,
+        path: usize,
+        how: OpenHow,
+    ) -> SysResult {
+        let op = build_open_flags(how)?;
+        let task = call.task;
+        self.release_dead_objects(call.user);
+        let path = call.read_path(call.ptr(path))?;
+        if path.is_empty() {
+            return Err(Errno::ENOENT.into());
+        }
+        let end = self.rlimit_nofile(task);
+        let cloexec = how.flags & u64::from(raw::O_CLOEXEC) != 0;
+        let fd = self.table_mut(task).alloc_fd(0, end, cloexec)?;
+        match self.do_filp_open(call, dfd, &path, op) {
+            Ok(file) => {
+                self.table_mut(task).fd_install(fd, file);
+                Ok(fd as u64)
+            }
+            Err(stop) => {
+                self.table_mut(task).put_unused_fd(fd);
+                Err(stop)
+            }
+        }
+    }
+
+    /// do_filp_open(): a description with one reference.
+    fn do_filp_open(
+        &mut self,
+        call: &mut Call<'_>,
+        dfd: i32,
+        path: &[u8],
+        op: OpenFlags,
+    ) -> Result<FileId, Stop> {
+        let task = call.task;
+        if op.has(O_TMPFILE_BIT) {
+            let lookup = Lookup { directory: true, ..op.lookup };
+            let dir = self.user_path_at(task, dfd, path, lookup, call.user)?;
+            return Ok(self.do_tmpfile(task, dir, op)?);
+        }
+        if op.has(raw::O_PATH) {
+            return match self.filename_lookup(task, dfd, path, op.lookup, call.user)? {
+                Found::Dentry(dentry) => {
+                    Ok(self.dentry_open(task, dentry, FileKind::Inode, op.flags))
+                }
+                Found::File(file) => {
+                    let what = self.describe_file(file);
+                    self.tell(Some(task), Fact::unsupported("O_PATH of a nameless file", what));
+                    Err(Errno::ENXIO.into())
+                }
+            };
+        }
+        let (found, created) = self.open_last_lookups(task, dfd, path, op, call.user)?;
+        self.do_open(call, found, op, created)
+    }
+
+    /// link_path_walk and open_last_lookups(): finds the file, or makes it; says which.
+    fn open_last_lookups(
+        &mut self,
+        task: TaskId,
+        dfd: i32,
+        path: &[u8],
+        op: OpenFlags,
+        user: &mut dyn Platform,
+    ) -> Result<(Found, bool), Errno> {
+        if !op.has(raw::O_CREAT) {
+            return Ok((self.filename_lookup(task, dfd, path, op.lookup, user)?, false));
+        }
+        let mut nd = self.path_init(task, dfd, path, op.lookup.resolve)?;
+        let mut path = path.to_vec();
+        loop {
+            let name = self.link_path_walk(&mut nd, &path, user)?;
+            let last = match &name.last {
+                Last::Norm(last) if name.slash => {
+                    // "a/" can't be made by open; Linux says so before it looks whether it is there.
+                    let _ = last;
+                    return Err(Errno::EISDIR);
+                }
+                Last::Norm(last) => last,
+                Last::Root | Last::Dot | Last::DotDot => {
+                    self.walk_component(&mut nd, &name.last, true, user)?;
+                    return Ok((Found::Dentry(nd.at), false));
+                }
+            };
+            let Some(child) = self.lookup(nd.at, last, user)? else {
+                let kind = InodeKind::Regular(FileBytes::default());
+                let made = self.create_in(task, nd.at, last, kind, op.mode)?;
+                return Ok((Found::Dentry(made), true));
+            };
+            let there = self.vfs.traverse_mounts(child);
+            if !(op.lookup.follow && self.vfs.inode(there).is_symlink()) {
+                return Ok((Found::Dentry(there), false));
+            }
+            match self.pick_link(&mut nd, there)? {
+                Some(target) => path = target,
+                None => return Ok((nd.nameless.map_or(Found::Dentry(nd.at), Found::File), false)),
+            }
+        }
+    }
+
+    /// do_open(): the checks on what was found, then the opening, then O_TRUNC.
+    fn do_open(
+        &mut self,
+        call: &mut Call<'_>,
+        found: Found,
+        op: OpenFlags,
+        created: bool,
+    ) -> Result<FileId, Stop> {
+        if op.has(raw::O_CREAT) && op.has(raw::O_EXCL) && !created {
+            return Err(Errno::EEXIST.into());
+        }
+        let dentry = match found {
+            Found::Dentry(dentry) => dentry,
+            Found::File(_) if op.lookup.directory => return Err(Errno::ENOTDIR.into()),
+            Found::File(file) => return self.reopen_nameless(call, file, op),
+        };
+        let inode = self.vfs.inode(dentry);
+        if inode.is_dir() && op.has(raw::O_CREAT) {
+            return Err(Errno::EISDIR.into());
+        }
+        if op.lookup.directory && !inode.is_dir() {
+            return Err(Errno::ENOTDIR.into());
+        }
+        if !created {
+            self.may_open(call.task, dentry, op)?;
+        }
+        let file = self.vfs_open(call, dentry, op)?;
+        if op.has(raw::O_TRUNC) && !created && self.vfs.inode(dentry).is_reg() {
+            if let Err(errno) = self.do_truncate(dentry, 0, call.user) {
+                self.fput(Some(call.task), file);
+                return Err(errno.into());
+            }
+        }
+        Ok(file)
+    }
+
+    /// may_open(): does the file grant what is asked for?
+    fn may_open(&self, task: TaskId, dentry: DentryId, op: OpenFlags) -> Result<(), Errno> {
+        let inode = self.vfs.inode(dentry);
+        let cred = &self.tasks[task].cred;
+        if inode.is_symlink() {
+            return Err(Errno::ELOOP);
+        }
+        if inode.is_dir() && op.acc_mode & MAY_WRITE != 0 {
+            return Err(Errno::EISDIR);
+        }
+        self.inode_permission(dentry, cred, op.acc_mode)?;
+        if op.has(raw::O_NOATIME) && !inode.owner_or_capable(cred) {
+            return Err(Errno::EPERM);
+        }
+        Ok(())
+    }
+
+    /// vfs_open(): what opening does, by kind.
+    fn vfs_open(
+        &mut self,
+        call: &mut Call<'_>,
+        dentry: DentryId,
+        op: OpenFlags,
+    ) -> Result<FileId, Stop> {
+        let task = call.task;
+        let kind = match &self.vfs.inode(dentry).kind {
+            InodeKind::Regular(_) => {
+                if op.writable() && self.is_executed(dentry) {
+                    return Err(Errno::ETXTBSY.into());
+                }
+                self.probe_lower(dentry, call.user)?;
+                FileKind::Inode
+            }
+            InodeKind::Directory { .. } => FileKind::Inode,
+            InodeKind::CharDevice(device) => match device {
+                Device::Null => FileKind::Null,
+                Device::Zero => FileKind::Zero,
+                Device::Full => FileKind::Full,
+                Device::Random | Device::Urandom => FileKind::Urandom,
+                Device::Tty => self.open_tty(task)?,
+                // Nobody sits at the machine's own console.
+                Device::Console => return Err(Errno::ENXIO.into()),
+            },
+            InodeKind::Fifo(_) => return self.open_fifo(call, dentry, op.flags),
+            // Sockets are connected to, not opened; links were ELOOP already.
+            InodeKind::Socket(_) | InodeKind::Symlink(_) => return Err(Errno::ENXIO.into()),
+        };
+        Ok(self.dentry_open(task, dentry, kind, op.flags))
+    }
+
+    /// A description of `dentry`, no questions asked.
+    pub fn dentry_open(
+        &mut self,
+        task: TaskId,
+        dentry: DentryId,
+        kind: FileKind,
+        flags: u32,
+    ) -> FileId {
+        let mut file = File::new(kind, OFlags(flags & !ONLY_AT_OPEN));
+        file.dentry = Some(self.vfs.dget(dentry));
+        file.opened_by = Some(self.groups[self.tasks[task].group].tgid);
+        self.files.insert(file)
+    }
+
+    /// /dev/tty: ENXIO without a controlling terminal.
+    fn open_tty(&mut self, task: TaskId) -> Result<FileKind, Errno> {
+        let _ = task;
+        Err(Errno::ENXIO)
+    }
+
+    /// A FIFO. See fifo(7).
+    fn open_fifo(
+        &mut self,
+        call: &mut Call<'_>,
+        dentry: DentryId,
+        flags: u32,
+    ) -> Result<FileId, Stop> {
+        let _ = (dentry, flags);
+        self.tell(Some(call.task), Fact::unsupported("open of a FIFO", ""));
+        Err(Errno::ENXIO.into())
+    }
+
+    /// Opens anew what a nameless description is open on (/proc/PID/fd/N of a pipe or console).
+    fn reopen_nameless(
+        &mut self,
+        call: &mut Call<'_>,
+        file: FileId,
+        op: OpenFlags,
+    ) -> Result<FileId, Stop> {
+        let _ = call;
+        match self.files[file].kind {
+            FileKind::Console(stream) => {
+                let flags = OFlags(op.flags & !ONLY_AT_OPEN);
+                Ok(self.files.insert(File::new(FileKind::Console(stream), flags)))
+            }
+            _ => Err(Errno::ENXIO.into()),
+        }
+    }
+
+    /// The machine may refuse to show a file that virtual root may read: its error, at the first
+    /// open.
+    fn probe_lower(&mut self, dentry: DentryId, user: &mut dyn Platform) -> Result<(), Errno> {
+        let inode = self.vfs.inode_mut(dentry);
+        if inode.probed {
+            return Ok(());
+        }
+        if let InodeKind::Regular(FileBytes::Lower(below)) = &inode.kind {
+            user.lower_read(&below.path, 0, &mut [0; 1])?;
+        }
+        inode.probed = true;
+        Ok(())
+    }
+
+    /// Does a process execute this file (deny_write_access)?
+    fn is_executed(&self, dentry: DentryId) -> bool {
+        let _ = dentry;
+        false
+    }
+
+    /// O_TMPFILE: a file in `dir` without a name.
+    fn do_tmpfile(&mut self, task: TaskId, dir: DentryId, op: OpenFlags) -> Result<FileId, Errno> {
+        let cred = &self.tasks[task].cred;
+        self.inode_permission(dir, cred, MAY_WRITE | MAY_EXEC)?;
+        let kind = InodeKind::Regular(FileBytes::default());
+        let inode = self.new_inode_in(task, dir, kind, op.mode)?;
+        self.vfs.inodes[inode].nlink = 0;
+        let name = format!("#{}", self.vfs.inodes[inode].ino);
+        let dentry = self.vfs.d_tmpfile(dir, name.as_bytes(), inode);
+        let flags = op.flags & !(O_TMPFILE_BIT | raw::O_DIRECTORY);
+        Ok(self.dentry_open(task, dentry, FileKind::Inode, flags))
+    }
+
+    /// do_open_execat(): opens a program or interpreter for exec. EACCES unless it is a regular
+    /// file that may be executed.
+    pub fn open_exec(
+        &mut self,
+        task: TaskId,
+        path: &[u8],
+        user: &mut dyn Platform,
+    ) -> Result<FileId, Errno> {
+        self.open_exec_at(task, AT_FDCWD, path, Lookup::FOLLOW, user)
+    }
+
+    /// The same for execveat(2).
+    pub fn open_exec_at(
+        &mut self,
+        task: TaskId,
+        dfd: i32,
+        path: &[u8],
+        lookup: Lookup,
+        user: &mut dyn Platform,
+    ) -> Result<FileId, Errno> {
+        let Found::Dentry(dentry) = self.filename_lookup(task, dfd, path, lookup, user)? else {
+            return Err(Errno::EACCES);
+        };
+        let inode = self.vfs.inode(dentry);
+        if inode.is_symlink() {
+            return Err(Errno::ELOOP);
+        }
+        if !inode.is_reg() {
+            return Err(Errno::EACCES);
+        }
+        let cred = self.tasks[task].cred.clone();
+        self.inode_permission(dentry, &cred, MAY_EXEC)?;
+        if self.is_open_for_writing(dentry) {
+            return Err(Errno::ETXTBSY);
+        }
+        self.probe_lower(dentry, user)?;
+        Ok(self.dentry_open(task, dentry, FileKind::Inode, raw::O_RDONLY | raw::O_LARGEFILE))
+    }
+
+    /// Has anybody this file open for writing (i_writecount)?
+    fn is_open_for_writing(&self, dentry: DentryId) -> bool {
+        let inode = self.vfs.dentries[dentry].inode;
+        self.files.iter().any(|(_, f)| {
+            f.kind == FileKind::Inode
+                && f.flags.writable()
+                && f.dentry.is_some_and(|d| self.vfs.dentries[d].inode == inode)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::abi::Errno;
+    use crate::fs::testing::{Tiny, World};
+    use linux_raw_sys::general::*;
+
+    fn world() -> World {
+        let mut user = Tiny::default();
+        user.lower_file("/etc/passwd", b"root");
+        user.lower_file("/etc/shadow", b"secret");
+        user.lower_mode("/etc/shadow", 0);
+        user.lower_link("/etc/link", "passwd");
+        user.lower_link("/etc/new", "made");
+        World::new(user)
+    }
+
+    #[test]
+    fn a_file_is_created_once_and_truncated_later() {
+        let mut w = world();
+        assert_eq!(w.open("/tmp/f", O_WRONLY, 0), Err(Errno::ENOENT));
+        w.write("/tmp/f", b"hello").unwrap();
+        assert_eq!(w.read("/tmp/f"), Ok(b"hello".to_vec()));
+        assert_eq!(w.open("/tmp/f", O_CREAT | O_EXCL | O_WRONLY, 0o600), Err(Errno::EEXIST));
+        w.write("/tmp/f", b"x").unwrap();
+        assert_eq!(w.read("/tmp/f"), Ok(b"x".to_vec()));
+        assert_eq!(w.names("/tmp"), [".", "..", "f"]);
+    }
+
+    #[test]
+    fn a_write_to_a_machines_file_stays_here() {
+        let mut w = world();
+        let fd = w.open("/etc/passwd", O_WRONLY | O_APPEND, 0).unwrap();
+        let file = w.kernel.table(w.task).get(fd).unwrap();
+        w.kernel.inode_write(w.task, file, 0, b":x", &mut w.user).unwrap();
+        assert_eq!(w.read("/etc/passwd"), Ok(b"root:x".to_vec()));
+        assert_eq!(w.read("/etc/link"), Ok(b"root:x".to_vec()));
+    }
+
+    #[test]
+    fn errors_come_in_linuxs_order() {
+        let mut w = world();
+        assert_eq!(w.open("/etc/passwd", O_RDONLY | O_DIRECTORY, 0), Err(Errno::ENOTDIR));
+        assert_eq!(w.open("/etc/link", O_RDONLY | O_NOFOLLOW, 0), Err(Errno::ELOOP));
+        assert_eq!(
+            w.open("/etc/link", O_RDONLY | O_NOFOLLOW | O_DIRECTORY, 0),
+            Err(Errno::ENOTDIR)
+        );
+        assert!(w.open("/etc/link", O_PATH | O_NOFOLLOW, 0).is_ok());
+        assert_eq!(w.open("/etc", O_WRONLY, 0), Err(Errno::EISDIR));
+        assert_eq!(w.open("/etc", O_CREAT, 0), Err(Errno::EISDIR));
+        assert_eq!(w.open("/etc", O_CREAT | O_EXCL, 0), Err(Errno::EEXIST));
+        assert_eq!(w.open("/etc/x/", O_CREAT | O_WRONLY, 0), Err(Errno::EISDIR));
+        assert_eq!(w.open("/etc/link", O_CREAT | O_EXCL | O_WRONLY, 0), Err(Errno::EEXIST));
+        assert_eq!(w.open("/tmp", O_TMPFILE, 0), Err(Errno::EINVAL));
+        assert_eq!(w.open("/tmp", O_CREAT | O_DIRECTORY, 0), Err(Errno::EINVAL));
+        assert_eq!(w.open("/etc/shadow", O_RDONLY, 0), Err(Errno::EACCES));
+    }
+
+    #[test]
+    fn creating_through_a_dangling_link_makes_its_target() {
+        let mut w = world();
+        w.write("/etc/new", b"1").unwrap();
+        assert_eq!(w.read("/etc/made"), Ok(b"1".to_vec()));
+    }
+
+    #[test]
+    fn a_tmpfile_has_no_name_and_goes_with_its_last_descriptor() {
+        let mut w = world();
+        let (inodes, dentries) = (w.kernel.vfs.inodes.len(), w.kernel.vfs.dentries.len());
+        let fd = w.open("/tmp", O_TMPFILE | O_RDWR, 0o600).unwrap();
+        assert_eq!(w.kernel.vfs.inodes.len(), inodes + 1);
+        assert_eq!(w.names("/tmp"), [".", ".."]);
+        w.close(fd);
+        assert_eq!((w.kernel.vfs.inodes.len(), w.kernel.vfs.dentries.len()), (inodes, dentries));
+    }
+
+    #[test]
+    fn descriptors_run_out_before_the_path_is_walked() {
+        let mut w = world();
+        let group = w.kernel.init_group();
+        w.kernel.groups[group].rlimits.0[7].soft = 0;
+        assert_eq!(w.open("/nowhere", O_RDONLY, 0), Err(Errno::EMFILE));
+        assert_eq!(w.open("", O_RDONLY, 0), Err(Errno::ENOENT));
+    }
+}

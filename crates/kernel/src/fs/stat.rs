@@ -1,0 +1,293 @@
+//! stat(2) and its relatives, statx(2), statfs(2), access(2). Every open file has a stat, also those
+//! without a name: pipes, sockets and anonymous files get fixed devices and numbers of ours.
+//! Neighbours: `abi/stat` (layouts), `namei`, `mount` (file systems).
+
+use crate::abi::Errno;
+use crate::abi::stat::{S_IFCHR, S_IFIFO, S_IFSOCK, Stat, Statfs};
+use crate::fs::dcache::DentryId;
+use crate::fs::file::{FileId, FileKind};
+use crate::fs::file_bytes::PAGE;
+use crate::fs::inode::{InodeKind, MAY_EXEC, MAY_WRITE, access_override_creds};
+use crate::fs::mount::dev;
+use crate::fs::namei::{AT_FDCWD, Found, Lookup};
+use crate::kernel::Kernel;
+use crate::platform::UserPtr;
+use crate::syscall::{Call, SysResult};
+use linux_raw_sys::general as raw;
+
+const AT_SYMLINK_NOFOLLOW: u32 = raw::AT_SYMLINK_NOFOLLOW;
+const AT_NO_AUTOMOUNT: u32 = 0x800;
+const AT_EMPTY_PATH: u32 = raw::AT_EMPTY_PATH;
+const AT_EACCESS: u32 = 0x200;
+
+impl Kernel {
+    /// vfs_getattr() of a name.
+    pub fn dentry_stat(&self, dentry: DentryId) -> Stat {
+        let inode = self.vfs.inode(dentry);
+        let (rdev, blocks) = match &inode.kind {
+            InodeKind::CharDevice(device) => (device.rdev(), 0),
+            InodeKind::Regular(bytes) => ((0, 0), bytes.allocated() / 512),
+            InodeKind::Directory { .. }
+            | InodeKind::Symlink(_)
+            | InodeKind::Fifo(_)
+            | InodeKind::Socket(_) => ((0, 0), 0),
+        };
+        Stat {
+            dev: (0, inode.dev),
+            ino: inode.ino,
+            mode: inode.file_type() | inode.mode,
+            nlink: inode.nlink,
+            uid: inode.uid,
+            gid: inode.gid,
+            rdev,
+            size: inode.size(),
+            blksize: PAGE as u32,
+            blocks,
+            atime: inode.atime,
+            mtime: inode.mtime,
+            ctime: inode.ctime,
+            btime: inode.btime,
+            mnt_id: self.vfs.mounts.iter().find(|m| m.dev == inode.dev).map_or(0, |m| m.id),
+            mount_root: self.vfs.is_mount_root(dentry),
+        }
+    }
+
+    /// vfs_getattr() of an open file of any kind.
+    pub fn file_stat(&self, file: FileId) -> Stat {
+        let f = &self.files[file];
+        if let Some(dentry) = f.dentry {
+            return self.dentry_stat(dentry);
+        }
+        let (dev, mode) = match f.kind {
+            FileKind::Pipe(_) => (dev::PIPEFS, S_IFIFO | 0o600),
+            FileKind::Socket(_) => (dev::SOCKFS, S_IFSOCK | 0o777),
+            FileKind::Epoll(_) | FileKind::Anon(_) => (dev::ANON_INODEFS, 0o600),
+            FileKind::Inode => (dev::TMPFS, 0o600),
+            FileKind::Null
+            | FileKind::Zero
+            | FileKind::Full
+            | FileKind::Urandom
+            | FileKind::Console(_) => (dev::DEVTMPFS, S_IFCHR | 0o620),
+        };
+        let rdev = if mode & S_IFCHR == S_IFCHR { (5, 1) } else { (0, 0) };
+        let boot = self.vfs.current_time(crate::time::Instant::ZERO);
+        Stat {
+            dev: (0, dev),
+            ino: self.nameless_ino(file),
+            mode,
+            nlink: 1,
+            rdev,
+            blksize: PAGE as u32,
+            atime: boot,
+            mtime: boot,
+            ctime: boot,
+            ..Stat::default()
+        }
+    }
+
+    /// The number of a file without a name: the one in `pipe:[n]`, `socket:[n]`.
+    pub fn nameless_ino(&self, file: FileId) -> u64 {
+        match self.files[file].kind {
+            FileKind::Pipe(pipe) => self.pipes[pipe].ino.unwrap_or(0),
+            FileKind::Socket(socket) => 0x2000_0000 + socket.number(),
+            // All anonymous files share one inode.
+            FileKind::Epoll(_) | FileKind::Anon(_) => 1057,
+            FileKind::Inode
+            | FileKind::Null
+            | FileKind::Zero
+            | FileKind::Full
+            | FileKind::Urandom
+            | FileKind::Console(_) => 12,
+        }
+    }
+
+    /// stat(2).
+    pub fn sys_stat(&mut self, call: &mut Call<'_>) -> SysResult {
+        self.do_stat(call, AT_FDCWD, call.ptr(0), call.ptr(1), 0)
+    }
+
+    /// lstat(2).
+    pub fn sys_lstat(&mut self, call: &mut Call<'_>) -> SysResult {
+        self.do_stat(call, AT_FDCWD, call.ptr(0), call.ptr(1), AT_SYMLINK_NOFOLLOW)
+    }
+
+    /// fstat(2).
+    pub fn sys_fstat(&mut self, call: &mut Call<'_>) -> SysResult {
+        let file = self.table(call.task).get(call.int(0))?;
+        let stat = self.file_stat(file).to_stat();
+        call.write_user(call.ptr(1), &stat)?;
+        Ok(0)
+    }
+
+    /// newfstatat(2), which is fstatat(3).
+    pub fn sys_newfstatat(&mut self, call: &mut Call<'_>) -> SysResult {
+        self.do_stat(call, call.int(0), call.ptr(1), call.ptr(2), call.arg(3) as u32)
+    }
+
+    fn do_stat(
+        &mut self,
+        call: &mut Call<'_>,
+        dfd: i32,
+        path: UserPtr,
+        into: UserPtr,
+        flags: u32,
+    ) -> SysResult {
+        let stat = self.vfs_statx(call, dfd, path, flags)?;
+        call.write_user(into, &stat.to_stat())?;
+        Ok(0)
+    }
+
+    /// vfs_statx(): by path, or by descriptor with AT_EMPTY_PATH and an empty (or no) path.
+    fn vfs_statx(
+        &mut self,
+        call: &mut Call<'_>,
+        dfd: i32,
+        path: UserPtr,
+        flags: u32,
+    ) -> Result<Stat, Errno> {
+        let known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | raw::AT_STATX_SYNC_TYPE;
+        if flags & !known != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let empty = flags & AT_EMPTY_PATH != 0;
+        let path = if empty && path.is_null() { Vec::new() } else { call.read_path(path)? };
+        let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
+        let lookup = Lookup { follow, empty, ..Lookup::NOFOLLOW };
+        Ok(match self.filename_lookup(call.task, dfd, &path, lookup, call.user)? {
+            Found::Dentry(dentry) => self.dentry_stat(dentry),
+            Found::File(file) => self.file_stat(file),
+        })
+    }
+
+    /// statx(2).
+    pub fn sys_statx(&mut self, call: &mut Call<'_>) -> SysResult {
+        let (flags, mask) = (call.arg(2) as u32, call.arg(3) as u32);
+        if mask & raw::STATX__RESERVED != 0
+            || flags & raw::AT_STATX_SYNC_TYPE == raw::AT_STATX_SYNC_TYPE
+        {
+            return Err(Errno::EINVAL.into());
+        }
+        let stat = self.vfs_statx(call, call.int(0), call.ptr(1), flags)?;
+        call.write_user(call.ptr(4), &stat.to_statx(mask))?;
+        Ok(0)
+    }
+
+    /// access(2).
+    pub fn sys_access(&mut self, call: &mut Call<'_>) -> SysResult {
+        self.do_faccessat(call, AT_FDCWD, call.ptr(0), call.arg(1) as u32, 0)
+    }
+
+    /// faccessat(2), without flags.
+    pub fn sys_faccessat(&mut self, call: &mut Call<'_>) -> SysResult {
+        self.do_faccessat(call, call.int(0), call.ptr(1), call.arg(2) as u32, 0)
+    }
+
+    /// faccessat2(2).
+    pub fn sys_faccessat2(&mut self, call: &mut Call<'_>) -> SysResult {
+        self.do_faccessat(call, call.int(0), call.ptr(1), call.arg(2) as u32, call.arg(3) as u32)
+    }
+
+    fn do_faccessat(
+        &mut self,
+        call: &mut Call<'_>,
+        dfd: i32,
+        path: UserPtr,
+        mode: u32,
+        flags: u32,
+    ) -> SysResult {
+        if mode & !7 != 0 || flags & !(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let path = call.read_path(path)?;
+        let lookup = Lookup {
+            follow: flags & AT_SYMLINK_NOFOLLOW == 0,
+            empty: flags & AT_EMPTY_PATH != 0,
+            ..Lookup::NOFOLLOW
+        };
+        let effective = self.tasks[call.task].cred.clone();
+        let cred = if flags & AT_EACCESS != 0 {
+            effective.clone()
+        } else {
+            access_override_creds(&effective)
+        };
+        // The walk is done with those credentials too.
+        self.tasks[call.task].cred = cred.clone();
+        let found = self.filename_lookup(call.task, dfd, &path, lookup, call.user);
+        self.tasks[call.task].cred = effective;
+        match found? {
+            Found::Dentry(dentry) => self.access_dentry(dentry, &cred, mode)?,
+            Found::File(file) => {
+                // What has no name is its maker's, readable and writable.
+                let executable = self.file_stat(file).mode & 0o111 != 0;
+                if mode & MAY_EXEC != 0 && !executable {
+                    return Err(Errno::EACCES.into());
+                }
+            }
+        }
+        Ok(0)
+    }
+
+    fn access_dentry(
+        &self,
+        dentry: DentryId,
+        cred: &crate::task::Cred,
+        mode: u32,
+    ) -> Result<(), Errno> {
+        let inode = self.vfs.inode(dentry);
+        let noexec = [dev::PROC, dev::SYSFS].contains(&inode.dev);
+        if mode & MAY_EXEC != 0 && inode.is_reg() && noexec {
+            return Err(Errno::EACCES);
+        }
+        self.inode_permission(dentry, cred, mode & (MAY_EXEC | MAY_WRITE | 4))
+    }
+
+    /// statfs(2).
+    pub fn sys_statfs(&mut self, call: &mut Call<'_>) -> SysResult {
+        let path = call.read_path(call.ptr(0))?;
+        let found = self.filename_lookup(call.task, AT_FDCWD, &path, Lookup::FOLLOW, call.user)?;
+        self.write_statfs(call, found)
+    }
+
+    /// fstatfs(2).
+    pub fn sys_fstatfs(&mut self, call: &mut Call<'_>) -> SysResult {
+        let file = self.table(call.task).get(call.int(0))?;
+        self.write_statfs(call, self.files[file].dentry.map_or(Found::File(file), Found::Dentry))
+    }
+
+    fn write_statfs(&mut self, call: &mut Call<'_>, found: Found) -> SysResult {
+        let dev = match found {
+            Found::Dentry(dentry) => self.vfs.inode(dentry).dev,
+            Found::File(file) => self.file_stat(file).dev.1,
+        };
+        let statfs = self.statfs_of(dev);
+        call.write_user(call.ptr(1), &statfs.to_bytes())?;
+        Ok(0)
+    }
+
+    /// Size and kind of a file system, by its minor number. Everything writable is memory: half of
+    /// the host's, as tmpfs has it.
+    fn statfs_of(&self, minor: u32) -> Statfs {
+        const ST_VALID: u64 = 0x20;
+        const ST_RELATIME: u64 = 0x1000;
+        let magic = match minor {
+            dev::PIPEFS => 0x5049_5045,
+            dev::SOCKFS => 0x534f_434b,
+            dev::ANON_INODEFS => 0x0904_1934,
+            dev::TMPFS => 0x0102_1994,
+            _ => self.vfs.mounts.iter().find(|m| m.dev == minor).map_or(0, |m| m.magic),
+        };
+        let stores = [dev::OVERLAY, dev::SHM, dev::DEVTMPFS, dev::TMPFS].contains(&minor);
+        let blocks = if stores { self.config.memory / 2 / PAGE } else { 0 };
+        Statfs {
+            kind: magic,
+            bsize: PAGE,
+            blocks,
+            bfree: blocks / 2,
+            files: if stores { 1 << 20 } else { 0 },
+            ffree: if stores { 1 << 19 } else { 0 },
+            fsid: u64::from(minor),
+            namelen: 255,
+            flags: ST_VALID | ST_RELATIME,
+        }
+    }
+}
