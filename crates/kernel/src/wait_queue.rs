@@ -55,12 +55,21 @@ struct Sleeper {
     exclusive: bool,
 }
 
+/// An epoll set that watches an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Watcher {
+    epoll: EpollId,
+    exclusive: bool,
+    /// How many of its items do.
+    items: u32,
+}
+
 /// Sleepers by event.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct WaitQueues {
     sleepers: BTreeMap<Event, Vec<Sleeper>>,
     /// Epoll sets that watch an event, with how many of their items do.
-    watchers: BTreeMap<Event, BTreeMap<EpollId, u32>>,
+    watchers: BTreeMap<Event, Vec<Watcher>>,
     counter: u64,
 }
 
@@ -93,18 +102,22 @@ impl WaitQueues {
         self.sleepers.get(&event).map(|q| q.iter().map(|s| s.task).collect()).unwrap_or_default()
     }
 
-    /// One more item of `epoll` watches `event`.
-    pub fn watch(&mut self, event: Event, epoll: EpollId) {
-        *self.watchers.entry(event).or_default().entry(epoll).or_default() += 1;
+    /// One more item of `epoll` watches `event`; `exclusive` with EPOLLEXCLUSIVE.
+    pub fn watch(&mut self, event: Event, epoll: EpollId, exclusive: bool) {
+        let sets = self.watchers.entry(event).or_default();
+        match sets.iter_mut().find(|w| w.epoll == epoll && w.exclusive == exclusive) {
+            Some(watcher) => watcher.items += 1,
+            None => sets.push(Watcher { epoll, exclusive, items: 1 }),
+        }
     }
 
     /// One item of `epoll` less watches `event`.
-    pub fn unwatch(&mut self, event: Event, epoll: EpollId) {
+    pub fn unwatch(&mut self, event: Event, epoll: EpollId, exclusive: bool) {
         let Some(sets) = self.watchers.get_mut(&event) else { return };
-        if let Some(count) = sets.get_mut(&epoll) {
-            *count -= 1;
-            if *count == 0 {
-                sets.remove(&epoll);
+        if let Some(at) = sets.iter().position(|w| w.epoll == epoll && w.exclusive == exclusive) {
+            sets[at].items -= 1;
+            if sets[at].items == 0 {
+                sets.remove(at);
             }
         }
         if sets.is_empty() {
@@ -112,9 +125,11 @@ impl WaitQueues {
         }
     }
 
-    /// The epoll sets that watch `event`.
-    pub fn watchers(&self, event: Event) -> Vec<EpollId> {
-        self.watchers.get(&event).map(|s| s.keys().copied().collect()).unwrap_or_default()
+    /// The epoll sets that watch `event`, in the order in which they began to; with EPOLLEXCLUSIVE
+    /// or without.
+    pub fn watchers(&self, event: Event, exclusive: bool) -> Vec<EpollId> {
+        let sets = self.watchers.get(&event).map(Vec::as_slice).unwrap_or_default();
+        sets.iter().filter(|w| w.exclusive == exclusive).map(|w| w.epoll).collect()
     }
 }
 
@@ -129,31 +144,49 @@ impl Kernel {
     /// wake_up_poll(): the same, naming what may have become ready, so that an edge-triggered
     /// epoll item that waits for something else stays silent.
     pub fn publish_poll(&mut self, event: Event, key: PollBits) {
+        let exclusive_left = self.wake_sleepers(event);
+        self.tell_epoll(event, key, exclusive_left);
+    }
+
+    /// wake_up(), of sleepers only: all ordinary ones and the first exclusive one. True when no
+    /// exclusive one was there to be woken.
+    pub fn wake_sleepers(&mut self, event: Event) -> bool {
         let queue = self.waits.sleepers.get(&event).cloned().unwrap_or_default();
-        let mut exclusive_left = 1;
+        let mut exclusive_left = true;
         for sleeper in queue {
             if sleeper.exclusive {
-                if exclusive_left == 0 || !self.tasks[sleeper.task].is_blocked() {
+                if !exclusive_left || !self.tasks[sleeper.task].is_blocked() {
                     continue;
                 }
-                exclusive_left -= 1;
+                exclusive_left = false;
             }
             self.try_to_wake_up(sleeper.task);
         }
-        self.tell_epoll(event, key);
+        exclusive_left
     }
 
     /// wake_up_all(): exclusive sleepers too (a listener that shuts down).
     pub fn publish_all(&mut self, event: Event) {
+        let key = PollBits(u32::MAX);
         for task in self.waits.sleepers(event) {
             self.try_to_wake_up(task);
         }
-        self.tell_epoll(event, PollBits(u32::MAX));
+        for exclusive in [false, true] {
+            for epoll in self.waits.watchers(event, exclusive) {
+                self.ep_poll_callback(epoll, event, key, exclusive);
+            }
+        }
     }
 
-    fn tell_epoll(&mut self, event: Event, key: PollBits) {
-        for epoll in self.waits.watchers(event) {
-            self.ep_poll_callback(epoll, event, key);
+    /// All ordinary epoll items, and exclusive ones up to the first that takes it.
+    fn tell_epoll(&mut self, event: Event, key: PollBits, mut exclusive_left: bool) {
+        for epoll in self.waits.watchers(event, false) {
+            self.ep_poll_callback(epoll, event, key, false);
+        }
+        for epoll in self.waits.watchers(event, true) {
+            if exclusive_left {
+                exclusive_left = !self.ep_poll_callback(epoll, event, key, true);
+            }
         }
     }
 }

@@ -106,7 +106,7 @@ impl Kernel {
     /// Does somebody wait for input that has not come? The world stands still then.
     pub fn console_wants_input(&self) -> bool {
         let dry = self.console.input.is_empty() && !self.console.eof;
-        let epolls = self.waits.watchers(Event::Console);
+        let epolls = self.waits.watchers(Event::Console, false);
         let waited_for = !self.waits.sleepers(Event::Console).is_empty()
             || epolls.iter().any(|e| !self.waits.sleepers(Event::Epoll(*e)).is_empty());
         dry && waited_for

@@ -32,5 +32,6 @@ pub mod read_write;
 pub mod stat;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod select;
 
 pub use dcache::Vfs;

@@ -9,6 +9,9 @@ use crate::kernel::Kernel;
 use crate::syscall::{Call, Progress, Stop, Wait};
 use crate::wait_queue::Event;
 
+/// In place of a counter: a signal ended the open, its end of the FIFO was given back.
+const TAKEN_BACK: u64 = u64::MAX;
+
 impl Kernel {
     /// The pipe of a FIFO that nobody has open. The VFS keeps the id in the inode until
     /// `inode_forget_pipe`.
@@ -27,6 +30,9 @@ impl Kernel {
     ) -> Result<u32, Stop> {
         let (reader, writer) = (flags.readable(), flags.writable());
         if let Progress::Committed(seen) = call.flight.progress {
+            if seen == TAKEN_BACK {
+                return Err(Wait::on(Event::PipeReaders(id)).into());
+            }
             return self.fifo_wait(call, id, reader, seen as u32);
         }
         let pipe = &mut self.pipes[id];
@@ -83,7 +89,7 @@ impl Kernel {
         }
         if self.signal_pending(call.task) {
             // The call ends here: its end of the FIFO is given back.
-            call.flight.progress = Progress::Fresh;
+            call.flight.progress = Progress::Committed(TAKEN_BACK);
             self.pipe_put_end(id, reader, !reader);
         }
         Err(Wait::on(event).into())
