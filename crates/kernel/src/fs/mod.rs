@@ -29,9 +29,10 @@ pub mod overlay;
 pub mod pipe;
 pub mod poll;
 pub mod read_write;
+pub mod select;
+pub mod sigmask;
 pub mod stat;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod select;
 
 pub use dcache::Vfs;
