@@ -39,9 +39,8 @@ impl Kernel {
     pub fn sys_poll(&mut self, call: &mut Call<'_>) -> SysResult {
         let timeout = call.int(2);
         if call.flight.progress == Progress::Fresh {
-            call.flight.until = u64::try_from(timeout)
-                .ok()
-                .map(|ms| self.now + Duration::from_millis(ms));
+            call.flight.until =
+                u64::try_from(timeout).ok().map(|ms| self.now + Duration::from_millis(ms));
         }
         self.do_poll(call, Restart::Block)
     }
@@ -149,10 +148,9 @@ impl Kernel {
         let part = call.read_u64(from.add(8))? as i64;
         let (sec, nanos) = match layout {
             TimeLayout::Timespec => (sec, part),
-            TimeLayout::Timeval => (
-                sec.checked_add(part / 1_000_000).ok_or(Errno::EINVAL)?,
-                part % 1_000_000 * 1000,
-            ),
+            TimeLayout::Timeval => {
+                (sec.checked_add(part / 1_000_000).ok_or(Errno::EINVAL)?, part % 1_000_000 * 1000)
+            }
         };
         if sec < 0 || !(0..1_000_000_000).contains(&nanos) {
             return Err(Errno::EINVAL);

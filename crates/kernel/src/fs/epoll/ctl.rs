@@ -1,9 +1,7 @@
 //! epoll_ctl(2): adding, changing and removing items. The order of refusals is Linux's: EFAULT,
 //! EBADF, EPERM (no .poll), EINVAL, ELOOP, then EEXIST or ENOENT.
 
-use super::{
-    EPOLLET, EPOLLEXCLUSIVE, EPOLLWAKEUP, EpItem, EpollId, ItemKey, PRIVATE,
-};
+use super::{EPOLLET, EPOLLEXCLUSIVE, EPOLLWAKEUP, EpItem, EpollId, ItemKey, PRIVATE};
 use crate::abi::Errno;
 use crate::abi::poll::PollBits;
 use crate::fs::file::{FileId, FileKind};
@@ -132,7 +130,12 @@ impl Kernel {
     }
 
     /// How deep sets hang below `at`; ELOOP if `forbidden` is one of them.
-    fn ep_depth_below(&self, at: EpollId, forbidden: EpollId, so_far: usize) -> Result<usize, Errno> {
+    fn ep_depth_below(
+        &self,
+        at: EpollId,
+        forbidden: EpollId,
+        so_far: usize,
+    ) -> Result<usize, Errno> {
         if at == forbidden || so_far > EP_MAX_NESTS {
             return Err(Errno::ELOOP);
         }
