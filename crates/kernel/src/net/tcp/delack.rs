@@ -2,14 +2,11 @@
 //! every second full segment, otherwise delayed by 40 to 200 ms in the hope of riding on data
 //! (RFC 9293, 3.8.6.3; Linux's `icsk_ack`).
 
-use super::config::{TCP_ATO_MIN, TCP_DELACK_MAX};
+use super::config::{TCP_ATO_MIN, TCP_DELACK_MAX, TICK};
 use crate::time::{Duration, Instant};
 
 /// Quick acknowledgments at the start of a connection and after a pause.
 const TCP_MAX_QUICKACKS: u32 = 16;
-
-/// One tick of Linux's timer wheel.
-const TICK: Duration = Duration::from_millis(4);
 
 /// The state of the delayed acknowledgment.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -1,8 +1,8 @@
 //! The round-trip time and the retransmission timeout that follows from it: RFC 6298, with Linux's
 //! floor (`tcp_rto_min`) under the variance instead of under the sum, so that the timeout is never
-//! shorter than the smoothed time plus 200 ms.
+//! shorter than the smoothed time plus 200 ms. It is a whole number of timer ticks.
 
-use super::config::{TCP_TIMEOUT_INIT, TcpConfig};
+use super::config::{TCP_TIMEOUT_INIT, TICK, TcpConfig};
 use crate::time::Duration;
 
 /// Smoothed round-trip time, its variance, and the backed-off timeout.
@@ -42,7 +42,9 @@ impl Rtt {
     pub fn set_rto(&mut self, config: &TcpConfig) {
         self.rto = match self.srtt {
             None => TCP_TIMEOUT_INIT,
-            Some(srtt) => (srtt + (self.var * 4).max(config.rto_min)).min(config.rto_max),
+            Some(srtt) => {
+                whole_ticks(srtt + (self.var * 4).max(config.rto_min)).min(config.rto_max)
+            }
         };
     }
 
@@ -67,6 +69,12 @@ impl Rtt {
     }
 }
 
+/// Rounded up, as timers can't fire between ticks.
+fn whole_ticks(time: Duration) -> Duration {
+    let tick = TICK.as_nanos() as u64;
+    Duration::from_nanos((time.as_nanos() as u64).next_multiple_of(tick))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,14 +85,14 @@ mod tests {
         let mut rtt = Rtt::default();
         assert_eq!(rtt.rto(), Duration::from_secs(1));
         rtt.sample(Duration::from_millis(10), &c);
-        assert_eq!(rtt.rto(), Duration::from_millis(210));
+        assert_eq!(rtt.rto(), Duration::from_millis(212));
         rtt.back_off(&c);
-        assert_eq!(rtt.rto(), Duration::from_millis(420));
+        assert_eq!(rtt.rto(), Duration::from_millis(424));
         for _ in 0..20 {
             rtt.back_off(&c);
         }
         assert_eq!(rtt.rto(), Duration::from_secs(120));
         rtt.sample(Duration::from_millis(10), &c);
-        assert_eq!(rtt.rto(), Duration::from_millis(210));
+        assert_eq!(rtt.rto(), Duration::from_millis(212));
     }
 }

@@ -125,10 +125,7 @@ impl TcpConn {
             Some(rtt) => rtt * 2 + Duration::from_millis(2),
             None => super::config::TCP_TIMEOUT_INIT,
         };
-        let at = now + timeout;
-        if at <= self.timers.at {
-            self.arm(Pending::LossProbe, at);
-        }
+        self.arm(Pending::LossProbe, self.timers.at.min(now + timeout));
     }
 
     /// `tcp_send_loss_probe`: a new segment if there is one, else the last one again.

@@ -35,6 +35,8 @@ pub struct Pair {
     pub log: Vec<(Instant, Side, Segment)>,
     pub facts: Vec<(Side, TcpFact)>,
     pub wake: [Ready; 2],
+    /// B's program reads whenever something arrives.
+    pub reads_at_once: bool,
     wire: Vec<(Instant, Side, Segment)>,
 }
 
@@ -62,6 +64,7 @@ impl Pair {
             log: Vec::new(),
             facts: Vec::new(),
             wake: [Ready::NONE; 2],
+            reads_at_once: false,
             wire: Vec::new(),
         };
         pair.take(A, out);
@@ -167,6 +170,9 @@ impl Pair {
             (None, None) => out.segments.extend(reply_reset(s)),
         }
         self.take(to, out);
+        if to == B && self.reads_at_once {
+            self.drain(B);
+        }
     }
 
     fn next(&self) -> Option<Instant> {
