@@ -3,7 +3,7 @@
 
 use super::sys::{self, Pid};
 use iced_x86::{
-    Code as Op, Decoder, DecoderOptions, Instruction, InstructionInfoFactory,
+    Code as Op, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory,
     InstructionInfoOptions, Mnemonic, OpAccess, Register, UsedMemory,
 };
 use kernel::platform::Registers;
@@ -50,6 +50,28 @@ impl Code {
         let used =
             info.info(&self.instruction).used_registers().iter().any(|u| u.register().is_st());
         used || self.mnemonic() == Mnemonic::Wait
+    }
+
+    /// An instruction that must not be single-stepped: it traps to us in any case, or it shows the
+    /// guest the trap flag that stepping sets (`pushf` in memory, `syscall` in r11).
+    pub(super) fn unfit_for_stepping(&self) -> bool {
+        let shows_flags =
+            matches!(self.mnemonic(), Mnemonic::Pushf | Mnemonic::Pushfd | Mnemonic::Pushfq);
+        shows_flags
+            || match self.instruction.flow_control() {
+                FlowControl::Interrupt | FlowControl::Exception | FlowControl::XbeginXabortXend => {
+                    true
+                }
+                // `syscall` and `sysenter` are calls to the disassembler.
+                FlowControl::Call | FlowControl::IndirectCall => {
+                    matches!(self.mnemonic(), Mnemonic::Syscall | Mnemonic::Sysenter)
+                }
+                FlowControl::Next
+                | FlowControl::UnconditionalBranch
+                | FlowControl::IndirectBranch
+                | FlowControl::ConditionalBranch
+                | FlowControl::Return => false,
+            }
     }
 
     /// True if it writes memory at `addr`.

@@ -1,7 +1,7 @@
 //! A guest: one native process, always stopped unless `run.rs` or `inject.rs` waits for it.
 //! Neighbour: `spawn.rs` makes them.
 
-use super::sys::{self, Pid};
+use super::sys::{self, Pid, Resume, Stop};
 use kernel::abi::Errno;
 use kernel::platform::Registers;
 
@@ -17,11 +17,15 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// A process that is stopped.
-    pub(super) fn stopped(pid: Pid) -> Result<Guest, Errno> {
-        let mut guest = Guest { pid, context: Registers::default(), gone: false };
-        guest.refresh()?;
-        Ok(guest)
+    /// A child of ours, from now on killed and reaped when this is dropped.
+    pub(super) fn new(pid: Pid) -> Guest {
+        Guest { pid, context: Registers::default(), gone: false }
+    }
+
+    /// Waits for its first stop.
+    pub(super) fn first_stop(&mut self) -> Result<(), Errno> {
+        self.wait()?;
+        self.refresh()
     }
 
     /// Reads the registers that the native process holds.
@@ -29,6 +33,19 @@ impl Guest {
         self.context = sys::getregs(self.pid).map_err(|errno| self.lost(errno))?;
         self.context.orig_rax = u64::MAX;
         Ok(())
+    }
+
+    /// Lets it go on.
+    pub(super) fn resume(&mut self, how: Resume) -> Result<(), Errno> {
+        sys::resume(self.pid, how).map_err(|errno| self.lost(errno))
+    }
+
+    /// Waits for its next stop; ESRCH if it ended instead.
+    pub(super) fn wait(&mut self) -> Result<Stop, Errno> {
+        match sys::wait(self.pid) {
+            Stop::Ended => Err(self.ended()),
+            stop @ (Stop::Syscall | Stop::Event(_) | Stop::Signal(_)) => Ok(stop),
+        }
     }
 
     /// Looks at the errno of a ptrace request that failed: ESRCH means that the process was killed
@@ -50,7 +67,7 @@ impl Guest {
     pub(super) fn kill(&mut self) {
         if !self.gone {
             sys::kill(self.pid);
-            while sys::wait(self.pid) != sys::Stop::Ended {}
+            while sys::wait(self.pid) != Stop::Ended {}
             self.gone = true;
         }
     }

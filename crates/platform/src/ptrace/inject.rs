@@ -148,10 +148,9 @@ impl Gadget {
     /// Runs the stub to its end; foreign signals and the watchdog's interruptions are dropped.
     fn run_stub(&mut self, base: u64, guest: &mut Guest) -> Result<(), Errno> {
         loop {
-            sys::resume(guest.pid, Resume::Cont).map_err(|errno| guest.lost(errno))?;
-            match sys::wait(guest.pid) {
-                Stop::Ended => return Err(guest.ended()),
-                Stop::Event(_) | Stop::Syscall => continue,
+            guest.resume(Resume::Cont)?;
+            match guest.wait()? {
+                Stop::Ended | Stop::Event(_) | Stop::Syscall => continue,
                 Stop::Signal(signal) => {
                     guest.refresh()?;
                     if signal == libc::SIGTRAP && guest.context.rip == base + DONE {

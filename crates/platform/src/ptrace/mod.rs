@@ -12,6 +12,7 @@
 //! | `map.rs`, `memory.rs`, `object.rs` | address spaces, bytes, memory objects |
 //! | `xstate.rs` | extended registers |
 //! | `lower.rs` | the machine's files |
+//! | `watchdog.rs`, `spin.rs` | guests that do not trap: do they spin? Ctrl-C |
 //! | `sys.rs` | the machine's system calls; all `unsafe` |
 //! | `error.rs` | why it cannot be started |
 
@@ -26,7 +27,9 @@ mod memory;
 mod object;
 mod run;
 mod spawn;
+mod spin;
 mod sys;
+mod watchdog;
 mod xstate;
 
 pub use error::Error;
@@ -42,15 +45,28 @@ use object::Objects;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use watchdog::Watchdog;
 
 /// What the kernel crate may hand out. Below: mmap_min_addr. Above: the gadget page.
 const USER_RANGE: (u64, u64) = (0x1_0000, inject::GADGET);
 
 /// What can be chosen.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
     /// Where the guests' lower files are; `/` if not given.
     pub root: Option<PathBuf>,
+    /// How long a guest may compute before the watchdog looks whether it spins, in real time. It
+    /// decides how soon a spinning guest is found, not where.
+    pub patience: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config { root: None, patience: Duration::from_millis(50) }
+    }
 }
 
 /// The platform. It belongs to the thread that made it: only the tracer of a process may ask
@@ -63,6 +79,7 @@ pub struct Ptrace {
     gadget: Gadget,
     objects: Objects,
     lower: Lower,
+    watchdog: Watchdog,
     xfeatures: u64,
     affinity: Option<libc::cpu_set_t>,
     not_send: PhantomData<*mut ()>,
@@ -73,6 +90,8 @@ impl Ptrace {
     /// that, and a stop costs ten times more across cores.
     pub fn new(config: Config) -> Result<Ptrace, Error> {
         sys::raise_nofile();
+        let watchdog = Watchdog::new(config.patience)
+            .map_err(|errno| Error::Machine { call: "timer_create", errno })?;
         let affinity = pin();
         let (gadget, zygote) = spawn::zygote()?;
         let area = sys::getxstate(zygote.pid)
@@ -84,10 +103,18 @@ impl Ptrace {
             gadget,
             objects: Objects::default(),
             lower: Lower::new(config.root),
+            watchdog,
             xfeatures: xstate::features(&area),
             affinity,
             not_send: PhantomData,
         })
+    }
+
+    /// A flag that makes [`Platform::run`] return [`Trap::Preempted`] once, within
+    /// [`Config::patience`] or at its next call, and is cleared by that. A signal handler or another
+    /// thread may set it.
+    pub fn interrupt_handle(&self) -> Arc<AtomicBool> {
+        self.watchdog.requested.clone()
     }
 
     /// The native process ids of all guests, for diagnostics and tests.
@@ -156,8 +183,8 @@ impl Platform for Ptrace {
     }
 
     fn run(&mut self, guest: GuestId, regs: &mut Registers) -> Trap {
-        match self.live(guest) {
-            Some(guest) => run::run(guest, regs),
+        match self.guests.get_mut(&guest).filter(|guest| !guest.gone) {
+            Some(guest) => run::run(guest, regs, &self.watchdog),
             None => Trap::Gone,
         }
     }

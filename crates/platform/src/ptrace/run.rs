@@ -5,30 +5,56 @@
 use super::fault;
 use super::guest::Guest;
 use super::sys::{self, Resume, Stop};
+use super::watchdog::{Tick, Watchdog};
 use kernel::abi::Errno;
 use kernel::platform::{Fault, Registers, Trap};
 
 /// Selectors of 64-bit and 32-bit user code.
 const USER_CS: u64 = 0x33;
+/// PTRACE_EVENT_STOP: PTRACE_INTERRUPT, or a group stop because somebody sent SIGSTOP.
+const EVENT_STOP: i32 = 128;
 /// PTRACE_EVENT_SECCOMP.
 const EVENT_SECCOMP: i32 = 7;
 /// The flag of an x32 system call's number.
 const X32_SYSCALL_BIT: u64 = 0x4000_0000;
 
 /// See [`kernel::platform::Platform::run`].
-pub(super) fn run(guest: &mut Guest, regs: &mut Registers) -> Trap {
+pub(super) fn run(guest: &mut Guest, regs: &mut Registers, watchdog: &Watchdog) -> Trap {
+    if watchdog.take_request() {
+        return Trap::Preempted;
+    }
     if let Err(errno) = load(guest, regs) {
         return if guest.gone { Trap::Gone } else { refused(errno) };
     }
+    watchdog.enter(guest);
+    let trap = until_trap(guest, regs, watchdog).unwrap_or(Trap::Gone);
+    watchdog.leave();
+    trap
+}
+
+fn until_trap(guest: &mut Guest, regs: &mut Registers, watchdog: &Watchdog) -> Result<Trap, Errno> {
+    let mut ticks = 0;
     loop {
-        if sys::resume(guest.pid, Resume::Sysemu).is_err() {
-            guest.lost(Errno::ESRCH);
-            return Trap::Gone;
+        guest.resume(Resume::Sysemu)?;
+        let mut stop = guest.wait()?;
+        if stop == Stop::Event(EVENT_STOP) {
+            guest.refresh()?;
+            ticks += 1;
+            match watchdog.tick(guest, ticks)? {
+                Tick::Nothing => continue,
+                Tick::Preempt => {
+                    *regs = guest.context;
+                    return Ok(Trap::Preempted);
+                }
+                Tick::Spin => {
+                    *regs = guest.context;
+                    return Ok(Trap::Spin);
+                }
+                Tick::Stopped(at) => stop = at,
+            }
         }
-        match stopped(guest, sys::wait(guest.pid), regs) {
-            Ok(Some(trap)) => return trap,
-            Ok(None) => {}
-            Err(_) => return Trap::Gone,
+        if let Some(trap) = stopped(guest, stop, regs)? {
+            return Ok(trap);
         }
     }
 }
@@ -66,14 +92,15 @@ fn stopped(guest: &mut Guest, stop: Stop, regs: &mut Registers) -> Result<Option
             take(guest, regs)?;
             vsyscall(guest, regs).map(Some)
         }
-        // An interruption that came late, or a group stop: somebody outside sent SIGSTOP.
+        // A group stop: somebody outside sent SIGSTOP.
         Stop::Event(_) => Ok(None),
         Stop::Signal(signal) => {
             let info = sys::getsiginfo(guest.pid).map_err(|errno| guest.lost(errno))?;
             if !fault::is_fault(signal, &info) {
                 return Ok(None);
             }
-            take(guest, regs)?;
+            guest.refresh()?;
+            *regs = guest.context;
             Ok(Some(fault::decode(guest, regs, &info)))
         }
     }
@@ -117,15 +144,9 @@ fn vsyscall(guest: &mut Guest, regs: &mut Registers) -> Result<Trap, Errno> {
     let pid = guest.pid;
     sys::setregs(pid, &skip).map_err(|errno| guest.lost(errno))?;
     sys::interrupt(pid).map_err(|errno| guest.lost(errno))?;
-    loop {
-        sys::resume(pid, Resume::Sysemu).map_err(|errno| guest.lost(errno))?;
-        match sys::wait(pid) {
-            Stop::Ended => return Err(guest.ended()),
-            Stop::Event(_) => break,
-            // Foreign signals are delivered before the interruption is.
-            Stop::Signal(_) | Stop::Syscall => {}
-        }
-    }
+    guest.resume(Resume::Sysemu)?;
+    // The interruption comes before foreign signals and before any instruction.
+    guest.wait()?;
     take(guest, regs)?;
     regs.orig_rax = number;
     Ok(Trap::ForeignSyscall { door: "vsyscall", number })

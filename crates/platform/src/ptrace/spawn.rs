@@ -8,10 +8,11 @@
 use super::error::Error;
 use super::guest::Guest;
 use super::inject::{Call, GADGET, Gadget, SYSCALL_END};
-use super::sys::{self, PAGE, SharedPage, Stop};
+use super::sys::{self, PAGE, SharedPage};
 use super::xstate;
 use kernel::abi::Errno;
 use std::fs;
+use std::os::fd::{AsRawFd, RawFd};
 
 /// One past the highest address of a process (TASK_SIZE_MAX with 4-level paging; nothing is mapped
 /// above it unless asked for).
@@ -44,7 +45,7 @@ pub(super) fn zygote() -> Result<(Gadget, Guest), Error> {
     let setmask = libc::SIG_SETMASK as u64;
     calls.push(Call::new(libc::SYS_rt_sigprocmask, [setmask, no_signals, 0, 8]));
     calls.push(Call::new(libc::SYS_setsid, []));
-    calls.push(map_gadget(std::os::fd::AsRawFd::as_raw_fd(&fd)));
+    calls.push(map_gadget(fd.as_raw_fd()));
     gadget.inject_at(at, &mut guest, &calls).map_err(|(_, errno)| machine("injection")(errno))?;
 
     empty(&mut gadget, &mut guest)?;
@@ -57,18 +58,20 @@ pub(super) fn zygote() -> Result<(Gadget, Guest), Error> {
 fn adopt(pid: sys::Pid) -> Result<Guest, Error> {
     let options =
         libc::PTRACE_O_EXITKILL | libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACESECCOMP;
+    let mut guest = Guest::new(pid);
     let stopped = sys::seize(pid, options)
         .and_then(|()| sys::interrupt(pid))
-        .and_then(|()| if sys::wait(pid) == Stop::Ended { Err(Errno::ESRCH) } else { Ok(()) })
-        .and_then(|()| Guest::stopped(pid));
-    stopped.map_err(|errno| {
-        sys::kill(pid);
-        while sys::wait(pid) != Stop::Ended {}
-        Error::PtraceDenied(errno)
-    })
+        .and_then(|()| guest.first_stop());
+    match stopped {
+        Ok(()) => Ok(guest),
+        Err(errno @ (Errno::EPERM | Errno::EACCES | Errno::ENOSYS)) => {
+            Err(Error::PtraceDenied(errno))
+        }
+        Err(errno) => Err(machine("PTRACE_SEIZE")(errno)),
+    }
 }
 
-fn map_gadget(fd: i32) -> Call {
+fn map_gadget(fd: RawFd) -> Call {
     let prot = (libc::PROT_READ | libc::PROT_EXEC) as u64;
     let flags = (libc::MAP_SHARED | libc::MAP_FIXED) as u64;
     Call::new(libc::SYS_mmap, [GADGET, PAGE as u64, prot, flags, fd as u64, 0])
@@ -144,9 +147,10 @@ pub(super) fn fork(
         flags |= libc::CLONE_VM;
     }
     let call = Call::new(libc::SYS_clone, [flags as u64]);
-    let pid = gadget.inject(parent, &[call]).map_err(|(_, errno)| errno)? as sys::Pid;
-    match sys::wait(pid) {
-        Stop::Ended => Err(Errno::EAGAIN),
-        Stop::Event(_) | Stop::Signal(_) | Stop::Syscall => Guest::stopped(pid),
-    }
+    let born = gadget.inject(parent, &[call]).map_err(|(_, errno)| errno);
+    // One that was killed from outside meanwhile: fork(2) knows no ESRCH.
+    let again = |errno| if errno == Errno::ESRCH { Errno::EAGAIN } else { errno };
+    let mut child = Guest::new(born.map_err(again)? as sys::Pid);
+    child.first_stop().map_err(again)?;
+    Ok(child)
 }

@@ -1,6 +1,8 @@
 //! A thin safe skin over the machine's system calls: ptrace(2), wait(2), process_vm_readv(2),
-//! memfd_create(2), clone(2). All `unsafe` of the project is in this file and in no other. Each
+//! memfd_create(2), clone(2). All `unsafe` of the project is in this file and its child `timer.rs`, and in no other. Each
 //! function says what the call can fail with; none keeps state. Neighbours: everything in this room.
+
+pub(super) mod timer;
 
 use kernel::abi::Errno;
 use kernel::platform::Registers;
@@ -15,6 +17,7 @@ pub(super) const PAGE: usize = 4096;
 
 const NT_X86_XSTATE: usize = 0x202;
 const PTRACE_SYSEMU: libc::c_uint = 31;
+const PTRACE_SYSEMU_SINGLESTEP: libc::c_uint = 32;
 const PTRACE_GET_RSEQ_CONFIGURATION: libc::c_uint = 0x420f;
 
 /// Why a traced process stopped, from its wait status.
@@ -37,6 +40,8 @@ pub(super) enum Resume {
     Cont,
     /// System calls stop at their entry and are swallowed (guest code).
     Sysemu,
+    /// As `Sysemu`, for one instruction (watchdog).
+    Step,
 }
 
 /// What `siginfo` says of a signal.
@@ -99,6 +104,7 @@ pub(super) fn resume(pid: Pid, how: Resume) -> Result<(), Errno> {
     let request = match how {
         Resume::Cont => libc::PTRACE_CONT,
         Resume::Sysemu => PTRACE_SYSEMU,
+        Resume::Step => PTRACE_SYSEMU_SINGLESTEP,
     };
     // SAFETY: these requests take a signal number and no pointers.
     unsafe { ptrace(request, pid, 0, 0) }.map(drop)
@@ -141,6 +147,11 @@ macro_rules! registers {
 
         fn to_native(regs: &Registers) -> libc::user_regs_struct {
             libc::user_regs_struct { $($name: regs.$name,)* }
+        }
+
+        /// The registers as words in the order of `struct user_regs_struct`.
+        pub(super) fn words(regs: &Registers) -> [u64; 27] {
+            [$(regs.$name,)*]
         }
     };
 }

@@ -1,0 +1,110 @@
+//! Guests that don't trap: spinning ones give up the CPU at a place that is the same in every run,
+//! computing ones are left alone, and a request ends both.
+
+mod common;
+use common::*;
+use kernel::platform::{Platform, Registers, Trap};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// A platform that looks soon.
+fn impatient() -> Ptrace {
+    let config = Config { patience: Duration::from_millis(2), ..Config::default() };
+    Ptrace::new(config).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Runs code with `word` at [`DATA`] to its first trap.
+fn run(code: &[u8], word: u64) -> (Trap, Registers) {
+    let mut p = impatient();
+    let (guest, mut regs) = start(&mut p, code);
+    write_word(&mut p, guest, DATA, word);
+    let trap = p.run(guest, &mut regs);
+    (trap, regs)
+}
+
+#[test]
+fn waiting_for_a_flag_is_spinning() {
+    // nop; pause; mov eax, [DATA]; test eax, eax; jz to pause; syscall
+    let code = [0x90, 0xf3, 0x90, 0x8b, 0x04, 0x25, 0, 0, 0x60, 0, 0x85, 0xc0, 0x74, 0xf3, 0x0f, 5];
+    let mut p = impatient();
+    let (guest, mut regs) = start(&mut p, &code);
+    for _ in 0..3 {
+        assert_eq!(p.run(guest, &mut regs), Trap::Spin);
+        assert_eq!((regs.rip, regs.rax, regs.orig_rax), (CODE + 1, 0, u64::MAX));
+    }
+    write_word(&mut p, guest, DATA, 9);
+    assert_eq!(p.run(guest, &mut regs), Trap::Syscall);
+    assert_eq!(regs.orig_rax, 9);
+}
+
+#[test]
+fn taking_a_held_lock_again_and_again_is_spinning() {
+    // mov eax, 1; xchg [DATA], eax; test eax, eax; jnz to mov
+    let code = [0xb8, 1, 0, 0, 0, 0x87, 0x04, 0x25, 0, 0, 0x60, 0, 0x85, 0xc0, 0x75, 0xf0, 0x0f, 5];
+    assert_eq!(run(&code, 1).0, Trap::Spin);
+    assert_eq!(run(&code, 0).0, Trap::Syscall);
+}
+
+#[test]
+fn a_cycle_with_a_cycle_in_it_ends_at_its_lowest_state() {
+    // mov ecx, 40; dec ecx; jnz to dec; call the ret; jmp to the first; ret
+    let code = [0xb9, 40, 0, 0, 0, 0xff, 0xc9, 0x75, 0xfc, 0xe8, 2, 0, 0, 0, 0xeb, 0xf0, 0xc3];
+    let (trap, first) = run(&code, 0);
+    assert_eq!((trap, first.rip, first.rcx), (Trap::Spin, CODE, 0));
+    for _ in 0..5 {
+        assert_eq!(run(&code, 0), (Trap::Spin, first));
+    }
+}
+
+#[test]
+fn computing_is_not_spinning() {
+    // mov ecx, 300_000_000; dec ecx; jnz back; syscall
+    let count = 300_000_000u32.to_le_bytes();
+    let mut code = vec![0xb9];
+    code.extend(count);
+    code.extend([0xff, 0xc9, 0x75, 0xfc, 0x0f, 0x05]);
+    assert_eq!(run(&code, 0).0, Trap::Syscall);
+    // In memory: inc dword [DATA]; cmp dword [DATA], count; jne back; syscall
+    let mut code = vec![0xff, 0x04, 0x25, 0, 0, 0x60, 0, 0x81, 0x3c, 0x25, 0, 0, 0x60, 0];
+    code.extend(30_000_000u32.to_le_bytes());
+    code.extend([0x75, 0xec, 0x0f, 0x05]);
+    assert_eq!(run(&code, 0).0, Trap::Syscall);
+    // In xmm0, all other registers standing still:
+    // mov eax, 1; cvtsi2sd xmm1, eax; mov eax, 30_000_000; cvtsi2sd xmm2, eax;
+    // addsd xmm0, xmm1; ucomisd xmm0, xmm2; jb back; syscall
+    let mut code = vec![0xb8, 1, 0, 0, 0, 0xf2, 0x0f, 0x2a, 0xc8, 0xb8];
+    code.extend(30_000_000u32.to_le_bytes());
+    code.extend([0xf2, 0x0f, 0x2a, 0xd0]);
+    code.extend([0xf2, 0x0f, 0x58, 0xc1, 0x66, 0x0f, 0x2e, 0xc2, 0x72, 0xf6, 0x0f, 0x05]);
+    assert_eq!(run(&code, 0).0, Trap::Syscall);
+}
+
+#[test]
+fn a_request_ends_what_computes_and_is_taken_once() {
+    let mut p = impatient();
+    // inc rax; jmp back
+    let (guest, mut regs) = start(&mut p, &[0x48, 0xff, 0xc0, 0xeb, 0xfb]);
+    let handle = p.interrupt_handle();
+    for _ in 0..3 {
+        let flag = handle.clone();
+        let thread = std::thread::spawn(move || flag.store(true, Ordering::Relaxed));
+        assert_eq!(p.run(guest, &mut regs), Trap::Preempted);
+        thread.join().expect("join");
+        assert!(!handle.load(Ordering::Relaxed));
+    }
+    assert_eq!(regs.orig_rax, u64::MAX);
+}
+
+#[test]
+fn two_platforms_share_a_thread() {
+    let (mut one, mut two) = (impatient(), impatient());
+    let code = [0x90, 0xeb, 0xfd]; // nop; jmp back
+    for p in [&mut one, &mut two] {
+        let (guest, mut regs) = start(p, &code);
+        assert_eq!(p.run(guest, &mut regs), Trap::Spin);
+        assert_eq!(regs.rip, CODE);
+    }
+    drop(one);
+    let (guest, mut regs) = start(&mut two, &code);
+    assert_eq!(two.run(guest, &mut regs), Trap::Spin);
+}
