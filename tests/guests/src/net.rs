@@ -1,4 +1,5 @@
-//! Sockets: TCP over loopback, AF_UNIX pairs and names, options, and a killed server's peer.
+//! Sockets: TCP over loopback, AF_UNIX pairs, options, states, and `victim`: a process with one end
+//! of a connection that waits to be killed. Beside sys.rs; used by the programs about networks.
 
 use crate::process::{Gate, Pid, fork, pause_for_ever};
 use crate::sys::{Failed, Fd, Sys, close, count, poll_one, small};

@@ -1,8 +1,9 @@
 //! ARCHITECTURE.md's table of the article: each row names an item of ours and a test. This check
 //! reads the rows between `<!-- article:begin -->` and `<!-- article:end -->` and looks up both, so
-//! that the table can't rot. The last but one column is our item, `crate::module::item`, with
-//! `Type.field` for a field and `Enum::Variant` for a variant; the last one is the test's function
-//! name. A row that leaves something out on purpose has a dash and words in both.
+//! that the table can't rot. The last but one column is our item, `crate::room::item`, with
+//! `Type.field` for a field and `Enum::Variant` for a variant; it may be in the room's file or in any
+//! file below. The last one is the test's function name. A row that leaves something out on purpose
+//! has a dash and words in both.
 
 use super::Finding;
 use super::source::Source;
@@ -79,11 +80,14 @@ fn exists(item: &str, sources: &[Source]) -> bool {
         }
         _ => (modules, None),
     };
-    let file = format!("crates/{room}/src/{}", modules.join("/"));
-    let (alone, directory) =
-        (format!("{}.rs", file.trim_end_matches('/')), format!("{file}/mod.rs"));
-    let mut candidates =
-        sources.iter().filter(|source| source.path == alone || source.path == directory);
+    let modules = modules.join("/");
+    let places = [format!("crates/{room}/src/{modules}"), format!("crates/{room}/{modules}")];
+    let mut candidates = sources.iter().filter(|source| {
+        places.iter().map(|place| place.trim_end_matches('/')).any(|place| {
+            let rest = source.path.strip_prefix(place);
+            rest.is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+        })
+    });
     candidates.any(|source| match (owner, field) {
         (Some(owner), _) => member(source, owner, last) || defines(source, last),
         (None, Some(field)) => member(source, last, field),
@@ -134,9 +138,12 @@ mod tests {
 
     #[test]
     fn functions_fields_and_variants_are_found() {
-        for item in
-            ["kernel::task::exit::do_exit", "kernel::task::Task.blocked", "kernel::task::Run::Dead"]
-        {
+        for item in [
+            "kernel::task::do_exit",
+            "kernel::task::exit::do_exit",
+            "kernel::task::Task.blocked",
+            "kernel::task::Run::Dead",
+        ] {
             let row = format!("| x | x | x | `{item}` | `fin_comes_first` |");
             assert_eq!(messages(&row), Vec::<String>::new(), "{item}");
         }

@@ -27,14 +27,12 @@ const PURE: &[(&str, &str)] = &[
     ("std::process", "no I/O here; ask the platform"),
     ("std::env", "what the machine says is an argument"),
     ("std::io", "no I/O here"),
-    ("TcpStream", "no I/O here"),
-    ("TcpListener", "no I/O here"),
-    ("UdpSocket", "no I/O here"),
-    ("UnixStream", "no I/O here"),
-    ("UnixListener", "no I/O here"),
     ("println!", "no I/O here; emit a fact"),
     ("eprintln!", "no I/O here; emit a fact"),
 ];
+
+/// What kernel and lab may not take from std::net and std::os: the addresses are fine.
+const SOCKETS: &[&str] = &["TcpStream", "TcpListener", "UdpSocket", "UnixStream", "UnixListener"];
 
 /// Words that nobody uses.
 const EVERYWHERE: &[(&str, &str)] = &[
@@ -57,6 +55,9 @@ pub fn check(source: &Source, findings: &mut Vec<Finding>) {
     for (word, why) in words {
         report(source, word, why, findings);
     }
+    if pure {
+        sockets(source, findings);
+    }
     if !UNSAFE.iter().any(|at| source.path.starts_with(at)) {
         report(source, "unsafe", "only crates/platform and guest programs may", findings);
     }
@@ -66,6 +67,20 @@ pub fn check(source: &Source, findings: &mut Vec<Finding>) {
             line: 1,
             message: "write `#![forbid(unsafe_code)]` at its top".into(),
         });
+    }
+}
+
+/// The standard library's sockets, in a path or in a `use` with braces. Our own may have the names.
+fn sockets(source: &Source, findings: &mut Vec<Finding>) {
+    for position in source.words("std::net").into_iter().chain(source.words("std::os")) {
+        let statement = source.code[position..].split([';', '(']).next().unwrap_or("");
+        for name in SOCKETS.iter().filter(|name| statement.contains(*name)) {
+            findings.push(Finding {
+                path: source.path.clone(),
+                line: source.line_of(position),
+                message: format!("`{name}` is forbidden here: no I/O here"),
+            });
+        }
     }
 }
 
@@ -102,6 +117,15 @@ mod tests {
     fn words_in_comments_and_strings_are_free() {
         let text =
             "// unlike HashMap\nlet x = \"std::fs\"; let a: SocketAddr = y; let b: Arc<u8>;\n";
+        assert!(messages("crates/kernel/src/a.rs", text).is_empty());
+    }
+
+    #[test]
+    fn the_machines_sockets_are_forbidden_and_our_own_are_not() {
+        let text =
+            "use std::net::{SocketAddr, UdpSocket};\nlet a = std::net::TcpStream::connect(b);\n";
+        assert_eq!(messages("crates/lab/src/a.rs", text).len(), 2);
+        let text = "use std::net::Ipv4Addr;\nuse crate::net::udp::UdpSocket;\n";
         assert!(messages("crates/kernel/src/a.rs", text).is_empty());
     }
 

@@ -156,6 +156,8 @@ fn map_checks_its_arguments() -> Check {
     fails!(map(4096, RW, MAP_SHARED, reading, 0), EACCES);
     fails!(map(4096, PROT_READ, MAP_SHARED, 999, 0), libc::EBADF);
     fails!(map(4096, PROT_READ, MAP_SHARED, sys::pipe()?.0, 0), ENODEV);
+    let (near, _) = guests::net::pair(libc::SOCK_STREAM)?;
+    fails!(map(4096, PROT_READ, MAP_SHARED, near, 0), ENODEV);
     fails!(map(1 << 60, RW, PRIVATE, -1, 0), ENOMEM);
     map(4096, RW, MAP_PRIVATE, reading, 0)?;
     remove(&path)
