@@ -88,9 +88,12 @@ pub enum Trap {
     /// The `syscall` instruction: number in `orig_rax`, arguments in rdi rsi rdx r10 r8 r9, rip
     /// behind the instruction, `rax` = −ENOSYS, as at Linux's own entry.
     Syscall,
-    /// A system call through a door that we do not serve: `int 0x80`, x32, the vsyscall page.
+    /// A system call through a door that we do not serve: `int 0x80`, x32, the vsyscall page. The
+    /// registers are behind the call, rax = −ENOSYS, as for [`Trap::Syscall`]; with `int 0x80` the
+    /// arguments are where the i386 ABI has them.
     ForeignSyscall {
-        /// Which door, as a word for the facts: `"int 0x80"`, `"x32"`, `"vsyscall"`.
+        /// Which door, as a word for the facts: `"int 0x80"`, `"x32"`, `"vsyscall"`,
+        /// `"sysenter"`, `"32-bit syscall"`.
         door: &'static str,
         /// The number asked for at that door.
         number: u64,
@@ -255,11 +258,17 @@ pub trait Platform: UserMemory + LowerFiles {
     /// Ends the native context; its memory goes with the last that shares it.
     fn release(&mut self, guest: GuestId);
     /// Applies changes in order to the address space of `guest`. On error the index of the first
-    /// change that failed is given and later ones were not tried.
+    /// change that failed is given and later ones were not tried. A change outside `user_range`, not
+    /// page-aligned or empty is our bug and panics. As on x86, what can be written or executed can
+    /// be read.
     fn change_map(&mut self, guest: GuestId, changes: &[MapChange]) -> Result<(), (usize, Errno)>;
-    /// Lets `guest` run in user mode from `regs` until it traps; `regs` holds its state then.
+    /// Lets `guest` run in user mode from `regs` until it traps; `regs` holds its state then. All
+    /// registers count, cs (0x33) and ss (0x2b) too; only `orig_rax` is ignored, and it is −1
+    /// afterwards unless a system call trapped. Registers that the CPU cannot hold (a selector that
+    /// is none) are a general protection fault at rip; which of them were set is not defined then.
     fn run(&mut self, guest: GuestId, regs: &mut Registers) -> Trap;
-    /// The CPU's extended state in XSAVE layout (standard format, with its header).
+    /// The CPU's extended state in XSAVE layout (standard format, with its header); empty if the
+    /// guest is gone.
     fn xstate(&mut self, guest: GuestId) -> Vec<u8>;
     /// Puts the extended state; `false` if the CPU would refuse it (bad MXCSR or header), in which
     /// case nothing changed.
