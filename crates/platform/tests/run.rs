@@ -174,14 +174,19 @@ fn registers_that_the_cpu_cannot_hold_are_a_protection_fault() {
     assert_eq!(p.run(guest, &mut regs), Trap::Syscall);
 }
 
+/// Somebody outside sends the first guest a signal (by the shell's builtin: it is everywhere).
+fn kill(p: &Ptrace, signal: i32) {
+    let command = format!("kill -{signal} {}", p.native_pids()[0]);
+    let status = std::process::Command::new("sh").args(["-c", &command]).status();
+    assert!(status.expect("sh").success(), "{command}");
+}
+
 #[test]
 fn signals_from_outside_never_reach_a_guest() {
     let mut p = platform();
     let (guest, mut regs) = start(&mut p, &[0x0f, 0x05, 0xeb, 0xfc]); // syscall; jmp back
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGSEGV, libc::SIGSTOP, libc::SIGWINCH] {
-        let pid = p.native_pids()[0].to_string();
-        let kill = std::process::Command::new("kill").args([format!("-{signal}"), pid]).status();
-        assert!(kill.expect("kill").success());
+        kill(&p, signal);
         assert_eq!(p.run(guest, &mut regs), Trap::Syscall, "{signal}");
         // … nor an injection.
         let discard = MapChange::Discard { start: DATA, len: PAGE };
@@ -193,9 +198,7 @@ fn signals_from_outside_never_reach_a_guest() {
 fn a_guest_killed_from_outside_is_gone() {
     let mut p = platform();
     let (guest, mut regs) = start(&mut p, &SYSCALL);
-    let pid = p.native_pids()[0].to_string();
-    let kill = std::process::Command::new("kill").args(["-9", &pid]).status();
-    assert!(kill.expect("kill").success());
+    kill(&p, libc::SIGKILL);
     assert_eq!(p.run(guest, &mut regs), Trap::Gone);
     assert_eq!(p.run(guest, &mut regs), Trap::Gone);
     assert!(p.fork(guest, false).is_err());

@@ -20,6 +20,7 @@ const X32_SYSCALL_BIT: u64 = 0x4000_0000;
 
 /// See [`kernel::platform::Platform::run`].
 pub(super) fn run(guest: &mut Guest, regs: &mut Registers, watchdog: &Watchdog) -> Trap {
+    regs.orig_rax = u64::MAX;
     if watchdog.take_request() {
         return Trap::Preempted;
     }
@@ -61,16 +62,15 @@ fn until_trap(guest: &mut Guest, regs: &mut Registers, watchdog: &Watchdog) -> R
 
 /// Makes the native registers what the kernel crate says, if they are not.
 fn load(guest: &mut Guest, regs: &Registers) -> Result<(), Errno> {
-    let want = Registers { orig_rax: u64::MAX, ..*regs };
-    if want == guest.context {
+    if *regs == guest.context {
         return Ok(());
     }
-    if let Err(errno) = sys::setregs(guest.pid, &want) {
+    if let Err(errno) = sys::setregs(guest.pid, regs) {
         guest.lost(errno);
         let _ = guest.refresh(); // some were set
         return Err(errno);
     }
-    guest.context = want;
+    guest.context = *regs;
     Ok(())
 }
 
