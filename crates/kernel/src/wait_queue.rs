@@ -37,7 +37,7 @@ pub enum Event {
     Vfork(TaskId),
     /// A futex wake marked this task (task/futex keeps its own queues).
     Futex(TaskId),
-    /// A signal that this task waits for with sigtimedwait or pause arrived.
+    /// A signal was queued that this task may read with a signalfd (rule S-38).
     Signal(TaskId),
     /// Input, or the end of it, came to the console.
     Console,

@@ -33,13 +33,14 @@ pub enum TaskFact {
         signal: Signal,
         to: Pid,
         group: bool,
-        from: Option<Pid>,
-        dropped: bool,
+        /// Why it was dropped, or what of it.
+        dropped: Option<Dropped>,
     },
     /// complete_signal chose a thread; `fatal` says that it took the short cut (rule S-23).
     CompleteSignal {
         signal: Signal,
         chosen: Option<Pid>,
+        why: Choice,
         fatal: bool,
     },
     GetSignal {
@@ -99,6 +100,37 @@ pub enum TaskFact {
         pid: Pid,
         status: WaitStatus,
     },
+}
+
+/// Why a signal was not queued, or not wholly.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dropped {
+    /// The group is dying already (rule S-11).
+    GroupExit,
+    /// Ignored, and not blocked (rule S-12).
+    Ignored,
+    /// PID 1 has no handler for it (rules S-13 to S-15).
+    Unkillable,
+    /// The same standard signal is pending in that queue (rule S-18).
+    AlreadyPending,
+    /// Over RLIMIT_SIGPENDING: only its siginfo is lost (rule S-19 b).
+    Record,
+    /// Over RLIMIT_SIGPENDING: EAGAIN (rule S-19 a).
+    Limit,
+}
+
+/// How complete_signal came to its choice (rules S-20, S-21).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Choice {
+    /// The thread that was named, or the leader, wants it.
+    FirstCandidate,
+    /// The first from curr_target on that wants it.
+    CurrTarget,
+    /// There is one candidate only, and it blocks it, is stopped, or has other signals to take
+    /// first: it finds this one then.
+    OnlyCandidateCannot,
+    /// All threads block it, are stopped, or have other signals to take first.
+    NobodyWants,
 }
 
 /// What get_signal decided.

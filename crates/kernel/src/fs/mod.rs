@@ -30,7 +30,6 @@ pub mod pipe;
 pub mod poll;
 pub mod read_write;
 pub mod select;
-pub mod sigmask;
 pub mod stat;
 #[cfg(test)]
 pub(crate) mod testing;

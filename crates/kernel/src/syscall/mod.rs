@@ -158,6 +158,7 @@ impl Kernel {
 
     fn enter_syscall(&mut self, task: TaskId, user: &mut dyn Platform) {
         self.now = self.now + self.config.syscall_cost;
+        self.tasks[task].stime += self.config.syscall_cost;
         let regs = &self.tasks[task].regs;
         let flight = InFlight::new(
             regs.orig_rax,
@@ -180,9 +181,8 @@ impl Kernel {
         }
         let flight = call.flight;
         match result {
-            Ok(value) => self.finish_call(task, flight, value),
-            Err(Stop::Done(value)) => self.finish_call(task, flight, value),
-            Err(Stop::Errno(errno)) => self.finish_call(task, flight, errno.as_result()),
+            Ok(value) | Err(Stop::Done(value)) => self.return_from_call(task, flight, value),
+            Err(Stop::Errno(errno)) => self.return_from_call(task, flight, errno.as_result()),
             Err(Stop::NoReturn) => {
                 self.tell_return(task, &flight, None);
                 self.release_held(task, flight);
@@ -194,6 +194,7 @@ impl Kernel {
         }
     }
 
+<<<<<<< HEAD
     fn run_handler(&mut self, call: &mut Call<'_>) -> SysResult {
         if let Some(row) = table::row(call.flight.nr) {
             return (row.handler)(self, call);
@@ -212,6 +213,12 @@ impl Kernel {
         assert_eq!(again, Err(Stop::Wait(first.clone())), "call {nr} waits differently at a rerun");
         assert_eq!(call.flight, flight, "the rerun of call {nr} changed its record");
         assert!(*self == kernel, "the rerun of call {nr} changed the kernel");
+=======
+    /// The call returned by itself: its temporary mask ends before any signal is looked at (S-36).
+    fn return_from_call(&mut self, task: TaskId, flight: InFlight, value: u64) {
+        self.restore_saved_sigmask(task);
+        self.finish_call(task, flight, value);
+>>>>>>> 2580aba (task/signal: the signal room; timers, clocks, rseq (wip))
     }
 
     fn finish_call(&mut self, task: TaskId, flight: InFlight, value: u64) {
@@ -223,8 +230,9 @@ impl Kernel {
     /// Drops the references that the call held. The task may be dead by now; then its last
     /// references went with `do_exit`, and these are dropped on its behalf.
     fn release_held(&mut self, task: TaskId, flight: InFlight) {
+        let doer = self.tasks.get(task).filter(|t| !t.exiting).map(|_| task);
         for held in flight.held.into_iter().rev() {
-            self.fput(Some(task), held.file);
+            self.fput(doer, held.file);
         }
     }
 
@@ -275,7 +283,7 @@ impl Kernel {
     fn answer_tsc(&mut self, task: TaskId, length: u8) {
         self.now = self.now + Duration::from_nanos(20);
         // One tick a nanosecond, from a start that no program takes for "just booted".
-        let ticks = self.now.as_nanos().wrapping_add(1 << 40);
+        let ticks = self.uptime();
         let regs = &mut self.tasks[task].regs;
         regs.rax = ticks & 0xffff_ffff;
         regs.rdx = ticks >> 32;
@@ -287,6 +295,8 @@ impl Kernel {
 
     fn yield_cpu(&mut self, task: TaskId, spent: Duration) {
         self.now = self.now + spent;
+        self.tasks[task].utime += spent;
+        self.rseq_preempt(task);
         self.run_queue.yield_task(task);
     }
 }

@@ -7,7 +7,7 @@ use crate::kernel::Kernel;
 use crate::platform::{Registers, UserPtr};
 use crate::syscall::Wait;
 use crate::task::rlimit::Rlimits;
-use crate::task::signal::{AltStack, GroupStop, SigHand, SigPending};
+use crate::task::signal::{AltStack, GroupStop, JobCtl, LastFault, SigHand, SigPending};
 use crate::task::{Cred, Fs, GroupId, Run, Task, TaskId, ThreadGroup, WaitStatus};
 use crate::time::{Duration, Instant};
 
@@ -92,6 +92,9 @@ pub(crate) fn blank_task() -> Task {
         clear_child_tid: UserPtr::NULL,
         robust_list: UserPtr::NULL,
         rseq: None,
+        sigpending: false,
+        jobctl: JobCtl::default(),
+        last_fault: LastFault::default(),
         blocked: SigSet::EMPTY,
         real_blocked: SigSet::EMPTY,
         saved_sigmask: None,

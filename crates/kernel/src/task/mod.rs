@@ -11,6 +11,7 @@ pub mod futex;
 pub mod init;
 pub mod pid;
 pub mod rlimit;
+pub mod rseq;
 pub mod sched;
 pub mod signal;
 pub mod spawn;

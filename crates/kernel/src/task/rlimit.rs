@@ -11,6 +11,8 @@ pub struct Rlimit {
 
 /// RLIMIT_STACK.
 pub const RLIMIT_STACK: usize = 3;
+/// RLIMIT_CORE.
+pub const RLIMIT_CORE: usize = 4;
 /// RLIMIT_NOFILE.
 pub const RLIMIT_NOFILE: usize = 7;
 /// RLIMIT_NPROC.
@@ -29,7 +31,7 @@ impl Default for Rlimits {
         const INF: u64 = u64::MAX;
         let mut limits = [Rlimit { soft: INF, hard: INF }; 16];
         limits[RLIMIT_STACK] = Rlimit { soft: 8 << 20, hard: INF };
-        limits[4] = Rlimit { soft: 0, hard: INF }; // RLIMIT_CORE
+        limits[RLIMIT_CORE] = Rlimit { soft: 0, hard: INF };
         limits[RLIMIT_NPROC] = Rlimit { soft: 31_000, hard: 31_000 };
         limits[RLIMIT_NOFILE] = Rlimit { soft: 1024, hard: 1 << 20 };
         limits[8] = Rlimit { soft: 8 << 20, hard: 8 << 20 }; // RLIMIT_MEMLOCK

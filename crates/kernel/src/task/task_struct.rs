@@ -11,7 +11,8 @@ use crate::net::conn::ConnId;
 use crate::platform::{GuestId, Registers, UserPtr};
 use crate::syscall::{InFlight, Restart, Wait};
 use crate::task::pid::Pid;
-use crate::task::signal::{AltStack, SigHandId, SigPending};
+use crate::task::rseq::Rseq;
+use crate::task::signal::{AltStack, JobCtl, LastFault, SigHandId, SigPending};
 use crate::time::{Duration, Instant};
 use crate::wait_queue::Event;
 
@@ -133,9 +134,15 @@ pub struct Task {
     pub set_child_tid: UserPtr,
     pub clear_child_tid: UserPtr,
     pub robust_list: UserPtr,
-    pub rseq: Option<(UserPtr, u32, u32)>,
+    pub rseq: Option<Rseq>,
 
     // Signals.
+    /// TIF_SIGPENDING: has to look at its signals before it goes on. Not inherited by fork.
+    pub sigpending: bool,
+    /// This thread's part in a group stop. Not inherited by fork.
+    pub jobctl: JobCtl,
+    /// What the last fault left for later frames to show.
+    pub last_fault: LastFault,
     pub blocked: SigSet,
     pub real_blocked: SigSet,
     pub saved_sigmask: Option<SigSet>,

@@ -1,0 +1,372 @@
+//! kill(2), tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo: whom, in which order errors are
+//! found, and may the sender? Rules S-1 to S-10. Neighbour: `send`, which asks nothing any more.
+
+use super::Target;
+use super::siginfo::{SI_TKILL, SIGINFO_SIZE, SigDetail, SigInfo};
+use crate::abi::Errno;
+use crate::abi::signal::Signal;
+use crate::kernel::Kernel;
+use crate::syscall::{Call, SysResult};
+use crate::task::{Pid, TaskId};
+
+/// A signal argument before anyone looked at it: 0 probes, others may not exist (rule S-1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Asked {
+    Probe,
+    Signal(Signal),
+    Invalid,
+}
+
+impl Asked {
+    fn new(number: i32) -> Asked {
+        match (number, u64::try_from(number).ok().and_then(Signal::new)) {
+            (0, _) => Asked::Probe,
+            (_, Some(signal)) => Asked::Signal(signal),
+            (_, None) => Asked::Invalid,
+        }
+    }
+}
+
+/// What a signal will say of its origin; its number is put in once it is known to exist.
+type Origin<'a> = &'a dyn Fn(Signal) -> SigInfo;
+
+impl Kernel {
+    /// kill(2).
+    pub fn sys_kill(&mut self, call: &mut Call<'_>) -> SysResult {
+        let (pid, asked) = (call.int(0), Asked::new(call.int(1)));
+        let sender = call.task;
+        let (tgid, uid) = self.identity(sender);
+        let origin = |signal| SigInfo::user(signal, tgid, uid);
+        match pid {
+            1.. => self.kill_pid_info(sender, Pid(pid as u32), asked, &origin)?,
+            i32::MIN => return Err(Errno::ESRCH.into()),
+            -1 => self.kill_everyone(sender, asked, &origin)?,
+            0 => {
+                let pgrp = self.groups[self.tasks[sender].group].pgrp;
+                self.kill_pgrp_info(sender, pgrp, asked, &origin)?;
+            }
+            ..-1 => self.kill_pgrp_info(sender, Pid(pid.unsigned_abs()), asked, &origin)?,
+        }
+        Ok(0)
+    }
+
+    /// tkill(2).
+    pub fn sys_tkill(&mut self, call: &mut Call<'_>) -> SysResult {
+        let (tid, asked) = (call.int(0), Asked::new(call.int(1)));
+        if tid <= 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        self.do_tkill(call.task, None, tid, asked)
+    }
+
+    /// tgkill(2).
+    pub fn sys_tgkill(&mut self, call: &mut Call<'_>) -> SysResult {
+        let (tgid, tid, asked) = (call.int(0), call.int(1), Asked::new(call.int(2)));
+        if tid <= 0 || tgid <= 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        self.do_tkill(call.task, Some(Pid(tgid as u32)), tid, asked)
+    }
+
+    fn do_tkill(
+        &mut self,
+        sender: TaskId,
+        tgid: Option<Pid>,
+        tid: i32,
+        asked: Asked,
+    ) -> SysResult {
+        let (pid, uid) = self.identity(sender);
+        let origin = |signal| SigInfo { code: SI_TKILL, ..SigInfo::user(signal, pid, uid) };
+        self.do_send_specific(sender, tgid, Pid(tid as u32), asked, &origin)?;
+        Ok(0)
+    }
+
+    /// rt_sigqueueinfo(2): process-directed.
+    pub fn sys_rt_sigqueueinfo(&mut self, call: &mut Call<'_>) -> SysResult {
+        let (pid, asked) = (call.int(0), Asked::new(call.int(1)));
+        let template = self.siginfo_argument(call, 2, asked)?;
+        self.check_forgery(call.task, pid, &template)?;
+        let origin = |signal| SigInfo { signal, ..template };
+        self.kill_pid_info(call.task, Pid(pid.max(0) as u32), asked, &origin)?;
+        Ok(0)
+    }
+
+    /// rt_tgsigqueueinfo(2): thread-directed.
+    pub fn sys_rt_tgsigqueueinfo(&mut self, call: &mut Call<'_>) -> SysResult {
+        let (tgid, tid, asked) = (call.int(0), call.int(1), Asked::new(call.int(2)));
+        let template = self.siginfo_argument(call, 3, asked)?;
+        if tid <= 0 || tgid <= 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        self.check_forgery(call.task, tid, &template)?;
+        let origin = |signal| SigInfo { signal, ..template };
+        let (tgid, tid) = (Pid(tgid as u32), Pid(tid as u32));
+        self.do_send_specific(call.task, Some(tgid), tid, asked, &origin)?;
+        Ok(0)
+    }
+
+    fn siginfo_argument(
+        &mut self,
+        call: &mut Call<'_>,
+        i: usize,
+        asked: Asked,
+    ) -> Result<SigInfo, Errno> {
+        let bytes = call.read_array::<SIGINFO_SIZE>(call.ptr(i))?;
+        let signal = match asked {
+            Asked::Signal(signal) => signal,
+            // No signal will be made of it; any number will do for the layout.
+            Asked::Probe | Asked::Invalid => Signal::SIGHUP,
+        };
+        SigInfo::from_bytes(signal, &bytes)
+    }
+
+    /// Only to oneself may a process claim that the kernel or tkill sent it (rule S-7).
+    fn check_forgery(&self, sender: TaskId, to: i32, info: &SigInfo) -> Result<(), Errno> {
+        let own = i64::from(self.tasks[sender].tid.0) == i64::from(to);
+        if (info.code >= 0 || info.code == SI_TKILL) && !own { Err(Errno::EPERM) } else { Ok(()) }
+    }
+
+    /// Who is sending: tgid and real uid.
+    fn identity(&self, sender: TaskId) -> (Pid, u32) {
+        let t = &self.tasks[sender];
+        (self.groups[t.group].tgid, t.cred.uid)
+    }
+
+    /// kill_pid_info(): any thread's number will do; it is the first candidate (rule S-3).
+    fn kill_pid_info(
+        &mut self,
+        sender: TaskId,
+        pid: Pid,
+        asked: Asked,
+        origin: Origin<'_>,
+    ) -> Result<(), Errno> {
+        let task = self.pids.task(pid).ok_or(Errno::ESRCH)?;
+        self.group_send_sig_info(sender, task, asked, origin)
+    }
+
+    /// group_send_sig_info(): permission, then the shared queue.
+    fn group_send_sig_info(
+        &mut self,
+        sender: TaskId,
+        task: TaskId,
+        asked: Asked,
+        origin: Origin<'_>,
+    ) -> Result<(), Errno> {
+        match self.check_kill_permission(sender, task, asked, origin)? {
+            Some(info) => self.send_signal(info, Target::Process(task)),
+            None => Ok(()),
+        }
+    }
+
+    /// do_send_specific(): one thread, of the process `tgid` if that is given (rule S-6).
+    fn do_send_specific(
+        &mut self,
+        sender: TaskId,
+        tgid: Option<Pid>,
+        tid: Pid,
+        asked: Asked,
+        origin: Origin<'_>,
+    ) -> Result<(), Errno> {
+        let task = self.pids.task(tid).ok_or(Errno::ESRCH)?;
+        if tgid.is_some_and(|tgid| self.groups[self.tasks[task].group].tgid != tgid) {
+            return Err(Errno::ESRCH);
+        }
+        match self.check_kill_permission(sender, task, asked, origin)? {
+            Some(info) => self.send_signal(info, Target::Thread(task)),
+            None => Ok(()),
+        }
+    }
+
+    /// kill_pgrp_info(): success if one member accepts, else the error of the last one (S-4).
+    /// Unlike Linux, which goes by the time of joining, the youngest process comes first.
+    fn kill_pgrp_info(
+        &mut self,
+        sender: TaskId,
+        pgrp: Pid,
+        asked: Asked,
+        origin: Origin<'_>,
+    ) -> Result<(), Errno> {
+        let members = self.leaders(|kernel, task| {
+            kernel.groups[kernel.tasks[task].group].pgrp == pgrp
+        });
+        let mut outcome = Err(Errno::ESRCH);
+        for task in members.into_iter().rev() {
+            let result = self.group_send_sig_info(sender, task, asked, origin);
+            if outcome != Ok(()) {
+                outcome = result;
+            }
+        }
+        outcome
+    }
+
+    /// kill(-1): everyone but init and the caller's own process. EPERM counts for nothing (S-5).
+    fn kill_everyone(
+        &mut self,
+        sender: TaskId,
+        asked: Asked,
+        origin: Origin<'_>,
+    ) -> Result<(), Errno> {
+        let own = self.tasks[sender].group;
+        let everyone = self.leaders(|kernel, task| {
+            let t = &kernel.tasks[task];
+            t.tid.0 > 1 && t.group != own
+        });
+        let mut outcome = if everyone.is_empty() { Err(Errno::ESRCH) } else { Ok(()) };
+        for task in everyone {
+            match self.group_send_sig_info(sender, task, asked, origin) {
+                Err(Errno::EPERM) => {}
+                other => outcome = other,
+            }
+        }
+        outcome
+    }
+
+    /// Leaders of processes by ascending pid.
+    fn leaders(&self, wanted: impl Fn(&Kernel, TaskId) -> bool) -> Vec<TaskId> {
+        let leads = |task: TaskId| self.groups[self.tasks[task].group].leader == task;
+        self.pids.iter().map(|(_, t)| t).filter(|t| leads(*t) && wanted(self, *t)).collect()
+    }
+
+    /// check_kill_permission(): EINVAL for a number that is no signal, EPERM (rule S-9). The
+    /// signal to send, `None` for a probe.
+    fn check_kill_permission(
+        &self,
+        sender: TaskId,
+        target: TaskId,
+        asked: Asked,
+        origin: Origin<'_>,
+    ) -> Result<Option<SigInfo>, Errno> {
+        let info = match asked {
+            Asked::Invalid => return Err(Errno::EINVAL),
+            Asked::Probe => None,
+            Asked::Signal(signal) => Some(origin(signal)),
+        };
+        // si_code tells where it comes from; a probe asks as kill(2) would.
+        let from_user = info.as_ref().unwrap_or(&origin(Signal::SIGHUP)).is_from_user();
+        if !from_user || self.may_signal(sender, target) {
+            return Ok(info);
+        }
+        let session = |t: TaskId| self.groups[self.tasks[t].group].session;
+        match asked {
+            Asked::Signal(Signal::SIGCONT) if session(sender) == session(target) => Ok(info),
+            Asked::Signal(_) | Asked::Probe | Asked::Invalid => Err(Errno::EPERM),
+        }
+    }
+
+    /// kill_ok_by_cred(): the target's effective uid is never looked at.
+    fn may_signal(&self, sender: TaskId, target: TaskId) -> bool {
+        let (s, t) = (&self.tasks[sender], &self.tasks[target]);
+        let (sc, tc) = (&s.cred, &t.cred);
+        s.group == t.group
+            || [sc.euid, sc.uid].iter().any(|id| *id == tc.suid || *id == tc.uid)
+            || sc.is_privileged()
+    }
+
+    /// A kernel-originated signal to every process of `pgrp` (a terminal's, an orphaned group's).
+    pub fn kill_pgrp(&mut self, pgrp: Pid, signal: Signal) {
+        let members = self.leaders(|k, t| k.groups[k.tasks[t].group].pgrp == pgrp);
+        for task in members.into_iter().rev() {
+            // Without a record to lose there is no limit to meet.
+            let _ = self.send_signal(SigInfo::kernel(signal), Target::Process(task));
+        }
+    }
+
+    /// A signal from outside the world: as kill(2) from an ancestor pid namespace, si_pid 0.
+    /// False if there is no such process. PID 1 takes none (rule S-15).
+    pub fn kill_from_outside(&mut self, pid: Pid, signal: Signal) -> bool {
+        let Some(task) = self.pids.task(pid) else { return false };
+        let detail = SigDetail::Kill { pid: Pid(0), uid: 0 };
+        let info = SigInfo { detail, ..SigInfo::user(signal, Pid(0), 0) };
+        self.send_signal(info, Target::Process(task)).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::Cred;
+    use crate::task::signal::testing::World;
+
+    fn kill(w: &mut World, from: TaskId, pid: i64, signal: u64) -> Result<u64, Errno> {
+        w.call(from, Kernel::sys_kill, [pid as u64, signal, 0, 0, 0, 0])
+    }
+
+    #[test]
+    fn the_target_is_looked_for_before_the_number_is_looked_at() {
+        // S-1, S-2.
+        let mut w = World::new();
+        let a = w.process();
+        let own = i64::from(w.kernel.tasks[a].tid.0);
+        assert_eq!(kill(&mut w, a, 999, 77), Err(Errno::ESRCH));
+        assert_eq!(kill(&mut w, a, own, 65), Err(Errno::EINVAL));
+        assert_eq!(kill(&mut w, a, own, 0), Ok(0));
+        assert_eq!(kill(&mut w, a, i64::from(i32::MIN), 9), Err(Errno::ESRCH));
+        assert_eq!(kill(&mut w, a, -999, 0), Err(Errno::ESRCH), "an empty group");
+    }
+
+    #[test]
+    fn a_number_that_is_no_signal_precedes_eperm() {
+        // S-1, S-9.
+        let mut w = World::new();
+        let root = w.process();
+        let victim = i64::from(w.kernel.tasks[root].tid.0);
+        let user = w.process();
+        w.kernel.tasks[user].cred = Cred::user(1000, 1000);
+        assert_eq!(kill(&mut w, user, victim, 99), Err(Errno::EINVAL));
+        assert_eq!(kill(&mut w, user, victim, 15), Err(Errno::EPERM));
+        // SIGCONT within the session.
+        assert_eq!(kill(&mut w, user, victim, 18), Err(Errno::EPERM));
+        let session = w.kernel.groups[w.kernel.tasks[root].group].session;
+        let group = w.kernel.tasks[user].group;
+        w.kernel.groups[group].session = session;
+        assert_eq!(kill(&mut w, user, victim, 18), Ok(0));
+        // The saved uid of the target counts, its effective one does not.
+        w.kernel.tasks[root].cred.suid = 1000;
+        assert_eq!(kill(&mut w, user, victim, 0), Ok(0));
+    }
+
+    #[test]
+    fn killing_everyone_without_permission_succeeds() {
+        // S-5.
+        let mut w = World::new();
+        let user = w.process();
+        w.kernel.tasks[user].cred = Cred::user(1000, 1000);
+        assert_eq!(kill(&mut w, user, -1, 15), Err(Errno::ESRCH), "nobody else");
+        let other = w.process();
+        assert_eq!(kill(&mut w, user, -1, 15), Ok(0));
+        assert!(!w.kernel.signal_pending(other));
+    }
+
+    #[test]
+    fn tgkill_wants_positive_numbers_and_the_right_process() {
+        // S-6.
+        let mut w = World::new();
+        let a = w.process();
+        let own = u64::from(w.kernel.tasks[a].tid.0);
+        let b = w.process();
+        let tid = u64::from(w.kernel.tasks[b].tid.0);
+        let mut tgkill =
+            |tgid, tid| w.call(a, Kernel::sys_tgkill, [tgid, tid, 0, 0, 0, 0]);
+        assert_eq!(tgkill(0, tid), Err(Errno::EINVAL));
+        assert_eq!(tgkill(own, tid), Err(Errno::ESRCH));
+        assert_eq!(tgkill(tid, tid), Ok(0));
+    }
+
+    #[test]
+    fn a_forged_origin_is_only_for_oneself() {
+        // S-7.
+        let mut w = World::new();
+        let a = w.process();
+        let own = u64::from(w.kernel.tasks[a].tid.0);
+        let b = w.process();
+        let other = u64::from(w.kernel.tasks[b].tid.0);
+        w.memory.put(0x1000, &[0; 128]);
+        let mut queue =
+            |pid| w.call(a, Kernel::sys_rt_sigqueueinfo, [pid, 10, 0x1000, 0, 0, 0]);
+        assert_eq!(queue(other), Err(Errno::EPERM));
+        assert_eq!(queue(own), Ok(0));
+        w.memory.put(0x1008, &(-1i32).to_le_bytes());
+        let queued = w.call(a, Kernel::sys_rt_sigqueueinfo, [other, 10, 0x1000, 0, 0, 0]);
+        assert_eq!(queued, Ok(0));
+    }
+}
