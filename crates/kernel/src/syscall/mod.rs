@@ -194,7 +194,6 @@ impl Kernel {
         }
     }
 
-<<<<<<< HEAD
     fn run_handler(&mut self, call: &mut Call<'_>) -> SysResult {
         if let Some(row) = table::row(call.flight.nr) {
             return (row.handler)(self, call);
@@ -213,12 +212,12 @@ impl Kernel {
         assert_eq!(again, Err(Stop::Wait(first.clone())), "call {nr} waits differently at a rerun");
         assert_eq!(call.flight, flight, "the rerun of call {nr} changed its record");
         assert!(*self == kernel, "the rerun of call {nr} changed the kernel");
-=======
+    }
+
     /// The call returned by itself: its temporary mask ends before any signal is looked at (S-36).
     fn return_from_call(&mut self, task: TaskId, flight: InFlight, value: u64) {
         self.restore_saved_sigmask(task);
         self.finish_call(task, flight, value);
->>>>>>> 2580aba (task/signal: the signal room; timers, clocks, rseq (wip))
     }
 
     fn finish_call(&mut self, task: TaskId, flight: InFlight, value: u64) {

@@ -7,6 +7,7 @@
 //! `pid` (numbers), `sched` (who runs next), `futex`, `timer`, `cred`.
 
 pub mod exec;
+pub mod exit;
 pub mod futex;
 pub mod init;
 pub mod pid;

@@ -99,12 +99,7 @@ impl Kernel {
 
 /// rseq_ip_fixup(): where to go on; `None` for a section that Linux refuses. Leaving a section, in
 /// whichever way, clears the pointer to it.
-fn rseq_ip_fixup(
-    user: &mut dyn Platform,
-    guest: GuestId,
-    rseq: &Rseq,
-    rip: u64,
-) -> Option<u64> {
+fn rseq_ip_fixup(user: &mut dyn Platform, guest: GuestId, rseq: &Rseq, rip: u64) -> Option<u64> {
     let pointer = rseq.area.add(RSEQ_CS);
     let at = read_word(user, guest, pointer)?;
     if at == 0 {

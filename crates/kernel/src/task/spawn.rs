@@ -1,9 +1,8 @@
-//! The lab's doors to processes: start one as a child of the built-in init, kill one from outside,
-//! take the power away. Neighbours: `exec` (loads the program), `signal`, `exit`; `lab::world`
-//! calls these.
+//! The lab's doors to processes: start one as a child of the built-in init, take the power away
+//! (`kill_from_outside` is in `signal/kill`). Neighbours: `exec` (loads the program), `exit`;
+//! `lab::world` calls these.
 
 use crate::abi::Errno;
-use crate::abi::signal::Signal;
 use crate::kernel::Kernel;
 use crate::platform::Platform;
 use crate::task::{Cred, Pid};
@@ -50,14 +49,6 @@ impl Kernel {
     ) -> Result<Pid, SpawnError> {
         let _ = (spawn, user);
         Err(SpawnError { errno: Errno::ENOSYS, why: "this kernel has no exec yet".into() })
-    }
-
-    /// A signal from outside the world, which no permission and no namespace holds up (SI_KERNEL).
-    /// False if there is no such process.
-    pub fn kill_from_outside(&mut self, pid: Pid, signal: Signal) -> bool {
-        let Some(task) = self.pids.task(pid) else { return false };
-        self.send_sig(signal, task);
-        true
     }
 
     /// The host loses its power: every guest is released, nothing is sent, nothing runs again.

@@ -94,8 +94,23 @@ pub(super) fn place_frame(
 /// The general registers in the order of struct sigcontext.
 pub(super) fn sigcontext_words(regs: &Registers) -> [u64; 18] {
     [
-        regs.r8, regs.r9, regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15, regs.rdi,
-        regs.rsi, regs.rbp, regs.rbx, regs.rdx, regs.rax, regs.rcx, regs.rsp, regs.rip,
+        regs.r8,
+        regs.r9,
+        regs.r10,
+        regs.r11,
+        regs.r12,
+        regs.r13,
+        regs.r14,
+        regs.r15,
+        regs.rdi,
+        regs.rsi,
+        regs.rbp,
+        regs.rbx,
+        regs.rdx,
+        regs.rax,
+        regs.rcx,
+        regs.rsp,
+        regs.rip,
         regs.eflags,
     ]
 }
@@ -271,7 +286,10 @@ mod tests {
         let word = |at: usize| u64::from_le_bytes(out[at..at + 8].try_into().unwrap());
         assert_eq!((word(0), word(8), word(16)), (0xee, 7, 0));
         assert_eq!((word(24), word(32), word(40)), (0xa1, 2, 0xa2));
-        assert_eq!((word(48), word(48 + 64), word(48 + 120), word(48 + 128)), (8, 0xd1, 0x5b, 0x1b));
+        assert_eq!(
+            (word(48), word(48 + 64), word(48 + 120), word(48 + 128)),
+            (8, 0xd1, 0x5b, 0x1b)
+        );
         assert_eq!((word(48 + 136), word(48 + 144)), (0x246, 0x2b << 48 | 0x33));
         assert_eq!((word(48 + 152), word(48 + 160), word(48 + 168)), (6, 14, 0x55));
         assert_eq!((word(48 + 176), word(48 + 184), word(8 + 296)), (0xc2, 0xf0, 0x55));

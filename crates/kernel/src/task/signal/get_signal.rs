@@ -35,11 +35,7 @@ enum Disposition {
 impl Kernel {
     /// The next signal with a handler. `None` when nothing is left to handle, or the task stopped
     /// or died meanwhile (look at it).
-    pub(super) fn get_signal(
-        &mut self,
-        task: TaskId,
-        user: &mut dyn Platform,
-    ) -> Option<KSignal> {
+    pub(super) fn get_signal(&mut self, task: TaskId, user: &mut dyn Platform) -> Option<KSignal> {
         while self.notify_pending_cld(task) {}
         loop {
             let group = &self.groups[self.tasks[task].group];

@@ -68,13 +68,7 @@ impl Kernel {
         self.do_tkill(call.task, Some(Pid(tgid as u32)), tid, asked)
     }
 
-    fn do_tkill(
-        &mut self,
-        sender: TaskId,
-        tgid: Option<Pid>,
-        tid: i32,
-        asked: Asked,
-    ) -> SysResult {
+    fn do_tkill(&mut self, sender: TaskId, tgid: Option<Pid>, tid: i32, asked: Asked) -> SysResult {
         let (pid, uid) = self.identity(sender);
         let origin = |signal| SigInfo { code: SI_TKILL, ..SigInfo::user(signal, pid, uid) };
         self.do_send_specific(sender, tgid, Pid(tid as u32), asked, &origin)?;
@@ -186,9 +180,8 @@ impl Kernel {
         asked: Asked,
         origin: Origin<'_>,
     ) -> Result<(), Errno> {
-        let members = self.leaders(|kernel, task| {
-            kernel.groups[kernel.tasks[task].group].pgrp == pgrp
-        });
+        let members =
+            self.leaders(|kernel, task| kernel.groups[kernel.tasks[task].group].pgrp == pgrp);
         let mut outcome = Err(Errno::ESRCH);
         for task in members.into_iter().rev() {
             let result = self.group_send_sig_info(sender, task, asked, origin);
@@ -345,8 +338,7 @@ mod tests {
         let own = u64::from(w.kernel.tasks[a].tid.0);
         let b = w.process();
         let tid = u64::from(w.kernel.tasks[b].tid.0);
-        let mut tgkill =
-            |tgid, tid| w.call(a, Kernel::sys_tgkill, [tgid, tid, 0, 0, 0, 0]);
+        let mut tgkill = |tgid, tid| w.call(a, Kernel::sys_tgkill, [tgid, tid, 0, 0, 0, 0]);
         assert_eq!(tgkill(0, tid), Err(Errno::EINVAL));
         assert_eq!(tgkill(own, tid), Err(Errno::ESRCH));
         assert_eq!(tgkill(tid, tid), Ok(0));
@@ -361,8 +353,7 @@ mod tests {
         let b = w.process();
         let other = u64::from(w.kernel.tasks[b].tid.0);
         w.memory.put(0x1000, &[0; 128]);
-        let mut queue =
-            |pid| w.call(a, Kernel::sys_rt_sigqueueinfo, [pid, 10, 0x1000, 0, 0, 0]);
+        let mut queue = |pid| w.call(a, Kernel::sys_rt_sigqueueinfo, [pid, 10, 0x1000, 0, 0, 0]);
         assert_eq!(queue(other), Err(Errno::EPERM));
         assert_eq!(queue(own), Ok(0));
         w.memory.put(0x1008, &(-1i32).to_le_bytes());

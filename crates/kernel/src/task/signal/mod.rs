@@ -26,6 +26,8 @@ pub mod siginfo;
 pub mod sigreturn;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use frame::LastFault;
 pub use job_control::{GroupStop, JobCtl};

@@ -83,8 +83,7 @@ impl SigPending {
     /// Throws away the records of POSIX timers that `gone` names (deletion, exec: rule S-40).
     pub fn flush_timers(&mut self, gone: impl Fn(i32) -> bool) {
         let dead = |info: &SigInfo| matches!(info.detail, SigDetail::Timer { id, .. } if gone(id));
-        let touched: Vec<Signal> =
-            self.list.iter().filter(|i| dead(i)).map(|i| i.signal).collect();
+        let touched: Vec<Signal> = self.list.iter().filter(|i| dead(i)).map(|i| i.signal).collect();
         self.list.retain(|info| !dead(info));
         for signal in touched {
             if !self.list.iter().any(|info| info.signal == signal) {
@@ -103,7 +102,11 @@ impl Kernel {
             Some(signal) => self.tasks[task].pending.collect(signal),
             None => {
                 let shared = &mut self.groups[group].shared_pending;
-                let signal = shared.next(blocked)?;
+                let Some(signal) = shared.next(blocked) else {
+                    // Woken for nothing: the flag goes.
+                    self.recalc_sigpending(task);
+                    return None;
+                };
                 let info = shared.collect(signal);
                 if signal == Signal::SIGALRM {
                     self.posixtimer_rearm_itimer(group);

@@ -124,7 +124,8 @@ impl Kernel {
     /// (a handler ran meanwhile: sigreturn forgets the block).
     pub fn sys_restart_syscall(&mut self, call: &mut Call<'_>) -> SysResult {
         let kept = self.tasks[call.task].restart_block.take();
-        let Some((kept, row)) = kept.and_then(|k| Some((table::row(k.nr)?, k)).map(|(r, k)| (k, r)))
+        let Some((kept, row)) =
+            kept.and_then(|k| Some((table::row(k.nr)?, k)).map(|(r, k)| (k, r)))
         else {
             return Err(Stop::Errno(Errno::EINTR));
         };

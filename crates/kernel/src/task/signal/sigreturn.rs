@@ -153,7 +153,8 @@ impl Kernel {
         if area[XSTATE_BV + 8..HEADER_END].iter().any(|b| *b != 0) {
             return Err(Errno::EFAULT);
         }
-        let features = u64::from_le_bytes(legacy[SW_BYTES + 8..SW_BYTES + 16].try_into().expect("8"));
+        let features =
+            u64::from_le_bytes(legacy[SW_BYTES + 8..SW_BYTES + 16].try_into().expect("8"));
         let bv = u64::from_le_bytes(area[XSTATE_BV..XSTATE_BV + 8].try_into().expect("8"));
         let kept = bv & features & call.user.xfeatures();
         area[XSTATE_BV..XSTATE_BV + 8].copy_from_slice(&kept.to_le_bytes());

@@ -185,8 +185,12 @@ impl World {
     /// A handler at 0x4000 + the number.
     pub fn catch(&mut self, task: TaskId, signal: Signal, flags: u64) {
         let handler = 0x4000 + u64::from(signal.number());
-        let action =
-            SigAction { handler, flags: flags | SA_RESTORER, restorer: 0x9000, ..Default::default() };
+        let action = SigAction {
+            handler,
+            flags: flags | SA_RESTORER,
+            restorer: 0x9000,
+            ..Default::default()
+        };
         self.set(task, signal, action);
     }
 
@@ -225,12 +229,7 @@ impl World {
     }
 
     /// One run of a handler.
-    pub fn start(
-        &mut self,
-        task: TaskId,
-        handler: Handler,
-        args: [u64; 6],
-    ) -> Result<u64, Stop> {
+    pub fn start(&mut self, task: TaskId, handler: Handler, args: [u64; 6]) -> Result<u64, Stop> {
         let guest = self.kernel.tasks[task].guest.unwrap();
         let flight = InFlight::new(0, args, self.kernel.now);
         let mut call = Call { task, guest, flight, user: &mut self.memory };

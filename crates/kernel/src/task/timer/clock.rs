@@ -98,9 +98,7 @@ impl Kernel {
                 let (user, system) = self.group_cputime(group);
                 nanos(user + system)
             }
-            Clock::ThreadCpu(task) => {
-                self.tasks.get(task).map_or(0, |t| nanos(t.utime + t.stime))
-            }
+            Clock::ThreadCpu(task) => self.tasks.get(task).map_or(0, |t| nanos(t.utime + t.stime)),
         }
     }
 

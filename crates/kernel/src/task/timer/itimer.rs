@@ -121,7 +121,9 @@ impl Kernel {
 
     /// it_real_fn(): SIGALRM from the kernel; armed again when the signal is taken.
     pub(super) fn it_real_fn(&mut self, group: GroupId) {
-        let Some(arming) = self.timers.itimers.0.get_mut(&(ItimerWhich::Real, group)) else { return };
+        let Some(arming) = self.timers.itimers.0.get_mut(&(ItimerWhich::Real, group)) else {
+            return;
+        };
         arming.fire();
         if arming.interval == 0 {
             self.timers.itimers.0.remove(&(ItimerWhich::Real, group));
@@ -221,7 +223,7 @@ mod tests {
     fn alarm_rounds_and_never_says_zero_for_one_that_was_armed() {
         let mut w = World::new();
         let task = w.process();
-        let mut alarm = |w: &mut World, n| w.call(task, Kernel::sys_alarm, [n, 0, 0, 0, 0, 0]);
+        let alarm = |w: &mut World, n| w.call(task, Kernel::sys_alarm, [n, 0, 0, 0, 0, 0]);
         assert_eq!(alarm(&mut w, 10), Ok(0));
         w.kernel.now = Instant(400_000_000);
         assert_eq!(alarm(&mut w, 1), Ok(10));

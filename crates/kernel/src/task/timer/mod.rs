@@ -96,9 +96,8 @@ impl Kernel {
     /// The earliest armed timer on a clock that moves by itself.
     pub fn next_timer_deadline(&self) -> Option<Instant> {
         let real = self.timers.itimers.of(ItimerWhich::Real);
-        let real = real
-            .filter_map(|(_, a)| a.expires)
-            .map(|n| self.instant_at(Clock::Monotonic, n));
+        let real =
+            real.filter_map(|(_, a)| a.expires).map(|n| self.instant_at(Clock::Monotonic, n));
         let posix = self.timers.posix.values().filter_map(|t| self.posix_deadline(t));
         real.chain(posix).min()
     }

@@ -72,8 +72,7 @@ impl Kernel {
         };
         call.write_u32(id_ptr, id as u32)?;
         self.timers.next_id.insert(group, id.wrapping_add(1) & i32::MAX);
-        let timer =
-            PosixTimer { clock: found.clock, arming: Arming::default(), event, overrun: 0 };
+        let timer = PosixTimer { clock: found.clock, arming: Arming::default(), event, overrun: 0 };
         self.timers.posix.insert((group, id), timer);
         Ok(0)
     }
@@ -204,9 +203,8 @@ impl Kernel {
     }
 
     fn timer_signal_is_pending(&self, group: GroupId, timer: TimerId) -> bool {
-        let mine = |info: &SigInfo| {
-            matches!(info.detail, SigDetail::Timer { id, .. } if id == timer)
-        };
+        let mine =
+            |info: &SigInfo| matches!(info.detail, SigDetail::Timer { id, .. } if id == timer);
         let g = &self.groups[group];
         g.shared_pending.list.iter().any(mine)
             || g.tasks
@@ -267,7 +265,10 @@ mod tests {
         assert_eq!(w.kernel.timers.posix[&(group, 0)].overrun, 2);
         assert_eq!(w.kernel.next_timer_deadline(), Some(Instant(130)));
         let frame = w.kernel.tasks[task].regs.rsp;
-        assert_eq!((w.memory.int(frame + 312 + 8), w.memory.int(frame + 312 + 20)), (-2i32 as u32, 2));
+        assert_eq!(
+            (w.memory.int(frame + 312 + 8), w.memory.int(frame + 312 + 20)),
+            (-2i32 as u32, 2)
+        );
     }
 
     #[test]

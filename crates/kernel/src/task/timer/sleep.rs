@@ -39,7 +39,10 @@ impl Kernel {
             let time = self.read_timespec(call, call.ptr(2))?;
             if found.clock.is_cpu() {
                 let detail = format!("{:?}", found.clock);
-                self.tell(Some(call.task), Fact::unsupported("clock_nanosleep on CPU time", detail));
+                self.tell(
+                    Some(call.task),
+                    Fact::unsupported("clock_nanosleep on CPU time", detail),
+                );
                 return Err(Errno::EOPNOTSUPP.into());
             }
             call.flight.until = Some(match absolute {
@@ -75,11 +78,7 @@ impl Kernel {
     }
 
     /// The clock that a sleeping call or a timer descriptor names: EINVAL if it has no timers.
-    pub fn find_timer_clock(
-        &self,
-        task: crate::task::TaskId,
-        id: i32,
-    ) -> Result<Clock, Errno> {
+    pub fn find_timer_clock(&self, task: crate::task::TaskId, id: i32) -> Result<Clock, Errno> {
         let found = self.find_clock(task, id)?;
         if found.timers { Ok(found.clock) } else { Err(Errno::EINVAL) }
     }
