@@ -111,6 +111,7 @@ impl Vfs {
             btime: time,
             i_count: 0,
             probed: false,
+            linkable: false,
         })
     }
 

@@ -91,6 +91,14 @@ impl Kernel {
         Ok((pos, len.min(usize::try_from(room).unwrap_or(usize::MAX))))
     }
 
+    /// inode_newsize_ok(): may a file grow to `size`? EFBIG, with SIGXFSZ for RLIMIT_FSIZE.
+    pub fn inode_newsize_ok(&mut self, task: TaskId, size: u64) -> Result<(), Errno> {
+        match size {
+            0 => Ok(()),
+            size => self.inode_newsize_room(task, size - 1).map(|_| ()),
+        }
+    }
+
     /// How many bytes a file may hold beyond `pos`; EFBIG (with SIGXFSZ where the limit is the
     /// process's) if none.
     fn inode_newsize_room(&mut self, task: TaskId, pos: u64) -> Result<u64, Errno> {

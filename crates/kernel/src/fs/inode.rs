@@ -38,6 +38,17 @@ pub enum Device {
 }
 
 impl Device {
+    /// All of them.
+    pub const ALL: [Device; 7] = [
+        Device::Null,
+        Device::Zero,
+        Device::Full,
+        Device::Random,
+        Device::Urandom,
+        Device::Tty,
+        Device::Console,
+    ];
+
     /// (major, minor), as Documentation/admin-guide/devices.txt lists them.
     pub const fn rdev(self) -> (u32, u32) {
         match self {
@@ -96,6 +107,8 @@ pub struct Inode {
     pub i_count: u32,
     /// The machine said that it can be read (asked once, at the first open).
     pub probed: bool,
+    /// Made by O_TMPFILE without O_EXCL: link(2) may give it a name (I_LINKABLE).
+    pub linkable: bool,
 }
 
 impl Inode {
@@ -224,6 +237,7 @@ mod tests {
             btime: Timespec::default(),
             i_count: 1,
             probed: false,
+            linkable: false,
         }
     }
 

@@ -5,6 +5,7 @@
 //! a death passes `fdtable` → `file`.
 
 pub mod anon;
+pub mod attr;
 pub mod console;
 pub mod create;
 pub mod dcache;
@@ -25,13 +26,17 @@ pub mod locks;
 pub mod mount;
 pub mod namei;
 pub mod open;
+pub mod open_flags;
 pub mod overlay;
 pub mod pipe;
 pub mod poll;
 pub mod read_write;
+pub mod rename;
 pub mod select;
 pub mod stat;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod unlink;
+pub mod xattr;
 
 pub use dcache::Vfs;

@@ -5,140 +5,23 @@
 
 use crate::abi::Errno;
 use crate::abi::open::OFlags;
-use crate::abi::stat::S_IALLUGO;
 use crate::fact::Fact;
 use crate::fs::dcache::DentryId;
 use crate::fs::file::{File, FileId, FileKind};
 use crate::fs::file_bytes::FileBytes;
-use crate::fs::inode::{Device, InodeKind, MAY_EXEC, MAY_READ, MAY_WRITE};
+use crate::fs::inode::{Device, InodeKind, MAY_EXEC, MAY_WRITE};
+use crate::fs::mount::dev;
 use crate::fs::namei::{AT_FDCWD, Found, Last, Lookup};
+use crate::fs::open_flags::{
+    O_TMPFILE_BIT, ONLY_AT_OPEN, OpenFlags, OpenHow, build_open_flags, build_open_how,
+};
+use crate::fs::pipe::PipeId;
 use crate::kernel::Kernel;
 use crate::platform::Platform;
-use crate::syscall::{Call, Stop, SysResult};
+use crate::syscall::{Call, Held, Progress, Stop, SysResult, Wait};
 use crate::task::TaskId;
+use crate::wait_queue::Event;
 use linux_raw_sys::general as raw;
-
-/// Flags that open(2) knows; it ignores all others, openat2(2) refuses them.
-const VALID_OPEN_FLAGS: u32 = raw::O_ACCMODE
-    | raw::O_CREAT
-    | raw::O_EXCL
-    | raw::O_NOCTTY
-    | raw::O_TRUNC
-    | raw::O_APPEND
-    | raw::O_NONBLOCK
-    | raw::O_SYNC
-    | raw::O_DSYNC
-    | raw::FASYNC
-    | raw::O_DIRECT
-    | raw::O_LARGEFILE
-    | raw::O_DIRECTORY
-    | raw::O_NOFOLLOW
-    | raw::O_NOATIME
-    | raw::O_CLOEXEC
-    | raw::O_PATH
-    | O_TMPFILE_BIT;
-
-/// __O_TMPFILE: O_TMPFILE without its O_DIRECTORY.
-const O_TMPFILE_BIT: u32 = 0o20_000_000;
-/// What is left of the flags beside O_PATH.
-const O_PATH_FLAGS: u32 = raw::O_DIRECTORY | raw::O_NOFOLLOW | raw::O_PATH | raw::O_CLOEXEC;
-/// Flags that are for the opening only and not kept in f_flags.
-const ONLY_AT_OPEN: u32 = raw::O_CREAT | raw::O_EXCL | raw::O_NOCTTY | raw::O_TRUNC;
-/// RESOLVE_* that exist.
-const VALID_RESOLVE_FLAGS: u32 = raw::RESOLVE_NO_XDEV
-    | raw::RESOLVE_NO_MAGICLINKS
-    | raw::RESOLVE_NO_SYMLINKS
-    | raw::RESOLVE_BENEATH
-    | raw::RESOLVE_IN_ROOT
-    | raw::RESOLVE_CACHED;
-
-/// struct open_how, as the caller gave it.
-#[derive(Clone, Copy, Debug, Default)]
-struct OpenHow {
-    flags: u64,
-    mode: u64,
-    resolve: u64,
-}
-
-/// What is asked for, checked: struct open_flags.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct OpenFlags {
-    flags: u32,
-    mode: u32,
-    /// MAY_* that an existing file has to grant.
-    acc_mode: u32,
-    lookup: Lookup,
-}
-
-impl OpenFlags {
-    fn has(&self, flag: u32) -> bool {
-        self.flags & flag != 0
-    }
-
-    fn writable(&self) -> bool {
-        OFlags(self.flags).writable()
-    }
-}
-
-/// build_open_how(): open(2) ignores what it doesn't know.
-fn build_open_how(flags: u32, mode: u64) -> OpenHow {
-    let mut flags = (flags & VALID_OPEN_FLAGS) | raw::O_LARGEFILE;
-    if flags & raw::O_PATH != 0 {
-        flags &= O_PATH_FLAGS;
-    }
-    let creates = flags & (raw::O_CREAT | O_TMPFILE_BIT) != 0;
-    let mode = if creates { mode & u64::from(S_IALLUGO) } else { 0 };
-    OpenHow { flags: u64::from(flags), mode, resolve: 0 }
-}
-
-/// build_open_flags(): EINVAL for combinations that make no sense.
-fn build_open_flags(how: OpenHow) -> Result<OpenFlags, Errno> {
-    let known = how.flags & !u64::from(VALID_OPEN_FLAGS) == 0
-        && how.resolve & !u64::from(VALID_RESOLVE_FLAGS) == 0;
-    let (mut flags, resolve) = (how.flags as u32, how.resolve as u32);
-    let scoped = raw::RESOLVE_BENEATH | raw::RESOLVE_IN_ROOT;
-    if !known || resolve & scoped == scoped {
-        return Err(Errno::EINVAL);
-    }
-    let creates = flags & (raw::O_CREAT | O_TMPFILE_BIT) != 0;
-    if how.mode & !u64::from(if creates { S_IALLUGO } else { 0 }) != 0 {
-        return Err(Errno::EINVAL);
-    }
-    if flags & raw::O_DIRECTORY != 0 && flags & raw::O_CREAT != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let mut acc_mode = match flags & raw::O_ACCMODE {
-        raw::O_RDONLY => MAY_READ,
-        raw::O_WRONLY => MAY_WRITE,
-        _ => MAY_READ | MAY_WRITE, // O_RDWR, and 3: checked for both, open for neither
-    };
-    if flags & O_TMPFILE_BIT != 0 {
-        let whole = flags & raw::O_DIRECTORY != 0;
-        if !whole || acc_mode & MAY_WRITE == 0 {
-            return Err(Errno::EINVAL);
-        }
-    }
-    if flags & raw::O_PATH != 0 {
-        if flags & !O_PATH_FLAGS != 0 {
-            return Err(Errno::EINVAL);
-        }
-        acc_mode = 0;
-    }
-    if flags & raw::O_SYNC & !raw::O_DSYNC != 0 {
-        flags |= raw::O_DSYNC;
-    }
-    if flags & raw::O_TRUNC != 0 {
-        acc_mode |= MAY_WRITE;
-    }
-    let exclusive = flags & raw::O_CREAT != 0 && flags & raw::O_EXCL != 0;
-    let lookup = Lookup {
-        follow: flags & raw::O_NOFOLLOW == 0 && !exclusive,
-        empty: false,
-        directory: flags & raw::O_DIRECTORY != 0,
-        resolve,
-    };
-    Ok(OpenFlags { flags: flags & !raw::O_CLOEXEC, mode: how.mode as u32, acc_mode, lookup })
-}
 
 impl Kernel {
     /// open(2).
@@ -193,6 +76,13 @@ impl Kernel {
         path: usize,
         how: OpenHow,
     ) -> SysResult {
+        if let Progress::Fifo { pipe, seen } = call.flight.progress {
+            if seen.is_none() {
+                // A signal took the open back, and its descriptor with it.
+                return Err(Wait::on(Event::PipeReaders(pipe)).into());
+            }
+            return self.resume_fifo_open(call, pipe);
+        }
         let op = build_open_flags(how)?;
         let task = call.task;
         self.release_dead_objects(call.user);
@@ -203,16 +93,8 @@ impl Kernel {
         let end = self.rlimit_nofile(task);
         let cloexec = how.flags & u64::from(raw::O_CLOEXEC) != 0;
         let fd = self.table_mut(task).alloc_fd(0, end, cloexec)?;
-        match self.do_filp_open(call, dfd, &path, op) {
-            Ok(file) => {
-                self.table_mut(task).fd_install(fd, file);
-                Ok(fd as u64)
-            }
-            Err(stop) => {
-                self.table_mut(task).put_unused_fd(fd);
-                Err(stop)
-            }
-        }
+        let opened = self.do_filp_open(call, dfd, &path, op);
+        self.finish_open(call, fd, opened)
     }
 
     /// do_filp_open(): a description with one reference.
@@ -391,20 +273,86 @@ impl Kernel {
 
     /// /dev/tty: ENXIO without a controlling terminal.
     fn open_tty(&mut self, task: TaskId) -> Result<FileKind, Errno> {
-        let _ = task;
-        Err(Errno::ENXIO)
+        let session = self.groups[self.tasks[task].group].session;
+        let controlling = self.console.tty.as_ref().and_then(|tty| tty.session);
+        if controlling == Some(session) { Ok(FileKind::Console(3)) } else { Err(Errno::ENXIO) }
     }
 
-    /// A FIFO. See fifo(7).
+    /// A FIFO: the pipe is made by the first who opens it.
     fn open_fifo(
         &mut self,
         call: &mut Call<'_>,
         dentry: DentryId,
         flags: u32,
     ) -> Result<FileId, Stop> {
-        let _ = (dentry, flags);
-        self.tell(Some(call.task), Fact::unsupported("open of a FIFO", ""));
-        Err(Errno::ENXIO.into())
+        let pipe = match self.vfs.inode(dentry).kind {
+            InodeKind::Fifo(Some(pipe)) => pipe,
+            _ => self.fifo_alloc(),
+        };
+        self.vfs.inode_mut(dentry).kind = InodeKind::Fifo(Some(pipe));
+        // Until the open is done the description has no end of the pipe that it could release.
+        let file = self.dentry_open(call.task, dentry, FileKind::Inode, flags);
+        self.open_pipe_end(call, file, pipe)
+    }
+
+    /// fifo_open() with `file` as its future description. If it has to wait, the call holds `file`
+    /// meanwhile.
+    fn open_pipe_end(
+        &mut self,
+        call: &mut Call<'_>,
+        file: FileId,
+        pipe: PipeId,
+    ) -> Result<FileId, Stop> {
+        match self.fifo_open(call, pipe, self.files[file].flags) {
+            Ok(f_pipe) => {
+                self.files[file].kind = FileKind::Pipe(pipe);
+                self.files[file].f_pipe = f_pipe;
+                Ok(file)
+            }
+            Err(Stop::Wait(wait)) => {
+                call.flight.held.push(Held { fd: -1, file });
+                Err(Stop::Wait(wait))
+            }
+            Err(stop) => {
+                self.fput(Some(call.task), file);
+                Err(stop)
+            }
+        }
+    }
+
+    /// Goes on with an open that waits for the other end of a FIFO: the description and the
+    /// descriptor are there since the first run.
+    fn resume_fifo_open(&mut self, call: &mut Call<'_>, pipe: PipeId) -> SysResult {
+        let held = call.flight.held.pop().expect("an open that waits holds its file");
+        let opened = self.open_pipe_end(call, held.file, pipe);
+        self.finish_open(call, held.fd, opened)
+    }
+
+    /// fd_install(), or put_unused_fd() if the open failed. While it waits the descriptor stays
+    /// reserved.
+    fn finish_open(
+        &mut self,
+        call: &mut Call<'_>,
+        fd: i32,
+        opened: Result<FileId, Stop>,
+    ) -> SysResult {
+        let waits = matches!(call.flight.progress, Progress::Fifo { seen: Some(_), .. });
+        match opened {
+            Ok(file) => {
+                self.table_mut(call.task).fd_install(fd, file);
+                Ok(fd as u64)
+            }
+            Err(stop) if waits => {
+                if let Some(held) = call.flight.held.last_mut() {
+                    held.fd = fd;
+                }
+                Err(stop)
+            }
+            Err(stop) => {
+                self.table_mut(call.task).put_unused_fd(fd);
+                Err(stop)
+            }
+        }
     }
 
     /// Opens anew what a nameless description is open on (/proc/PID/fd/N of a pipe or console).
@@ -414,13 +362,22 @@ impl Kernel {
         file: FileId,
         op: OpenFlags,
     ) -> Result<FileId, Stop> {
-        let _ = call;
-        match self.files[file].kind {
-            FileKind::Console(stream) => {
-                let flags = OFlags(op.flags & !ONLY_AT_OPEN);
-                Ok(self.files.insert(File::new(FileKind::Console(stream), flags)))
+        let flags = OFlags(op.flags & !ONLY_AT_OPEN);
+        let kind = self.files[file].kind;
+        match kind {
+            FileKind::Pipe(pipe) => {
+                let file = self.files.insert(File::new(FileKind::Null, flags));
+                self.open_pipe_end(call, file, pipe)
             }
-            _ => Err(Errno::ENXIO.into()),
+            FileKind::Null
+            | FileKind::Zero
+            | FileKind::Full
+            | FileKind::Urandom
+            | FileKind::Console(_) => Ok(self.files.insert(File::new(kind, flags))),
+            // sock_no_open, anon_inode: no way in but the descriptor.
+            FileKind::Inode | FileKind::Socket(_) | FileKind::Epoll(_) | FileKind::Anon(_) => {
+                Err(Errno::ENXIO.into())
+            }
         }
     }
 
@@ -439,8 +396,9 @@ impl Kernel {
     }
 
     /// Does a process execute this file (deny_write_access)?
-    fn is_executed(&self, dentry: DentryId) -> bool {
-        let _ = dentry;
+    pub fn is_executed(&self, dentry: DentryId) -> bool {
+        let inode = self.vfs.dentries[dentry].inode;
+        let _ = inode;
         false
     }
 
@@ -448,9 +406,13 @@ impl Kernel {
     fn do_tmpfile(&mut self, task: TaskId, dir: DentryId, op: OpenFlags) -> Result<FileId, Errno> {
         let cred = &self.tasks[task].cred;
         self.inode_permission(dir, cred, MAY_WRITE | MAY_EXEC)?;
+        if self.vfs.inode(dir).dev == dev::PROC {
+            return Err(Errno::EOPNOTSUPP);
+        }
         let kind = InodeKind::Regular(FileBytes::default());
         let inode = self.new_inode_in(task, dir, kind, op.mode)?;
         self.vfs.inodes[inode].nlink = 0;
+        self.vfs.inodes[inode].linkable = !op.has(raw::O_EXCL);
         let name = format!("#{}", self.vfs.inodes[inode].ino);
         let dentry = self.vfs.d_tmpfile(dir, name.as_bytes(), inode);
         let flags = op.flags & !(O_TMPFILE_BIT | raw::O_DIRECTORY);

@@ -84,6 +84,7 @@ impl Vfs {
             btime: epoch,
             i_count: 0,
             probed: false,
+            linkable: false,
         }))
     }
 

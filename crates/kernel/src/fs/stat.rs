@@ -3,7 +3,8 @@
 //! Neighbours: `abi/stat` (layouts), `namei`, `mount` (file systems).
 
 use crate::abi::Errno;
-use crate::abi::stat::{S_IFCHR, S_IFIFO, S_IFSOCK, Stat, Statfs};
+use crate::abi::stat::{S_IFCHR, S_IFIFO, S_IFREG, S_IFSOCK, Stat, Statfs};
+use crate::fs::console::StreamKind;
 use crate::fs::dcache::DentryId;
 use crate::fs::file::{FileId, FileKind};
 use crate::fs::file_bytes::PAGE;
@@ -58,18 +59,22 @@ impl Kernel {
         if let Some(dentry) = f.dentry {
             return self.dentry_stat(dentry);
         }
-        let (dev, mode) = match f.kind {
-            FileKind::Pipe(_) => (dev::PIPEFS, S_IFIFO | 0o600),
-            FileKind::Socket(_) => (dev::SOCKFS, S_IFSOCK | 0o777),
-            FileKind::Epoll(_) | FileKind::Anon(_) => (dev::ANON_INODEFS, 0o600),
-            FileKind::Inode => (dev::TMPFS, 0o600),
-            FileKind::Null
-            | FileKind::Zero
-            | FileKind::Full
-            | FileKind::Urandom
-            | FileKind::Console(_) => (dev::DEVTMPFS, S_IFCHR | 0o620),
+        let tty = (dev::DEVTMPFS, S_IFCHR | 0o620, (5, 0));
+        let null = (dev::DEVTMPFS, S_IFCHR | 0o666, (1, 3));
+        let (dev, mode, rdev) = match f.kind {
+            FileKind::Pipe(_) => (dev::PIPEFS, S_IFIFO | 0o600, (0, 0)),
+            FileKind::Socket(_) => (dev::SOCKFS, S_IFSOCK | 0o777, (0, 0)),
+            FileKind::Epoll(_) | FileKind::Anon(_) => (dev::ANON_INODEFS, 0o600, (0, 0)),
+            FileKind::Inode => (dev::TMPFS, S_IFREG | 0o600, (0, 0)),
+            FileKind::Console(stream) => match self.console.kind(stream) {
+                StreamKind::Pipe => (dev::PIPEFS, S_IFIFO | 0o600, (0, 0)),
+                StreamKind::File => (dev::TMPFS, S_IFREG | 0o644, (0, 0)),
+                StreamKind::Tty => tty,
+                StreamKind::Null => null,
+            },
+            FileKind::Null => null,
+            FileKind::Zero | FileKind::Full | FileKind::Urandom => null,
         };
-        let rdev = if mode & S_IFCHR == S_IFCHR { (5, 1) } else { (0, 0) };
         let boot = self.vfs.current_time(crate::time::Instant::ZERO);
         Stat {
             dev: (0, dev),
@@ -96,8 +101,30 @@ impl Kernel {
             | FileKind::Null
             | FileKind::Zero
             | FileKind::Full
-            | FileKind::Urandom
-            | FileKind::Console(_) => 12,
+            | FileKind::Urandom => 12,
+            FileKind::Console(stream) => 13 + u64::from(stream),
+        }
+    }
+
+    /// What /proc/PID/fd/N shows for a file without a name.
+    pub fn nameless_path(&self, file: FileId) -> Vec<u8> {
+        let ino = self.nameless_ino(file);
+        match self.files[file].kind {
+            FileKind::Pipe(_) => format!("pipe:[{ino}]").into(),
+            FileKind::Socket(_) => format!("socket:[{ino}]").into(),
+            FileKind::Epoll(_) => b"anon_inode:[eventpoll]".to_vec(),
+            FileKind::Anon(_) => self.describe_file(file).into_bytes(),
+            FileKind::Console(stream) => match self.console.kind(stream) {
+                StreamKind::Pipe => format!("pipe:[{ino}]").into(),
+                StreamKind::Tty => b"/dev/tty".to_vec(),
+                StreamKind::Null => b"/dev/null".to_vec(),
+                StreamKind::File => format!("/console/{stream}").into(),
+            },
+            FileKind::Null => b"/dev/null".to_vec(),
+            FileKind::Zero => b"/dev/zero".to_vec(),
+            FileKind::Full => b"/dev/full".to_vec(),
+            FileKind::Urandom => b"/dev/urandom".to_vec(),
+            FileKind::Inode => b"/".to_vec(),
         }
     }
 

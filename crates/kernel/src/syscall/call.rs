@@ -36,6 +36,13 @@ pub enum Progress {
     Vfork(TaskId),
     /// A sleep's deadline was taken.
     Sleep,
+    /// An open of a FIFO waits until the other end was opened more often than `seen`.
+    Fifo {
+        /// The FIFO's pipe.
+        pipe: crate::fs::pipe::PipeId,
+        /// How often that was when the wait began; None once a signal took the open back.
+        seen: Option<u32>,
+    },
     /// exec waits for the other threads to die.
     Exec(Box<crate::task::exec::ExecProgress>),
     /// The call has already had its effect and only waits (sigsuspend's mask, linger).

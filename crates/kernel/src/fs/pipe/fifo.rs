@@ -9,9 +9,6 @@ use crate::kernel::Kernel;
 use crate::syscall::{Call, Progress, Stop, Wait};
 use crate::wait_queue::Event;
 
-/// In place of a counter: a signal ended the open, its end of the FIFO was given back.
-const TAKEN_BACK: u64 = u64::MAX;
-
 impl Kernel {
     /// The pipe of a FIFO that nobody has open. The VFS keeps the id in the inode until
     /// `inode_forget_pipe`.
@@ -29,11 +26,10 @@ impl Kernel {
         flags: OFlags,
     ) -> Result<u32, Stop> {
         let (reader, writer) = (flags.readable(), flags.writable());
-        if let Progress::Committed(seen) = call.flight.progress {
-            if seen == TAKEN_BACK {
-                return Err(Wait::on(Event::PipeReaders(id)).into());
-            }
-            return self.fifo_wait(call, id, reader, seen as u32);
+        if let Progress::Fifo { seen, .. } = call.flight.progress {
+            // None: the call is about to end, its end of the FIFO is not there any more.
+            let Some(seen) = seen else { return Err(Wait::on(Event::PipeReaders(id)).into()) };
+            return self.fifo_wait(call, id, reader, seen);
         }
         let pipe = &mut self.pipes[id];
         if writer && !reader && flags.nonblock() && pipe.readers == 0 {
@@ -58,11 +54,11 @@ impl Kernel {
             if flags.nonblock() {
                 return Ok(w_counter);
             }
-            call.flight.progress = Progress::Committed(u64::from(w_counter));
+            call.flight.progress = Progress::Fifo { pipe: id, seen: Some(w_counter) };
             return self.fifo_wait(call, id, true, w_counter);
         }
         if writer && !reader && readers == 0 {
-            call.flight.progress = Progress::Committed(u64::from(r_counter));
+            call.flight.progress = Progress::Fifo { pipe: id, seen: Some(r_counter) };
             return self.fifo_wait(call, id, false, r_counter);
         }
         Ok(0)
@@ -89,7 +85,7 @@ impl Kernel {
         }
         if self.signal_pending(call.task) {
             // The call ends here: its end of the FIFO is given back.
-            call.flight.progress = Progress::Committed(TAKEN_BACK);
+            call.flight.progress = Progress::Fifo { pipe: id, seen: None };
             self.pipe_put_end(id, reader, !reader);
         }
         Err(Wait::on(event).into())
