@@ -4,6 +4,7 @@
 
 use crate::{nobody, root};
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ struct Options {
 /// Runs the cases whose name contains the filter, `--times N` times each.
 pub fn run(words: &[&str]) -> Result<(), String> {
     let options = parse(words)?;
+    let scratch = nobody::Scratch::new("native")?;
     let mut passed = 0;
     let mut failures = Vec::new();
     for program in programs()? {
@@ -28,7 +30,7 @@ pub fn run(words: &[&str]) -> Result<(), String> {
                 continue;
             }
             for _ in 0..options.times {
-                match one(&program, &case, options.as_nobody) {
+                match one(&program, &case, options.as_nobody, &scratch.0) {
                     Ok(()) => passed += 1,
                     Err(why) => {
                         println!("FAILED {case}: {why}\n  again: {} {case}", program.display());
@@ -86,16 +88,22 @@ fn cases(program: &Path) -> Result<Vec<String>, String> {
 }
 
 /// One case in a fresh process: success is exit status 0 within the limit.
-fn one(program: &Path, case: &str, as_nobody: bool) -> Result<(), String> {
-    let mut command = if as_nobody { nobody::command(program)? } else { Command::new(program) };
-    command.arg(case).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+fn one(program: &Path, case: &str, as_nobody: bool, scratch: &Path) -> Result<(), String> {
+    let mut command = if as_nobody { nobody::command(program) } else { Command::new(program) };
+    command
+        .arg(case)
+        .env("TMPDIR", scratch)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("could not be started: {error}"))?;
     let began = Instant::now();
     let status = loop {
         match child.try_wait().map_err(|error| error.to_string())? {
             Some(status) => break status,
             None if began.elapsed() > LIMIT => {
-                let _ = child.kill();
+                end_group(child.id());
+                let _ = child.wait();
                 return Err(format!("still running after {} s", LIMIT.as_secs()));
             }
             None => std::thread::sleep(Duration::from_millis(1)),
@@ -104,11 +112,17 @@ fn one(program: &Path, case: &str, as_nobody: bool) -> Result<(), String> {
     if status.success() {
         return Ok(());
     }
+    end_group(child.id());
     let mut said = String::new();
     if let Some(mut stderr) = child.stderr.take() {
         let _ = stderr.read_to_string(&mut said);
     }
     Err(format!("{status}: {}", said.trim()))
+}
+
+/// Ends what a failed case leaves behind: its children are in its process group.
+fn end_group(leader: u32) {
+    let _ = Command::new("sh").args(["-c", &format!("kill -KILL -{leader} 2>/dev/null")]).status();
 }
 
 #[cfg(test)]

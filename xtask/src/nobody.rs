@@ -12,8 +12,7 @@ const NOBODY: u32 = 65534;
 
 /// Why nothing under `path` can be run as nobody by this process; `None` when it can.
 pub fn obstacle(path: &Path) -> Option<String> {
-    let root_runs_us = std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
-    if !root_runs_us {
+    if !root_runs_us() {
         return Some("only root can become nobody, and you are an ordinary user already".into());
     }
     let shut = path.ancestors().find(|directory| {
@@ -26,13 +25,17 @@ pub fn obstacle(path: &Path) -> Option<String> {
     ))
 }
 
-/// The command that runs `program` as nobody without capabilities, with a private TMPDIR.
-pub fn command(program: &Path) -> Result<Command, String> {
+fn root_runs_us() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
+}
+
+/// The command that runs `program` as nobody without capabilities.
+pub fn command(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-    command.args(["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]);
-    command.arg(program).env("HOME", "/nonexistent").env("TMPDIR", scratch()?);
-    Ok(command)
+    command.args(["--bounding-set=-all", "--inh-caps=-all"]);
+    command.arg(program).env("HOME", "/nonexistent");
+    command
 }
 
 /// Every test binary of the workspace, run as nobody in its package's directory.
@@ -41,15 +44,22 @@ pub fn tests() -> Result<(), String> {
         println!("ci: skipped: {why}");
         return Ok(());
     }
-    for (program, package) in test_programs()? {
-        let mut run = command(&program)?;
+    let scratch = Scratch::new("nobody")?;
+    let programs = test_programs()?;
+    // What tests know as CARGO_TARGET_TMPDIR: target/tmp, three above target/debug/deps/PROGRAM.
+    if let Some(target) = programs.first().and_then(|(program, _)| program.ancestors().nth(3)) {
+        let _ = std::fs::remove_dir_all(target.join("tmp"));
+        hand_over(&target.join("tmp"))?;
+    }
+    for (program, package) in programs {
+        let mut run = command(&program);
         run.arg("--quiet").current_dir(&package).env("CARGO_MANIFEST_DIR", &package);
+        run.env("TMPDIR", &scratch.0);
         let status = run.status().map_err(|error| format!("ci: setpriv: {error}"))?;
         if !status.success() {
             return Err(format!(
-                "ci: as nobody, {} ended with {status}\n  again: cd {} && {run:?}",
-                program.display(),
-                package.display()
+                "ci: as nobody, {} ended with {status}\n  again: {run:?}",
+                program.display()
             ));
         }
     }
@@ -79,13 +89,31 @@ fn test_program(line: &str) -> Option<(PathBuf, PathBuf)> {
     Some((program, manifest.parent()?.to_owned()))
 }
 
-/// A directory that belongs to nobody, for temporary files.
-fn scratch() -> Result<PathBuf, String> {
-    let path = std::env::temp_dir().join("afterlife-nobody");
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
-    made.and_then(|()| chown(&path, Some(NOBODY), Some(NOBODY)))
-        .map_err(|error| format!("ci: cannot prepare {}: {error}", path.display()))?;
-    Ok(path)
+/// A directory for temporary files, in which anybody may write; it goes when this is dropped.
+pub struct Scratch(pub PathBuf);
+
+impl Scratch {
+    /// Makes it, named after its purpose and this process.
+    pub fn new(purpose: &str) -> Result<Scratch, String> {
+        let name = format!("afterlife-{purpose}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        hand_over(&path).map(|()| Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Makes a directory that belongs to nobody, where we are root, or else to us.
+fn hand_over(path: &Path) -> Result<(), String> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.and_then(
+        |()| if root_runs_us() { chown(path, Some(NOBODY), Some(NOBODY)) } else { Ok(()) },
+    )
+    .map_err(|error| format!("ci: cannot prepare {}: {error}", path.display()))
 }
 
 #[cfg(test)]
