@@ -90,6 +90,7 @@ fn cases(program: &Path) -> Result<Vec<String>, String> {
 /// One case in a fresh process: success is exit status 0 within the limit.
 fn one(program: &Path, case: &str, as_nobody: bool, scratch: &Path) -> Result<(), String> {
     let mut command = if as_nobody { nobody::command(program) } else { Command::new(program) };
+    command.process_group(0);
     command
         .arg(case)
         .env("TMPDIR", scratch)
