@@ -1,8 +1,8 @@
 //! Time: retransmission, tail loss probe and window probe share one timer as in Linux
-//! (`icsk_retransmit_timer`); beside it the delayed acknowledgment and the keepalive timer, which
-//! also ends an orphan's FIN_WAIT2. T-24, T-31, T-32, T-50…T-56; RFC 6298; RFC 9293, 3.8.3, 3.8.4.
+//! (`icsk_retransmit_timer`); beside it the delayed acknowledgment. The keepalive timer is in
+//! `keepalive`. T-31, T-32, T-50…T-53; RFC 6298; RFC 9293, 3.8.3, 3.8.6.1.
 
-use super::fact::{GaveUp, Output, Ready, ResetWhy, TcpFact};
+use super::fact::{GaveUp, Output, Ready, TcpFact};
 use super::output::Nagle;
 use super::state::{TcpConn, TcpState};
 use crate::abi::Errno;
@@ -235,7 +235,7 @@ impl TcpConn {
     }
 
     /// `tcp_write_err`: gives up silently; the program gets the soft error or ETIMEDOUT.
-    fn tcp_write_err(&mut self, by: GaveUp, after: Duration, out: &mut Output) {
+    pub(super) fn tcp_write_err(&mut self, by: GaveUp, after: Duration, out: &mut Output) {
         let error = self.soft_err.take().unwrap_or(Errno::ETIMEDOUT);
         out.fact(TcpFact::TimeoutGaveUp { by, error, after });
         self.err = Some(error);
@@ -353,66 +353,6 @@ impl TcpConn {
         } else {
             self.rcv.ack.deadline = None;
         }
-    }
-
-    /// Starts or restarts keepalive after the handshake or a change of its options (T-58).
-    pub(super) fn start_keepalive(&mut self, now: Instant) {
-        if self.orphan && self.state == TcpState::FinWait2 {
-            return;
-        }
-        self.timers.keepalive = match self.state {
-            TcpState::Close | TcpState::Listen | TcpState::TimeWait | TcpState::SynSent => None,
-            _ if !self.config.keepalive => None,
-            _ => {
-                let idle = now.saturating_since(self.idle_since());
-                Some(now + self.config.keepidle.saturating_sub(idle))
-            }
-        };
-    }
-
-    fn idle_since(&self) -> Instant {
-        self.rcv.heard.max(self.rcv.ack.last)
-    }
-
-    /// SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT on a living connection: change them
-    /// with `config_mut`, then call this.
-    pub fn keepalive_changed(&mut self, now: Instant) {
-        self.start_keepalive(now);
-    }
-
-    /// `tcp_keepalive_timer`.
-    fn keepalive_timer(&mut self, now: Instant, out: &mut Output) {
-        if self.orphan && self.state == TcpState::FinWait2 {
-            return self.orphan_fin_wait2_timer(now, out);
-        }
-        let dead = matches!(self.state, TcpState::Close | TcpState::SynSent);
-        if !self.config.keepalive || dead {
-            return;
-        }
-        // T-55: with data on the way the retransmission timer decides.
-        if !self.snd.flight.is_empty() || self.has_send_head() {
-            self.timers.keepalive = Some(now + self.config.keepidle);
-            return;
-        }
-        let idle = now.saturating_since(self.idle_since());
-        if idle < self.config.keepidle {
-            self.timers.keepalive = Some(now + (self.config.keepidle - idle));
-            return;
-        }
-        let out_of_patience = match self.config.user_timeout {
-            // T-56.
-            Some(limit) => idle >= limit && self.timers.probes_out > 0,
-            None => self.timers.probes_out >= self.config.keepcnt,
-        };
-        if out_of_patience {
-            self.tcp_send_active_reset(now, ResetWhy::KeepaliveTimeout, out);
-            // T-57: silence under probes alone is ETIMEDOUT or the soft error.
-            return self.tcp_write_err(GaveUp::Keepalive, idle, out);
-        }
-        out.fact(TcpFact::KeepaliveProbe { unanswered: self.timers.probes_out });
-        self.xmit_probe(now, out);
-        self.timers.probes_out += 1;
-        self.timers.keepalive = Some(now + self.config.keepintvl);
     }
 
     /// Sends what was held back and arms the probe timer if need be (`tcp_data_snd_check`).

@@ -1,0 +1,104 @@
+//! How a connection looks from outside: `tcp_poll` (T-39…T-46) and `tcp_get_info`.
+
+use super::fact::Ready;
+use super::state::{TcpConn, TcpState, Urgent};
+use crate::time::Duration;
+
+/// What TCP_INFO, SIOCINQ, SIOCOUTQ and /proc/net/tcp want to know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TcpInfo {
+    /// `tcpi_state`: the socket's own state, CLOSE when only a mini-socket lives.
+    pub state: TcpState,
+    /// Received and unread bytes (SIOCINQ).
+    pub unread: u32,
+    /// Written and unacknowledged bytes (SIOCOUTQ).
+    pub unacked: u32,
+    /// Written and unsent bytes (SIOCOUTQNSD).
+    pub unsent: u32,
+    /// Retransmission timeout.
+    pub rto: Duration,
+    /// Smoothed round-trip time.
+    pub rtt: Duration,
+    /// Its variance.
+    pub rttvar: Duration,
+    /// Segments in a row that timed out.
+    pub retransmits: u32,
+    /// Probes in a row without an answer.
+    pub probes: u32,
+    /// How often the timeout was doubled.
+    pub backoff: u32,
+    /// Congestion window in segments.
+    pub snd_cwnd: u32,
+    /// Slow start threshold in segments.
+    pub snd_ssthresh: u32,
+    /// Payload bytes in a full segment.
+    pub snd_mss: u32,
+    /// The segment size that we advertised.
+    pub advmss: u32,
+    /// Segments in flight.
+    pub packets_out: u32,
+    /// Size of the receive buffer (SO_RCVBUF).
+    pub rcvbuf: u32,
+    /// Size of the send buffer (SO_SNDBUF).
+    pub sndbuf: u32,
+}
+
+impl TcpConn {
+    /// `tcp_poll`. The caller adds what depends on the socket and not on the connection.
+    pub fn poll(&self) -> Ready {
+        let mut ready = Ready::NONE;
+        if (self.shut_rd && self.shut_wr) || self.state == TcpState::Close {
+            ready |= Ready::HUP;
+        }
+        if self.shut_rd {
+            ready |= Ready::IN | Ready::RDHUP;
+        }
+        if !matches!(self.state, TcpState::SynSent | TcpState::SynRecv) {
+            if self.stream_is_readable() {
+                ready |= Ready::IN;
+            }
+            if self.shut_wr || self.is_writeable() {
+                ready |= Ready::OUT;
+            }
+            if matches!(self.rcv.urgent, Urgent::Valid(..)) {
+                ready |= Ready::PRI;
+            }
+        }
+        if self.err.is_some() {
+            ready |= Ready::ERR;
+        }
+        ready
+    }
+
+    fn stream_is_readable(&self) -> bool {
+        let mut target = self.config.rcvlowat.max(1);
+        if !self.config.oob_inline && self.rcv.urgent.seq() == Some(self.rcv.copied) {
+            target += 1;
+        }
+        self.unread() >= target
+    }
+
+    /// TCP_INFO and the queue ioctls.
+    pub fn info(&self) -> TcpInfo {
+        let unacked = self.snd.write_seq.since(self.snd.una);
+        TcpInfo {
+            state: self.state,
+            unread: self.unread(),
+            unacked: if self.state == TcpState::SynSent { 0 } else { unacked },
+            unsent: self.unsent(),
+            rto: self.rtt.rto(),
+            rtt: self.rtt.srtt().unwrap_or_default(),
+            rttvar: self.rtt.var(),
+            retransmits: self.timers.retransmits,
+            probes: self.timers.probes_out,
+            backoff: self.timers.backoff,
+            snd_cwnd: self.cc.cwnd,
+            snd_ssthresh: self.cc.ssthresh,
+            snd_mss: self.mss(),
+            advmss: self.config.advertised_mss(),
+            packets_out: self.snd.flight.packets_out(),
+            rcvbuf: self.rcv.window.rcvbuf,
+            sndbuf: self.snd.sndbuf,
+        }
+    }
+}
