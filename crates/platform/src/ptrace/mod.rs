@@ -190,7 +190,7 @@ impl Platform for Ptrace {
     }
 
     fn xstate(&mut self, guest: GuestId) -> Vec<u8> {
-        let area = self.live(guest).map(|guest| sys::getxstate(guest.pid));
+        let area = self.live(guest).map(|guest| xstate::get(guest.pid));
         area.and_then(Result::ok).unwrap_or_default()
     }
 

@@ -9,6 +9,7 @@ use super::fault;
 use super::guest::Guest;
 use super::sys::{self, Resume, Stop};
 use super::watchdog::Tick;
+use super::xstate;
 use kernel::abi::Errno;
 use kernel::platform::Registers;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,8 +19,6 @@ const TRAP_TRACE: i32 = 2;
 /// The trap flag, and the resume flag, which the CPU sets as it likes.
 const EFLAGS_TF: u64 = 0x100;
 const EFLAGS_RF: u64 = 0x1_0000;
-/// The header of the extended state tells what is in use, not what it holds.
-const XSAVE_HEADER: std::ops::Range<usize> = 512..576;
 
 /// The order in which states of a cycle are compared.
 type Key = (u64, [u64; 27]);
@@ -60,11 +59,7 @@ impl Cycle {
 }
 
 fn extended(guest: &mut Guest) -> Result<Vec<u8>, Errno> {
-    let mut area = sys::getxstate(guest.pid).map_err(|errno| guest.lost(errno))?;
-    if let Some(header) = area.get_mut(XSAVE_HEADER) {
-        header.fill(0);
-    }
-    Ok(area)
+    xstate::get(guest.pid).map_err(|errno| guest.lost(errno))
 }
 
 /// What one step came to.

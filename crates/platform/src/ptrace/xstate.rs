@@ -4,6 +4,9 @@
 
 use super::sys::{self, Pid};
 use kernel::abi::Errno;
+use std::arch::x86_64::__cpuid_count;
+use std::ops::Range;
+use std::sync::OnceLock;
 
 /// Offset of the software bytes' mask of components in what the regset gives.
 const SW_FEATURES: usize = 464;
@@ -11,6 +14,8 @@ const SW_FEATURES: usize = 464;
 const XSTATE_BV: usize = 512;
 /// Where the header ends.
 const HEADER_END: usize = 576;
+/// The components in the first 512 bytes: x87 and SSE.
+const LEGACY: u64 = 3;
 /// The component of protection keys: its value after exec is the machine's default, not zero.
 const PKRU: u64 = 1 << 9;
 
@@ -33,6 +38,39 @@ pub(super) fn reset(pid: Pid) -> Result<(), Errno> {
     area[24..28].copy_from_slice(&0x1f80u32.to_ne_bytes());
     area[XSTATE_BV..XSTATE_BV + 8].copy_from_slice(&keep.to_ne_bytes());
     sys::setxstate(pid, &area)
+}
+
+/// The state, with an XSTATE_BV that depends on it alone. The CPU's own says what it believes to be
+/// in use, which differs from run to run. Like Linux in a signal frame we say that x87 and SSE are;
+/// the other components are if they are not all zero, which is their initial state.
+pub(super) fn get(pid: Pid) -> Result<Vec<u8>, Errno> {
+    let mut area = sys::getxstate(pid)?;
+    if area.len() < HEADER_END {
+        return Ok(area);
+    }
+    let mut used = LEGACY;
+    let features = features(&area);
+    for (component, place) in places().iter().filter(|(which, _)| features >> which & 1 != 0) {
+        let bytes = area.get(place.clone()).unwrap_or_default();
+        if bytes.iter().any(|byte| *byte != 0) {
+            used |= 1 << component;
+        }
+    }
+    area[XSTATE_BV..XSTATE_BV + 8].copy_from_slice(&used.to_ne_bytes());
+    Ok(area)
+}
+
+/// Where the components behind the header are in the standard format: CPUID leaf 13 has sizes and
+/// offsets. Asked once: under a hypervisor CPUID is slow.
+fn places() -> &'static [(u32, Range<usize>)] {
+    static PLACES: OnceLock<Vec<(u32, Range<usize>)>> = OnceLock::new();
+    PLACES.get_or_init(|| {
+        let leaf = |component| (component, __cpuid_count(0xd, component));
+        (2..63)
+            .map(leaf)
+            .map(|(component, leaf)| (component, leaf.ebx as usize..(leaf.ebx + leaf.eax) as usize))
+            .collect()
+    })
 }
 
 /// Puts the state; `false` if the CPU would refuse it.
