@@ -25,6 +25,8 @@ pub enum Event {
     Socket(SocketId),
     /// A connection whose close lingers got its FIN acknowledged (rule T-4).
     Conn(ConnId),
+    /// An AF_UNIX socket's queue got room, or it died (peer_wait): who sends or connects to it.
+    UnixPeer(SocketId),
     /// An epoll set has something to report, or lost it.
     Epoll(EpollId),
     /// An object of `fs::anon` (eventfd, timerfd, signalfd, …), by its number.

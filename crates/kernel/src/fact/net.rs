@@ -16,6 +16,8 @@ pub enum NetFact {
     Received { packet: Packet, loopback: bool },
     /// sock_close → inet_release/unix_release.
     SockClose { what: String },
+    /// unix_release_sock and what the peer is told (rules F-16 to F-19).
+    UnixRelease { what: String, decision: &'static str },
     /// tcp_close (or the end of a connection that nobody accepted) and what it decided, in the
     /// normative order of T.2. Told before the segment that follows from it leaves.
     TcpClose { local: SocketAddr, remote: SocketAddr, outcome: CloseOutcome },

@@ -113,7 +113,7 @@ impl Kernel {
             }
             return Err(Errno::EOPNOTSUPP.into());
         }
-        self.unix_socketpair(first, second);
+        self.unix_socketpair(call.task, first, second);
         let cloexec = flags & SOCK_CLOEXEC != 0;
         let fds = match self.install_fd(call.task, files[0], cloexec) {
             Ok(a) => match self.install_fd(call.task, files[1], cloexec) {

@@ -11,7 +11,7 @@ use crate::net::sockaddr::SockAddr;
 use crate::net::socket::{SocketId, SocketKind, SocketProgress};
 use crate::platform::UserPtr;
 use crate::syscall::iovec::IoVec;
-use crate::syscall::{Call, Progress, Stop, SysResult};
+use crate::syscall::{Call, Progress, Restart, Stop, SysResult};
 
 /// MSG_* flags.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -221,19 +221,19 @@ impl Kernel {
         let socket = self.sock_of(file)?;
         let flags = self.msg_flags(file, call.arg(3));
         let (vec, count) = (call.ptr(1), call.arg(2).min(1024) as usize);
-        while call.flight.moved < count {
-            let header = vec.add(call.flight.moved as u64 * 64);
+        while call.flight.messages < count {
+            let header = vec.add(call.flight.messages as u64 * 64);
             match self.send_one(call, socket, header, flags) {
                 Ok(len) => {
                     call.write_u32(header.add(MSGHDR_LEN as u64), len as u32)?;
-                    call.flight.moved += 1;
+                    call.flight.messages += 1;
+                    call.flight.moved = 0;
                     call.flight.progress = Progress::Fresh;
                 }
-                Err(Stop::Errno(_)) if call.flight.moved > 0 => break,
-                Err(stop) => return Err(stop),
+                Err(stop) => return Err(after_messages(stop, call.flight.messages)),
             }
         }
-        Ok(call.flight.moved as u64)
+        Ok(call.flight.messages as u64)
     }
 
     /// recvfrom(2), and recv(2), which glibc makes of it.
@@ -256,7 +256,7 @@ impl Kernel {
     }
 
     /// A receive without room for ancillary data loses the descriptors that came with it.
-    fn drop_rights(&mut self, call: &Call<'_>, received: &Received) {
+    pub fn drop_rights(&mut self, call: &Call<'_>, received: &Received) {
         for file in &received.rights {
             self.fput(Some(call.task), *file);
         }
@@ -364,22 +364,36 @@ impl Kernel {
         }
         let mut flags = self.msg_flags(file, call.arg(3));
         let (vec, count) = (call.ptr(1), call.arg(2).min(1024) as usize);
-        while call.flight.moved < count {
-            if call.flight.moved > 0 && flags.has(MsgFlags::WAITFORONE) {
+        while call.flight.messages < count {
+            if call.flight.messages > 0 && flags.has(MsgFlags::WAITFORONE) {
                 flags = flags.with(MsgFlags::DONTWAIT);
             }
-            let header = vec.add(call.flight.moved as u64 * 64);
+            let header = vec.add(call.flight.messages as u64 * 64);
             match self.recv_one(call, socket, header, flags) {
                 Ok(len) => {
                     call.write_u32(header.add(MSGHDR_LEN as u64), len as u32)?;
-                    call.flight.moved += 1;
+                    call.flight.messages += 1;
+                    call.flight.moved = 0;
                     call.flight.progress = Progress::Fresh;
                 }
-                Err(Stop::Errno(_)) if call.flight.moved > 0 => break,
-                Err(stop) => return Err(stop),
+                Err(stop) => return Err(after_messages(stop, call.flight.messages)),
             }
         }
-        Ok(call.flight.moved as u64)
+        Ok(call.flight.messages as u64)
+    }
+}
+
+/// sendmmsg and recvmmsg return how many messages were done before whatever stopped them, an error
+/// or a signal; the message in the middle counts if bytes of it moved.
+fn after_messages(stop: Stop, done: usize) -> Stop {
+    match stop {
+        Stop::Errno(_) if done > 0 => Stop::Done(done as u64),
+        Stop::Done(_) => Stop::Done(done as u64 + 1),
+        Stop::Wait(wait) if matches!(wait.restart, Restart::Done(_)) => {
+            wait.with_restart(Restart::Done(done as u64 + 1)).into()
+        }
+        Stop::Wait(wait) if done > 0 => wait.with_restart(Restart::Done(done as u64)).into(),
+        Stop::Errno(_) | Stop::Wait(_) | Stop::NoReturn => stop,
     }
 }
 

@@ -170,6 +170,7 @@ impl Kernel {
         }
         let flags = if nonblock { MsgFlags::DONTWAIT } else { MsgFlags(0) };
         let received = self.sock_recvmsg(call, socket, iov, flags)?;
+        self.drop_rights(call, &received);
         Ok(received.len as u64)
     }
 

@@ -66,8 +66,10 @@ pub struct InFlight {
     pub held: Vec<Held>,
     /// The buffers that it reads or writes, imported once.
     pub iovec: Option<crate::syscall::iovec::IoVec>,
-    /// Bytes moved so far.
+    /// Bytes moved so far (of the current message, in sendmmsg and recvmmsg).
     pub moved: usize,
+    /// Messages done so far (sendmmsg, recvmmsg).
+    pub messages: usize,
     /// The rest.
     pub progress: Progress,
     /// Its place in wait queues; 0 before it slept for the first time.
@@ -86,6 +88,7 @@ impl InFlight {
             held: Vec::new(),
             iovec: None,
             moved: 0,
+            messages: 0,
             progress: Progress::Fresh,
             place: 0,
         }
