@@ -104,8 +104,7 @@ impl Kernel {
             Some(0) => self.unix_find_abstract(path, ty).ok_or(Errno::ECONNREFUSED),
             Some(_) => {
                 let task = call.task;
-                let dentry =
-                    self.user_path_at(task, AT_FDCWD, path, Lookup::FOLLOW, call.user)?;
+                let dentry = self.user_path_at(task, AT_FDCWD, path, Lookup::FOLLOW, call.user)?;
                 self.inode_permission(dentry, &self.tasks[task].cred, MAY_WRITE)?;
                 let InodeKind::Socket(Some(other)) = self.vfs.inode(dentry).kind else {
                     return Err(Errno::ECONNREFUSED);

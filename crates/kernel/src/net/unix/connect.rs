@@ -52,9 +52,7 @@ impl Kernel {
                 }
                 Ok(0)
             }
-            SockAddr::Unspec | SockAddr::Inet(_) | SockAddr::Other(_) => {
-                Err(Errno::EINVAL.into())
-            }
+            SockAddr::Unspec | SockAddr::Inet(_) | SockAddr::Other(_) => Err(Errno::EINVAL.into()),
         }
     }
 

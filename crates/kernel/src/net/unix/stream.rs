@@ -110,7 +110,9 @@ impl Kernel {
                 }
                 match self.unix_stream_dry(call, s, flags) {
                     Ok(()) => break,
-                    Err(_) if received.len > call.flight.moved && flags.has(MsgFlags::PEEK) => break,
+                    Err(_) if received.len > call.flight.moved && flags.has(MsgFlags::PEEK) => {
+                        break;
+                    }
                     Err(stop) => {
                         call.flight.moved = received.len;
                         return Err(partial(stop, received.len));
