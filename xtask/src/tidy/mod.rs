@@ -1,10 +1,11 @@
 //! `cargo xtask tidy`: style as a test. Reads the sources as text, without compiling, and holds the
 //! rules of CONTRIBUTING.md. Each rule is a function over one `Source`, tested on small texts:
 //! shape.rs (heads, lengths), words.rs (forbidden words), imports.rs (who may know whom),
-//! article.rs (ARCHITECTURE.md's table of the article points to what exists).
+//! article.rs and links.rs (what the documents point to exists).
 
 mod article;
 mod imports;
+mod links;
 mod shape;
 mod source;
 mod words;
@@ -52,6 +53,9 @@ pub fn run() -> Result<(), String> {
     }
     let architecture = read(&root.join("ARCHITECTURE.md"))?;
     article::check(&architecture, &sources, &mut findings);
+    for path in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        links::check(path, &read(&root.join(path))?, |to| root.join(to).exists(), &mut findings);
+    }
 
     for finding in &findings {
         println!("{finding}");

@@ -43,7 +43,8 @@ guests::cases! {
     pids_of_the_living_differ,
     exec_from_a_thread_takes_the_leaders_pid,
     vfork_parent_waits_for_the_exit,
-    vfork_parent_waits_for_the_exec;
+    vfork_parent_waits_for_the_exec,
+    spawned_program_starts_in_its_parents_memory;
     then exec_succeeded, thread_became_leader,
 }
 
@@ -529,5 +530,17 @@ fn vfork_parent_waits_for_the_exec() -> Check {
     })?;
     same!(words[0].load(Ordering::SeqCst), 1, "the word that the child wrote");
     same!(wait(child)?, 0, "the status");
+    Ok(())
+}
+
+/// posix_spawn(3) is CLONE_VM | CLONE_VFORK on a stack of its own; its errors come back.
+fn spawned_program_starts_in_its_parents_memory() -> Check {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let run = std::process::Command::new(program).args(["--then", "exec_succeeded"]).output();
+    let output = run.map_err(|error| error.to_string())?;
+    same!(output.status.code(), Some(0), "the status");
+    same!(output.stdout, b"ok exec_succeeded\n", "what it said");
+    let missing = std::process::Command::new("/nowhere/to/be/found").status();
+    same!(missing.err().and_then(|it| it.raw_os_error()), Some(libc::ENOENT), "no such program");
     Ok(())
 }
