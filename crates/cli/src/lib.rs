@@ -1,1 +1,11 @@
-//! placeholder
+//! The `afterlife` command: what is asked for (`args`), the run (`run`, `command`), and what is
+//! shown of it (`render`). The guests that it carries are in `guests`. All work is done by the
+//! crates below: `lab` steps worlds, `platform` runs the programs, `kernel` is their Linux.
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod command;
+pub mod guests;
+pub mod render;
+pub mod run;
+pub mod stop;

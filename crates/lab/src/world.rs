@@ -10,6 +10,7 @@ use crate::digest::{Digest, Witness};
 use crate::link::{Flight, Links};
 use crate::record::{LabFact, Record, What};
 use crate::scenario::Scenario;
+use kernel::abi::signal::Signal;
 use kernel::fact::{Fact, TaskFact};
 use kernel::platform::Platform;
 use kernel::task::{Pid, TaskId, WaitStatus};
@@ -260,6 +261,35 @@ impl<P: Platform> World<P> {
         self.catch_up(to, at);
         self.hosts[to].kernel.deliver(packet);
         self.drain(to);
+    }
+
+    /// Bytes came to a host's console; none stand for the end of input.
+    pub fn input(&mut self, host: usize, bytes: &[u8]) {
+        self.digest.fact(&("input", host, bytes));
+        let now = self.now;
+        self.catch_up(host, now);
+        let kernel = &mut self.hosts[host].kernel;
+        if bytes.is_empty() {
+            kernel.console_eof();
+        } else {
+            kernel.console_input(bytes);
+        }
+        self.drain(host);
+    }
+
+    /// The real user typed a signal (Ctrl-C): it goes to a whole process group. When that happens
+    /// is up to the real world, so the run is not deterministic any more.
+    pub fn signal_group(&mut self, host: usize, pgrp: Pid, signal: Signal) {
+        self.preempted = true;
+        let now = self.now;
+        self.catch_up(host, now);
+        let kernel = &mut self.hosts[host].kernel;
+        let members: Vec<Pid> =
+            kernel.groups.iter().filter(|(_, g)| g.pgrp == pgrp).map(|(_, g)| g.tgid).collect();
+        for pid in members {
+            kernel.kill_from_outside(pid, signal);
+        }
+        self.drain(host);
     }
 
     /// Takes what a kernel put out: packets to the links, facts to the stream.

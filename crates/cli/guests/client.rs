@@ -1,0 +1,79 @@
+//! `client HOST PORT ROLE`: connects, says its role, waits until something happens to the
+//! connection (five seconds at most), and prints what its calls return then: poll(2)'s bits, read,
+//! write, and a second write a little later.
+
+mod common;
+
+use common::{PollFd, bits, outcome, poll, read, resolve, write};
+use std::io::Write;
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::Duration;
+
+const IN: i16 = 1;
+const OUT: i16 = 4;
+const RDHUP: i16 = 0x2000;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().collect();
+    let [_, host, port, role] = args.as_slice() else {
+        eprintln!("usage: client HOST PORT ROLE");
+        return ExitCode::from(2);
+    };
+    let (Some(address), Ok(port)) = (resolve(host), port.parse::<u16>()) else {
+        eprintln!("client: no host {host} in /etc/hosts, or no port {port}");
+        return ExitCode::from(2);
+    };
+    let mut stream = match TcpStream::connect((address, port)) {
+        Ok(stream) => stream,
+        Err(error) => {
+            eprintln!("client: connect: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let first = match role.as_str() {
+        // Nobody will ever read this.
+        "unread" => "unread\nhello".to_owned(),
+        role => format!("{role}\n"),
+    };
+    if let Err(error) = stream.write_all(first.as_bytes()) {
+        eprintln!("client: write: {error}");
+        return ExitCode::from(1);
+    }
+    let fd = stream.as_raw_fd();
+    if wait(fd, IN | RDHUP, 5000) == 0 {
+        let written = send(fd);
+        let later = wait(fd, IN | RDHUP, 1000);
+        println!("{role}: poll → nothing for 5 s, write → {written}, poll → {}", silence(later));
+        return ExitCode::SUCCESS;
+    }
+    let ready = bits(wait(fd, IN | OUT | RDHUP, 0));
+    let mut buffer = [0_u8; 16];
+    // SAFETY: the buffer has the length that is given.
+    let got = outcome(unsafe { read(fd, buffer.as_mut_ptr().cast(), buffer.len()) });
+    let first = send(fd);
+    sleep(Duration::from_millis(10));
+    let second = send(fd);
+    println!("{role}: poll → {ready}, read → {got}, write → {first}, write → {second}");
+    ExitCode::SUCCESS
+}
+
+/// poll(2) on one descriptor; the bits that it reports.
+fn wait(fd: i32, events: i16, timeout_ms: i32) -> i16 {
+    let mut one = PollFd { fd, events, revents: 0 };
+    // SAFETY: one struct pollfd that lives here.
+    unsafe { poll(&raw mut one, 1, timeout_ms) };
+    one.revents
+}
+
+/// Writes a byte; std ignores SIGPIPE, so that EPIPE is returned.
+fn send(fd: i32) -> String {
+    // SAFETY: a pointer to one byte.
+    outcome(unsafe { write(fd, b"x".as_ptr().cast(), 1) })
+}
+
+fn silence(revents: i16) -> String {
+    if revents == 0 { "nothing for 1 s".to_owned() } else { bits(revents) }
+}

@@ -1,0 +1,21 @@
+//! The guest programs that the command carries (`crates/cli/guests`, built by `build.rs`) and puts
+//! into every world under [`DIRECTORY`]: real ELF files, nothing special about them.
+
+use kernel::Kernel;
+
+/// Where they are in a world; first in the PATH of scenarios.
+pub const DIRECTORY: &str = "/opt/afterlife/bin";
+
+/// Their names and bytes.
+pub const GUESTS: [(&str, &[u8]); 3] = [
+    ("server", include_bytes!(concat!(env!("OUT_DIR"), "/server"))),
+    ("client", include_bytes!(concat!(env!("OUT_DIR"), "/client"))),
+    ("kill", include_bytes!(concat!(env!("OUT_DIR"), "/kill"))),
+];
+
+/// Installs them on a host.
+pub fn install(kernel: &mut Kernel) {
+    for (name, bytes) in GUESTS {
+        kernel.vfs.add_file(format!("{DIRECTORY}/{name}").as_bytes(), bytes, 0o755);
+    }
+}

@@ -1,0 +1,310 @@
+//! The story: time, host, who, what. The steps of a walk (a birth, a signal, a death, a segment's
+//! arrival) are facts of the functions that they name; those that follow each other at once in one
+//! process are joined by arrows. By default only what matters is told: births by fork, signals,
+//! deaths by signal with the fate of each socket, what the guests print. With `--verbose` each fact
+//! has its line. Neighbour: `words` (a fact in words).
+
+use super::words;
+use super::{End, Names, Renderer};
+use kernel::fact::task::SignalAction;
+use kernel::fact::{Fact, FileFact, NetFact, TaskFact};
+use kernel::net::packet::{Packet, Transport};
+use kernel::net::tcp::{CloseSent, Flags, TcpFact};
+use kernel::task::Pid;
+use kernel::time::Instant;
+use lab::{LabFact, Record, What};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+type Who = (Option<usize>, Option<Pid>);
+
+/// Steps that follow each other at once.
+struct Chain {
+    at: Instant,
+    who: Who,
+    steps: Vec<String>,
+}
+
+/// Tells the story.
+pub struct Text<W: Write> {
+    to: W,
+    verbose: bool,
+    /// The line to paste at the end.
+    paste: String,
+    chain: Option<Chain>,
+    /// Unfinished lines that guests printed.
+    printed: BTreeMap<(Who, u8), Vec<u8>>,
+    started: BTreeSet<Who>,
+    /// Processes that a signal is killing.
+    dying: BTreeSet<Who>,
+    /// Descriptors of dying processes by what they are open on, and the one that is being released.
+    fds: BTreeMap<(Who, String), Vec<i32>>,
+    releasing: BTreeMap<Who, Vec<i32>>,
+    /// Connections whose end by a death was told: local and remote as the peer sees them.
+    ended: BTreeSet<(SocketAddr, SocketAddr)>,
+}
+
+impl<W: Write> Text<W> {
+    /// Tells to `to`; at the end `paste` is shown as the line for one's own program.
+    pub fn new(to: W, verbose: bool, paste: String) -> Text<W> {
+        Text {
+            to,
+            verbose,
+            paste,
+            chain: None,
+            printed: BTreeMap::new(),
+            started: BTreeSet::new(),
+            dying: BTreeSet::new(),
+            fds: BTreeMap::new(),
+            releasing: BTreeMap::new(),
+            ended: BTreeSet::new(),
+        }
+    }
+
+    fn write(&mut self, at: Instant, who: Who, what: &str, names: &Names) -> io::Result<()> {
+        let (seconds, micros) = (at.0 / 1_000_000_000, at.0 / 1000 % 1_000_000);
+        let process = who.1.map_or_else(String::new, |pid| names.process(who.0, pid));
+        let host = names.host(who.0);
+        writeln!(self.to, "{seconds:>3}.{micros:06} {host:<2} {process:<14} {what}")
+    }
+
+    fn flush_chain(&mut self, names: &Names) -> io::Result<()> {
+        let Some(Chain { at, who, steps }) = self.chain.take() else { return Ok(()) };
+        self.write(at, who, &steps.join(" → "), names)
+    }
+
+    fn line(&mut self, at: Instant, who: Who, what: &str, names: &Names) -> io::Result<()> {
+        self.flush_chain(names)?;
+        self.write(at, who, what, names)
+    }
+
+    /// A step of a walk: joins the chain of the same process, or begins one.
+    fn step(&mut self, at: Instant, who: Who, step: String, names: &Names) -> io::Result<()> {
+        match &mut self.chain {
+            Some(chain) if chain.who == who && !self.verbose => {
+                chain.steps.push(step);
+                Ok(())
+            }
+            _ => {
+                self.flush_chain(names)?;
+                self.chain = Some(Chain { at, who, steps: vec![step] });
+                Ok(())
+            }
+        }
+    }
+
+    /// Bytes that a guest printed: told line by line.
+    fn output(
+        &mut self,
+        record: &Record,
+        stream: u8,
+        bytes: &[u8],
+        names: &Names,
+    ) -> io::Result<()> {
+        let who = (record.host, record.pid);
+        let mut pending = self.printed.remove(&(who, stream)).unwrap_or_default();
+        pending.extend_from_slice(bytes);
+        while let Some(end) = pending.iter().position(|b| *b == b'\n') {
+            let line: Vec<u8> = pending.drain(..=end).collect();
+            let line = words::printable(&line[..end]);
+            self.line(record.at, who, &format!("│ {line}"), names)?;
+        }
+        if !pending.is_empty() {
+            self.printed.insert((who, stream), pending);
+        }
+        Ok(())
+    }
+
+    fn task(&mut self, record: &Record, fact: &TaskFact, names: &Names) -> io::Result<()> {
+        let who = (record.host, record.pid);
+        let told = match fact {
+            // The lab's own starts are told as such.
+            TaskFact::CopyProcess { .. }
+            | TaskFact::DupTaskStruct { .. }
+            | TaskFact::AllocPid { .. }
+            | TaskFact::WakeUpNewTask { .. } => record.pid.is_some_and(|pid| pid.0 > 1),
+            TaskFact::Exec { .. } => !self.started.remove(&who),
+            TaskFact::SendSignal { signal, .. } | TaskFact::CompleteSignal { signal, .. } => {
+                *signal != kernel::abi::signal::Signal::SIGCHLD
+            }
+            TaskFact::GetSignal { action, .. } => {
+                if [SignalAction::Terminate, SignalAction::CoreDump].contains(action) {
+                    self.dying.insert(who);
+                }
+                *action != SignalAction::Ignore
+            }
+            TaskFact::DoGroupExit { status, .. } | TaskFact::DoExit { status, .. } => {
+                if status.signal().is_some() {
+                    self.dying.insert(who);
+                }
+                status.signal().is_some()
+            }
+            TaskFact::ExitMm { .. } | TaskFact::ExitFiles { .. } | TaskFact::ExitNotify { .. } => {
+                self.dying.contains(&who)
+            }
+            TaskFact::SetupRtFrame { .. }
+            | TaskFact::RtSigreturn { .. }
+            | TaskFact::ForceSig { .. }
+            | TaskFact::Stopped { .. }
+            | TaskFact::Continued => true,
+            TaskFact::ExitFs
+            | TaskFact::TaskWorkRun { .. }
+            | TaskFact::Reparent { .. }
+            | TaskFact::Reaped { .. } => false,
+        };
+        if told || self.verbose {
+            self.step(record.at, who, words::task(fact, record.host, names), names)?;
+        }
+        if matches!(fact, TaskFact::ExitNotify { .. }) {
+            self.dying.remove(&who);
+            self.flush_chain(names)?;
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, record: &Record, fact: &FileFact, names: &Names) -> io::Result<()> {
+        let who = (record.host, record.pid);
+        if self.verbose {
+            return self.line(record.at, who, &words::file(fact), names);
+        }
+        if !self.dying.contains(&who) {
+            return Ok(());
+        }
+        match fact {
+            FileFact::CloseFiles { .. } => self.step(record.at, who, words::file(fact), names),
+            FileFact::FilpClose { fd, what, refs_left } => {
+                if *refs_left > 0 && words::is_connection(what) {
+                    let others =
+                        if *refs_left == 1 { "another process holds" } else { "others hold" };
+                    let what = format!("  fd {fd} {what}: {others} it too → fput: nothing is sent");
+                    return self.line(record.at, who, &what, names);
+                }
+                self.fds.entry((who, what.clone())).or_default().push(*fd);
+                Ok(())
+            }
+            FileFact::Fput { .. } => Ok(()),
+            FileFact::FinalFput { what } => {
+                let fds = self.fds.remove(&(who, what.clone())).unwrap_or_default();
+                self.releasing.insert(who, fds);
+                Ok(())
+            }
+        }
+    }
+
+    fn net(&mut self, record: &Record, fact: &NetFact, names: &Names) -> io::Result<()> {
+        let who = (record.host, record.pid);
+        if self.verbose {
+            return self.line(record.at, who, &words::net(fact, names), names);
+        }
+        match fact {
+            NetFact::TcpClose { local, remote, outcome } if self.dying.contains(&who) => {
+                if outcome.sent != CloseSent::Nothing(kernel::net::tcp::Silence::NoConnection) {
+                    self.ended.insert((*local, *remote));
+                }
+                let fds = self.releasing.get(&who).cloned().unwrap_or_default();
+                let fds: Vec<String> = fds.iter().map(i32::to_string).collect();
+                let what = words::tcp_close(*local, *remote, outcome);
+                self.line(record.at, who, &format!("  fd {} {what}", fds.join(", ")), names)
+            }
+            NetFact::Received { packet, .. } => {
+                let ends = (packet.source(), packet.destination());
+                if ends_connection(packet) && self.ended.remove(&ends) {
+                    let words = words::arrival(packet, names);
+                    return self.step(record.at, who, words, names);
+                }
+                Ok(())
+            }
+            NetFact::Tcp { local, remote, step } => match (step, &mut self.chain) {
+                // What the segment whose arrival is being told does.
+                (TcpFact::StateChange { .. } | TcpFact::Reset { .. }, Some(chain))
+                    if chain.steps[0].contains(&format!("{remote} → {local}")) =>
+                {
+                    chain.steps.push(words::tcp_step(step));
+                    Ok(())
+                }
+                (TcpFact::TimeoutGaveUp { .. }, _) => {
+                    let what = format!("TCP {local} → {remote}: {}", words::tcp_step(step));
+                    self.line(record.at, who, &what, names)
+                }
+                _ => Ok(()),
+            },
+            NetFact::UnixRelease { .. } if self.dying.contains(&who) => {
+                self.line(record.at, who, &format!("  {}", words::net(fact, names)), names)
+            }
+            NetFact::TcpClose { .. }
+            | NetFact::Sent { .. }
+            | NetFact::SockClose { .. }
+            | NetFact::UnixRelease { .. } => Ok(()),
+        }
+    }
+
+    fn lab(&mut self, record: &Record, fact: &LabFact, names: &Names) -> io::Result<()> {
+        let who = (record.host, record.pid);
+        let told = match fact {
+            LabFact::Started { .. } => {
+                self.started.insert(who);
+                true
+            }
+            LabFact::NotStarted { .. } | LabFact::Fault { .. } => true,
+            LabFact::Ended { status, .. } => status.0 != 0,
+            LabFact::Dropped { .. } => false,
+        };
+        if told || self.verbose {
+            self.line(record.at, who, &words::lab(fact), names)?;
+        }
+        Ok(())
+    }
+}
+
+/// Has a segment FIN or RST?
+fn ends_connection(packet: &Packet) -> bool {
+    match &packet.payload {
+        Transport::Tcp { segment, .. } => segment.has(Flags::FIN) || segment.has(Flags::RST),
+        Transport::Udp { .. } | Transport::Icmp(_) => false,
+    }
+}
+
+impl<W: Write> Renderer for Text<W> {
+    fn record(&mut self, record: &Record, names: &Names) -> io::Result<()> {
+        let who = (record.host, record.pid);
+        match &record.what {
+            What::Lab(fact) => self.lab(record, fact, names),
+            What::Kernel(Fact::Output { stream, bytes }) => {
+                self.output(record, *stream, bytes, names)
+            }
+            What::Kernel(Fact::Task(fact)) => self.task(record, fact, names),
+            What::Kernel(Fact::File(fact)) => self.file(record, fact, names),
+            What::Kernel(Fact::Net(fact)) => self.net(record, fact, names),
+            What::Kernel(Fact::Unsupported { name, detail }) => {
+                self.line(record.at, who, &format!("unsupported: {name} ({detail})"), names)
+            }
+            What::Kernel(Fact::Preempted) => {
+                self.line(record.at, who, "pre-empted by the real machine's clock", names)
+            }
+            What::Kernel(Fact::Syscall { .. } | Fact::Blocked { .. }) => Ok(()),
+        }
+    }
+
+    fn end(&mut self, end: &End, names: &Names) -> io::Result<()> {
+        self.flush_chain(names)?;
+        for ((who, _), bytes) in std::mem::take(&mut self.printed) {
+            self.write(end.at, who, &format!("│ {}", words::printable(&bytes)), names)?;
+        }
+        for (name, times) in &end.unsupported {
+            writeln!(self.to, "unsupported: {name} ({times} times)")?;
+        }
+        if !end.deterministic {
+            writeln!(self.to, "this run depended on the real machine: it may not repeat")?;
+        }
+        writeln!(
+            self.to,
+            "digest {} · seed {} · {:?} of virtual time",
+            end.digest, end.seed, end.at
+        )?;
+        if !self.paste.is_empty() {
+            writeln!(self.to, "{}", self.paste)?;
+        }
+        self.to.flush()
+    }
+}
