@@ -7,7 +7,7 @@ use crate::abi::open::OFlags;
 use crate::fact::Fact;
 use crate::fs::file::FileId;
 use crate::kernel::Kernel;
-use crate::syscall::{Call, Held, SysResult};
+use crate::syscall::{Call, Held, Progress, SysResult};
 use crate::task::TaskId;
 
 /// CLOSE_RANGE_UNSHARE: in a table of one's own.
@@ -50,11 +50,12 @@ impl Kernel {
     pub fn sys_close(&mut self, call: &mut Call<'_>) -> SysResult {
         let fd = call.int(0);
         let task = call.task;
-        if call.flight.place == 0 {
+        if call.flight.progress == Progress::Fresh {
             let file = self.table_mut(task).take(fd).ok_or(Errno::EBADF)?;
             let table = self.tasks[task].files.expect("the caller has a table");
             self.filp_flush(task, table, fd, file);
             self.fput_close_sync(task, file);
+            call.flight.progress = Progress::Committed(0);
         }
         // Only a TCP socket with SO_LINGER makes close(2) wait (rule T-4).
         self.linger_in_close(call)

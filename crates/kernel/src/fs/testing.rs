@@ -9,7 +9,7 @@ use crate::platform::{
     UserMemory, UserPtr,
 };
 use crate::syscall::call::{Call, InFlight};
-use crate::syscall::{Stop, table};
+use crate::syscall::{Stop, Wait, table};
 use crate::task::{Cred, TaskId};
 use std::collections::BTreeMap;
 
@@ -191,6 +191,25 @@ impl Platform for Tiny {
     }
 }
 
+/// What became of a call.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Outcome {
+    /// It returned.
+    Done(Result<u64, Errno>),
+    /// It waits.
+    Waits(InFlight, Wait),
+}
+
+impl Outcome {
+    /// The record of a call that waits.
+    pub fn waiting(self) -> InFlight {
+        match self {
+            Outcome::Waits(flight, _) => flight,
+            Outcome::Done(result) => panic!("it returned {result:?}"),
+        }
+    }
+}
+
 /// A booted kernel, its machine, and a task that makes calls (init's, as root).
 pub struct World {
     pub kernel: Kernel,
@@ -231,6 +250,38 @@ impl World {
         self.user.memory[0x8000..0x8000 + len].to_vec()
     }
 
+    /// A call that may wait; run twice if it does, as in debug builds (invariant 3).
+    pub fn begin(&mut self, nr: u64, args: &[u64]) -> Outcome {
+        let mut six = [0; 6];
+        six[..args.len()].copy_from_slice(args);
+        let first = self.again(InFlight::new(nr, six, self.kernel.now));
+        let Outcome::Waits(flight, wait) = first else { return first };
+        let kernel = self.kernel.clone();
+        let second = self.again(flight.clone());
+        assert_eq!(second, Outcome::Waits(flight, wait), "a rerun of call {nr} differs");
+        assert!(kernel == self.kernel, "a rerun of call {nr} changed the kernel");
+        second
+    }
+
+    /// Runs a waiting call again.
+    pub fn again(&mut self, flight: InFlight) -> Outcome {
+        let mut call = Call { task: self.task, guest: GuestId(0), flight, user: &mut self.user };
+        let row = table::row(call.flight.nr).expect("the table has this call");
+        let result = (row.handler)(&mut self.kernel, &mut call);
+        let flight = call.flight;
+        let done = match result {
+            Err(Stop::Wait(wait)) => return Outcome::Waits(flight, wait),
+            Ok(value) | Err(Stop::Done(value)) => Ok(value),
+            Err(Stop::Errno(errno)) => Err(errno),
+            Err(Stop::NoReturn) => panic!("call {} does not return", flight.nr),
+        };
+        for held in flight.held {
+            self.kernel.fput(Some(self.task), held.file);
+        }
+        self.kernel.task_work_run(self.task);
+        Outcome::Done(done)
+    }
+
     /// The system call with this name. Panics if it waits.
     pub fn sys(&mut self, nr: u64, args: &[u64]) -> Result<u64, Errno> {
         let mut six = [0; 6];
@@ -244,7 +295,7 @@ impl World {
         }
         self.kernel.task_work_run(self.task);
         match result {
-            Ok(value) => Ok(value),
+            Ok(value) | Err(Stop::Done(value)) => Ok(value),
             Err(Stop::Errno(errno)) => Err(errno),
             Err(stop) => panic!("call {nr} stopped: {stop:?}"),
         }

@@ -10,7 +10,7 @@ use crate::abi::signal::Signal;
 use crate::fs::file::FileId;
 use crate::kernel::Kernel;
 use crate::syscall::iovec::IoVec;
-use crate::syscall::{Call, Restart, Stop, SysResult, Wait};
+use crate::syscall::{Call, Progress, Restart, Stop, SysResult, Wait};
 use crate::wait_queue::Event;
 
 impl Kernel {
@@ -55,8 +55,9 @@ impl Kernel {
         }
         let flags = self.files[file].flags;
         // Only on the way in: after a sleep Linux goes on in fresh pages.
-        if call.flight.place == 0 {
+        if call.flight.progress == Progress::Fresh {
             self.pipe_merge(call, id, from, total)?;
+            call.flight.progress = Progress::Committed(0);
         }
         while call.flight.moved < total {
             if self.pipes[id].is_full() {
