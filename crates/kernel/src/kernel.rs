@@ -14,6 +14,7 @@ use crate::fs::pipe::Pipe;
 use crate::mm::Mm;
 use crate::net::Net;
 use crate::net::packet::Packet;
+use crate::platform::ObjectId;
 use crate::random::{Purpose, Stream};
 use crate::task::futex::FutexQueues;
 use crate::task::pid::PidTable;
@@ -88,6 +89,8 @@ pub struct Kernel {
     pub futexes: FutexQueues,
     pub timers: Timers,
     pub mms: Arena<Mm>,
+    /// Shared anonymous memory: how many address spaces have a piece of each object.
+    pub shmem: BTreeMap<ObjectId, u32>,
     pub tables: Arena<FdTable>,
     pub files: Arena<File>,
     pub pipes: Arena<Pipe>,
@@ -120,6 +123,7 @@ impl Kernel {
             futexes: FutexQueues::default(),
             timers: Timers::default(),
             mms: Arena::default(),
+            shmem: BTreeMap::new(),
             tables: Arena::default(),
             files: Arena::default(),
             pipes: Arena::default(),

@@ -19,6 +19,7 @@ pub mod file;
 pub mod file_bytes;
 pub mod file_operations;
 pub mod file_rw;
+pub mod fs_struct;
 pub mod inode;
 pub mod inode_operations;
 pub mod ioctl;

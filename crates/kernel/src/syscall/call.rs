@@ -33,7 +33,12 @@ pub enum Progress {
     /// The state of a socket call.
     Socket(crate::net::socket::SocketProgress),
     /// A child that a vfork waits for.
-    Vfork(TaskId),
+    Vfork {
+        /// Its task, as long as it is there.
+        child: TaskId,
+        /// Its number, which the call returns.
+        pid: crate::task::Pid,
+    },
     /// A sleep's deadline was taken.
     Sleep,
     /// An open of a FIFO waits until the other end was opened more often than `seen`.
@@ -44,7 +49,7 @@ pub enum Progress {
         seen: Option<u32>,
     },
     /// exec waits for the other threads to die.
-    Exec(Box<crate::task::exec::ExecProgress>),
+    Exec(Box<crate::task::binprm::Binprm>),
     /// The call has already had its effect and only waits (sigsuspend's mask, linger).
     Committed(u64),
 }

@@ -5,9 +5,10 @@
 use crate::abi::signal::{SigSet, Signal};
 use crate::kernel::Kernel;
 use crate::platform::{Registers, UserPtr};
+use crate::random::{Purpose, Stream};
 use crate::syscall::Wait;
-use crate::task::rlimit::Rlimits;
-use crate::task::signal::{AltStack, GroupStop, JobCtl, LastFault, SigHand, SigPending};
+use crate::task::sched_calls::SchedParams;
+use crate::task::signal::{AltStack, JobCtl, LastFault, SigHand, SigPending};
 use crate::task::{Cred, Fs, GroupId, Run, Task, TaskId, ThreadGroup, WaitStatus};
 use crate::time::{Duration, Instant};
 
@@ -28,28 +29,16 @@ impl Kernel {
         task.fs = Some(fs);
         task.run = Run::Blocked(Wait::until(None));
         let task = self.tasks.insert(task);
+        let random = Stream::new(self.config.seed, self.config.number, 1, Purpose::Getrandom);
         let group = self.groups.insert(ThreadGroup {
             tgid: pid,
-            leader: task,
-            tasks: vec![task],
-            parent: None,
             sighand,
-            shared_pending: SigPending::default(),
-            curr_target: task,
-            group_exit: None,
-            group_exec_task: None,
-            stop: GroupStop::default(),
-            exit_signal: None,
             pgrp: pid,
             session: pid,
             unkillable: true,
-            is_child_subreaper: false,
             did_exec: true,
-            rlimits: Rlimits::default(),
-            cutime: Duration::ZERO,
-            cstime: Duration::ZERO,
-            utime: Duration::ZERO,
-            stime: Duration::ZERO,
+            random,
+            ..ThreadGroup::blank(task)
         });
         self.tasks[task].group = group;
         self.pids.attach(pid, task);
@@ -105,6 +94,10 @@ pub(crate) fn blank_task() -> Task {
         task_works: Vec::new(),
         lingering: None,
         cred: Cred::default(),
+        no_new_privs: false,
+        personality: 0,
+        timer_slack: 50_000,
+        sched: SchedParams::default(),
         utime: Duration::ZERO,
         stime: Duration::ZERO,
         start_time: Instant::ZERO,

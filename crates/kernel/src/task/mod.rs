@@ -6,18 +6,33 @@
 //! complete_signal, get_signal, frames) → `exit` (do_group_exit, do_exit) → `wait`. Beside them:
 //! `pid` (numbers), `sched` (who runs next), `futex`, `timer`, `cred`.
 
+pub mod binfmt_script;
+pub mod binprm;
+pub mod clone_args;
+pub mod cred;
+pub mod elf;
 pub mod exec;
 pub mod exit;
+pub mod exit_notify;
+pub mod fork;
 pub mod futex;
+pub mod ids;
 pub mod init;
 pub mod pid;
+pub mod prctl;
+pub mod random;
 pub mod rlimit;
 pub mod rseq;
+pub mod rusage;
 pub mod sched;
+pub mod sched_calls;
+pub mod session;
 pub mod signal;
 pub mod spawn;
+pub mod system;
 pub mod task_struct;
 pub mod timer;
+pub mod wait;
 
 pub use pid::Pid;
 pub use signal::{SigHand, SigHandId};

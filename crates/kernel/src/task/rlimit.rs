@@ -1,6 +1,12 @@
 //! Resource limits of a process: getrlimit(2). Defaults are those of a Debian login, fixed so that
 //! the machine's own limits don't leak.
 
+use crate::abi::Errno;
+use crate::kernel::Kernel;
+use crate::platform::UserPtr;
+use crate::syscall::{Call, SysResult};
+use crate::task::{Pid, TaskId};
+
 /// One limit; `u64::MAX` is RLIM_INFINITY.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
@@ -9,6 +15,8 @@ pub struct Rlimit {
     pub hard: u64,
 }
 
+/// RLIMIT_DATA.
+pub const RLIMIT_DATA: usize = 2;
 /// RLIMIT_STACK.
 pub const RLIMIT_STACK: usize = 3;
 /// RLIMIT_CORE.
@@ -17,6 +25,8 @@ pub const RLIMIT_CORE: usize = 4;
 pub const RLIMIT_NOFILE: usize = 7;
 /// RLIMIT_NPROC.
 pub const RLIMIT_NPROC: usize = 6;
+/// RLIMIT_MEMLOCK.
+pub const RLIMIT_MEMLOCK: usize = 8;
 /// RLIMIT_AS.
 pub const RLIMIT_AS: usize = 9;
 /// RLIMIT_SIGPENDING.
@@ -41,4 +51,91 @@ impl Default for Rlimits {
         limits[14] = Rlimit { soft: 0, hard: 0 }; // RLIMIT_RTPRIO
         Rlimits(limits)
     }
+}
+
+impl Kernel {
+    /// rlimit(): the soft limit of `task`'s process.
+    pub fn rlimit(&self, task: TaskId, which: usize) -> u64 {
+        self.groups[self.tasks[task].group].rlimits.0[which].soft
+    }
+
+    /// getrlimit(2).
+    pub fn sys_getrlimit(&mut self, call: &mut Call<'_>) -> SysResult {
+        let which = resource(call.arg(0))?;
+        let limit = self.groups[self.tasks[call.task].group].rlimits.0[which];
+        write_limit(call, call.ptr(1), limit)?;
+        Ok(0)
+    }
+
+    /// setrlimit(2).
+    pub fn sys_setrlimit(&mut self, call: &mut Call<'_>) -> SysResult {
+        let new = read_limit(call, call.ptr(1))?;
+        let which = resource(call.arg(0))?;
+        self.do_prlimit(call.task, call.task, which, Some(new))?;
+        Ok(0)
+    }
+
+    /// prlimit64(2).
+    pub fn sys_prlimit64(&mut self, call: &mut Call<'_>) -> SysResult {
+        let (pid, new, old) = (call.int(0), call.ptr(2), call.ptr(3));
+        let new = if new.is_null() { None } else { Some(read_limit(call, new)?) };
+        let target = match pid {
+            0 => call.task,
+            n => {
+                let pid = u32::try_from(n).map_err(|_| Errno::ESRCH)?;
+                self.pids.task(Pid(pid)).ok_or(Errno::ESRCH)?
+            }
+        };
+        let (me, them) = (&self.tasks[call.task].cred, &self.tasks[target].cred);
+        let same = [them.uid, them.euid, them.suid] == [me.uid; 3]
+            && [them.gid, them.egid, them.sgid] == [me.gid; 3];
+        if target != call.task && !same && !me.is_privileged() {
+            return Err(Errno::EPERM.into());
+        }
+        let which = resource(call.arg(1))?;
+        let before = self.do_prlimit(call.task, target, which, new)?;
+        if !old.is_null() {
+            write_limit(call, old, before)?;
+        }
+        Ok(0)
+    }
+
+    /// do_prlimit(): returns the old limit. EINVAL if soft > hard, EPERM to raise the hard one.
+    fn do_prlimit(
+        &mut self,
+        task: TaskId,
+        target: TaskId,
+        which: usize,
+        new: Option<Rlimit>,
+    ) -> Result<Rlimit, Errno> {
+        /// fs.nr_open.
+        const NR_OPEN: u64 = 1 << 20;
+        let privileged = self.tasks[task].cred.is_privileged();
+        let limit = &mut self.groups[self.tasks[target].group].rlimits.0[which];
+        let old = *limit;
+        if let Some(new) = new {
+            if new.soft > new.hard {
+                return Err(Errno::EINVAL);
+            }
+            let too_many_files = which == RLIMIT_NOFILE && new.hard > NR_OPEN;
+            if too_many_files || (new.hard > old.hard && !privileged) {
+                return Err(Errno::EPERM);
+            }
+            *limit = new;
+        }
+        Ok(old)
+    }
+}
+
+fn resource(number: u64) -> Result<usize, Errno> {
+    usize::try_from(number as u32).ok().filter(|n| *n < 16).ok_or(Errno::EINVAL)
+}
+
+fn read_limit(call: &mut Call<'_>, from: UserPtr) -> Result<Rlimit, Errno> {
+    Ok(Rlimit { soft: call.read_u64(from)?, hard: call.read_u64(from.add(8))? })
+}
+
+fn write_limit(call: &mut Call<'_>, to: UserPtr, limit: Rlimit) -> Result<(), Errno> {
+    call.write_u64(to, limit.soft)?;
+    call.write_u64(to.add(8), limit.hard)
 }

@@ -3,9 +3,18 @@
 //! `lab::world` calls these.
 
 use crate::abi::Errno;
+use crate::abi::open::OFlags;
+use crate::abi::signal::Signal;
+use crate::fs::fdtable::{FdTable, TableId};
+use crate::fs::file::{File, FileId, FileKind};
+use crate::fs::inode::MAY_EXEC;
+use crate::fs::namei::{AT_FDCWD, Lookup};
 use crate::kernel::Kernel;
 use crate::platform::Platform;
-use crate::task::{Cred, Pid};
+use crate::random::{Purpose, Stream};
+use crate::task::binprm::Opener;
+use crate::task::init::blank_task;
+use crate::task::{Cred, Fs, Pid, SigHand, TaskId, ThreadGroup, WaitStatus};
 
 /// What standard input, output and error of a started process are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,8 +56,163 @@ impl Kernel {
         spawn: Spawn,
         user: &mut dyn Platform,
     ) -> Result<Pid, SpawnError> {
-        let _ = (spawn, user);
-        Err(SpawnError { errno: Errno::ENOSYS, why: "this kernel has no exec yet".into() })
+        let task = self.newborn(&spawn)?;
+        match self.exec_newborn(task, spawn, user) {
+            Ok(()) => Ok(self.tasks[task].tid),
+            Err(error) => {
+                self.bury_newborn(task);
+                Err(error)
+            }
+        }
+    }
+
+    /// A task and process without a program: its own session, standard descriptors, no memory.
+    fn newborn(&mut self, spawn: &Spawn) -> Result<TaskId, SpawnError> {
+        let pid =
+            self.pids.alloc_pid().map_err(|errno| error(errno, "no process number is free"))?;
+        let init = self.init_group();
+        let init_task = self.init_task();
+        let mut task = blank_task();
+        task.tid = pid;
+        task.cred = spawn.cred.clone();
+        task.real_parent = Some(init_task);
+        task.start_time = self.now;
+        task.fs = Some(self.fs_structs.insert(Fs {
+            users: 1,
+            root: self.vfs.root,
+            pwd: self.vfs.root,
+            umask: 0o022,
+        }));
+        let task = self.tasks.insert(task);
+        let sighand = self.sighands.insert(SigHand::new());
+        let owner = u64::from(pid.0);
+        let config = &self.config;
+        let random = Stream::new(config.seed, config.number, owner, Purpose::Getrandom);
+        let group = ThreadGroup {
+            tgid: pid,
+            parent: Some(init),
+            sighand,
+            exit_signal: Some(Signal::SIGCHLD),
+            pgrp: pid,
+            session: pid,
+            random,
+            ..ThreadGroup::blank(task)
+        };
+        let group = self.groups.insert(group);
+        self.tasks[task].group = group;
+        self.tasks[init_task].children.push(group);
+        self.pids.attach(pid, task);
+        self.pids.keep(pid);
+        self.pids.keep(pid);
+        self.tasks[task].files = Some(self.standard_files(spawn.stdio));
+        Ok(task)
+    }
+
+    /// Descriptors 0, 1, 2. As on a login, the console is one description with three descriptors
+    /// only in spirit: each has its own, so that a program may change the flags of one.
+    fn standard_files(&mut self, stdio: Stdio) -> TableId {
+        let input = match stdio {
+            Stdio::Null => FileKind::Null,
+            Stdio::Console => FileKind::Console(0),
+        };
+        let mut table = FdTable::default();
+        for kind in [input, FileKind::Console(1), FileKind::Console(2)] {
+            let file = self.files.insert(File::new(kind, OFlags::RDWR | OFlags::LARGEFILE));
+            let fd = table.alloc_fd(0, 3, false).expect("a fresh table has room");
+            table.fd_install(fd, file);
+        }
+        self.tables.insert(table)
+    }
+
+    fn exec_newborn(
+        &mut self,
+        task: TaskId,
+        spawn: Spawn,
+        user: &mut dyn Platform,
+    ) -> Result<(), SpawnError> {
+        let shown = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+        let pwd = self.enter_directory(task, &spawn.cwd, user);
+        pwd.map_err(|e| error(e, format!("its working directory {}", shown(&spawn.cwd))))?;
+        let (path, file) = self.find_program(task, &spawn, user)?;
+        let mut held = Vec::new();
+        let opener = Opener { task, user: &mut *user, held: &mut held };
+        let (argv, envp) = (spawn.argv, spawn.envp);
+        let bprm = self.search_binary_handler(opener, path.clone(), file, argv, envp);
+        let started = bprm
+            .map_err(|e| error(e, format!("{} cannot be executed", shown(&path))))
+            .and_then(|bprm| {
+                let guest = user.spawn();
+                let guest = guest.map_err(|e| error(e, "the platform has no guest left"))?;
+                self.tell(Some(task), bprm.fact());
+                self.start_program(task, guest, &bprm, user)
+                    .map_err(|e| error(e, format!("{} cannot be loaded", shown(&path))))
+            });
+        for held in held.into_iter().rev() {
+            self.fput(None, held.file);
+        }
+        self.task_work_run(task);
+        started?;
+        self.run_queue.push(task);
+        Ok(())
+    }
+
+    /// chdir(2).
+    fn enter_directory(
+        &mut self,
+        task: TaskId,
+        path: &[u8],
+        user: &mut dyn Platform,
+    ) -> Result<(), Errno> {
+        let lookup = Lookup { directory: true, ..Lookup::FOLLOW };
+        let dir = self.user_path_at(task, AT_FDCWD, path, lookup, user)?;
+        self.inode_permission(dir, &self.tasks[task].cred, MAY_EXEC)?;
+        let fs = self.tasks[task].fs.expect("a newborn has one");
+        self.set_fs_pwd(fs, dir);
+        Ok(())
+    }
+
+    /// execvp(3): a name without a slash is looked for in PATH.
+    fn find_program(
+        &mut self,
+        task: TaskId,
+        spawn: &Spawn,
+        user: &mut dyn Platform,
+    ) -> Result<(Vec<u8>, FileId), SpawnError> {
+        let name = spawn.argv.first().filter(|n| !n.is_empty());
+        let name = name.ok_or_else(|| error(Errno::ENOENT, "there is no command"))?.clone();
+        let text = String::from_utf8_lossy(&name).into_owned();
+        if name.contains(&b'/') {
+            let file = self.open_exec(task, &name, user);
+            return file.map(|f| (name, f)).map_err(|e| error(e, text));
+        }
+        let path = spawn.envp.iter().find_map(|v| v.strip_prefix(b"PATH="));
+        let path = path.unwrap_or(b"/bin:/usr/bin").to_vec();
+        let mut worst = Errno::ENOENT;
+        for dir in path.split(|b| *b == b':') {
+            let dir = if dir.is_empty() { b"." } else { dir };
+            let candidate = [dir, b"/", &name].concat();
+            match self.open_exec(task, &candidate, user) {
+                Ok(file) => return Ok((candidate, file)),
+                Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+                Err(errno) => worst = errno,
+            }
+        }
+        let path = String::from_utf8_lossy(&path).into_owned();
+        Err(error(worst, format!("{text}: no such program in PATH={path}")))
+    }
+
+    /// What a failed start leaves is taken away again, without a word to anybody.
+    fn bury_newborn(&mut self, task: TaskId) {
+        let group = self.tasks[task].group;
+        if let Some(table) = self.tasks[task].files.take() {
+            self.put_files_struct(task, table);
+        }
+        if let Some(fs) = self.tasks[task].fs.take() {
+            self.free_fs_struct(fs);
+        }
+        self.task_work_run(task);
+        self.groups[group].group_exit = Some(WaitStatus::exited(127));
+        self.release_task(group);
     }
 
     /// The host loses its power: every guest is released, nothing is sent, nothing runs again.
@@ -58,4 +222,8 @@ impl Kernel {
             user.release(guest);
         }
     }
+}
+
+fn error(errno: Errno, why: impl Into<String>) -> SpawnError {
+    SpawnError { errno, why: why.into() }
 }

@@ -9,8 +9,10 @@ use crate::fs::file::FileId;
 use crate::mm::MmId;
 use crate::net::conn::ConnId;
 use crate::platform::{GuestId, Registers, UserPtr};
+use crate::random::{Purpose, Stream};
 use crate::syscall::{InFlight, Restart, Wait};
 use crate::task::pid::Pid;
+use crate::task::rlimit::Rlimits;
 use crate::task::rseq::Rseq;
 use crate::task::signal::{AltStack, JobCtl, LastFault, SigHandId, SigPending};
 use crate::time::{Duration, Instant};
@@ -161,6 +163,14 @@ pub struct Task {
     pub lingering: Option<(ConnId, Instant)>,
 
     pub cred: Cred,
+    /// PR_SET_NO_NEW_PRIVS.
+    pub no_new_privs: bool,
+    /// personality(2): stored, see `task/prctl`.
+    pub personality: u32,
+    /// PR_SET_TIMERSLACK, nanoseconds: a hint.
+    pub timer_slack: u64,
+    /// Nice value and policy: hints.
+    pub sched: crate::task::sched_calls::SchedParams,
     /// CPU time in user mode and in calls, as virtual time counts it.
     pub utime: Duration,
     pub stime: Duration,
@@ -206,13 +216,52 @@ pub struct ThreadGroup {
     pub is_child_subreaper: bool,
     /// Did exec since fork (setpgid of a child fails then).
     pub did_exec: bool,
-    pub rlimits: crate::task::rlimit::Rlimits,
+    /// How many execs this process did, and its parent when it was forked: a parent that is another
+    /// program by now gets SIGCHLD, whatever was asked for (rule X-17).
+    pub self_exec_id: u32,
+    pub parent_exec_id: u32,
+    /// getrandom(2) and AT_RANDOM of this process.
+    pub random: Stream,
+    pub rlimits: Rlimits,
     /// Times of reaped children.
     pub cutime: Duration,
     pub cstime: Duration,
     /// Times of threads that are gone already.
     pub utime: Duration,
     pub stime: Duration,
+}
+
+impl ThreadGroup {
+    /// A process of one thread with nothing set; number, family and handlers must be set before
+    /// anyone looks.
+    pub(crate) fn blank(leader: TaskId) -> ThreadGroup {
+        ThreadGroup {
+            tgid: Pid(0),
+            leader,
+            tasks: vec![leader],
+            parent: None,
+            sighand: SigHandId::nobody(),
+            shared_pending: SigPending::default(),
+            curr_target: leader,
+            group_exit: None,
+            group_exec_task: None,
+            stop: signal::GroupStop::default(),
+            exit_signal: None,
+            pgrp: Pid(0),
+            session: Pid(0),
+            unkillable: false,
+            is_child_subreaper: false,
+            did_exec: false,
+            self_exec_id: 0,
+            parent_exec_id: 0,
+            random: Stream::new(0, 0, 0, Purpose::Getrandom),
+            rlimits: Rlimits::default(),
+            cutime: Duration::ZERO,
+            cstime: Duration::ZERO,
+            utime: Duration::ZERO,
+            stime: Duration::ZERO,
+        }
+    }
 }
 
 use crate::task::signal;

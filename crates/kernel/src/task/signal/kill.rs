@@ -247,7 +247,7 @@ impl Kernel {
     }
 
     /// kill_ok_by_cred(): the target's effective uid is never looked at.
-    fn may_signal(&self, sender: TaskId, target: TaskId) -> bool {
+    pub(crate) fn may_signal(&self, sender: TaskId, target: TaskId) -> bool {
         let (s, t) = (&self.tasks[sender], &self.tasks[target]);
         let (sc, tc) = (&s.cred, &t.cred);
         s.group == t.group

@@ -1,0 +1,364 @@
+//! Credentials as calls change them: setuid(2) and its many relatives, groups, capabilities.
+//! Capabilities follow from euid 0, as for a plain root without securebits: capget says so, capset
+//! may only ask for what is so. credentials(7), capabilities(7).
+
+use crate::abi::Errno;
+use crate::fact::Fact;
+use crate::kernel::Kernel;
+use crate::platform::UserPtr;
+use crate::syscall::{Call, SysResult};
+use crate::task::{Cred, Pid, TaskId};
+
+/// "Leave it as it is": −1.
+const KEEP: u32 = u32::MAX;
+/// NGROUPS_MAX.
+const NGROUPS_MAX: u64 = 65536;
+/// All capabilities of 6.18 (CAP_CHECKPOINT_RESTORE is 40).
+const CAP_FULL: u64 = (1 << 41) - 1;
+const CAPABILITY_V1: u32 = 0x1998_0330;
+const CAPABILITY_V2: u32 = 0x2007_1026;
+const CAPABILITY_V3: u32 = 0x2008_0522;
+
+/// Real, effective, saved: users and groups change by the same rules.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Ids {
+    real: u32,
+    effective: u32,
+    saved: u32,
+}
+
+impl Ids {
+    fn has(&self, id: u32) -> bool {
+        [self.real, self.effective, self.saved].contains(&id)
+    }
+
+    /// setuid: root sets all three, others choose the effective one among real and saved.
+    fn set(&mut self, id: u32, privileged: bool) -> Result<(), Errno> {
+        if privileged {
+            *self = Ids { real: id, effective: id, saved: id };
+        } else if id == self.real || id == self.saved {
+            self.effective = id;
+        } else {
+            return Err(Errno::EPERM);
+        }
+        Ok(())
+    }
+
+    /// setreuid: the saved one follows the effective one if the real one is set, or the effective
+    /// one is set to something that is not the real one.
+    fn set_re(&mut self, real: u32, effective: u32, privileged: bool) -> Result<(), Errno> {
+        let old = *self;
+        let real_ok = real == KEEP || [old.real, old.effective].contains(&real);
+        let effective_ok = effective == KEEP || old.has(effective);
+        if !privileged && !(real_ok && effective_ok) {
+            return Err(Errno::EPERM);
+        }
+        if real != KEEP {
+            self.real = real;
+        }
+        if effective != KEEP {
+            self.effective = effective;
+        }
+        if real != KEEP || (effective != KEEP && effective != old.real) {
+            self.saved = self.effective;
+        }
+        Ok(())
+    }
+
+    /// setresuid.
+    fn set_res(&mut self, new: [u32; 3], privileged: bool) -> Result<(), Errno> {
+        let old = *self;
+        if !privileged && new.iter().any(|id| *id != KEEP && !old.has(*id)) {
+            return Err(Errno::EPERM);
+        }
+        let slots = [&mut self.real, &mut self.effective, &mut self.saved];
+        for (slot, id) in slots.into_iter().zip(new).filter(|(_, id)| *id != KEEP) {
+            *slot = id;
+        }
+        Ok(())
+    }
+}
+
+impl Cred {
+    fn uids(&self) -> Ids {
+        Ids { real: self.uid, effective: self.euid, saved: self.suid }
+    }
+
+    fn gids(&self) -> Ids {
+        Ids { real: self.gid, effective: self.egid, saved: self.sgid }
+    }
+
+    /// commit_creds() for users: the file system's id follows the effective one.
+    fn set_uids(&mut self, ids: Ids) {
+        (self.uid, self.euid, self.suid) = (ids.real, ids.effective, ids.saved);
+        self.fsuid = self.euid;
+    }
+
+    fn set_gids(&mut self, ids: Ids) {
+        (self.gid, self.egid, self.sgid) = (ids.real, ids.effective, ids.saved);
+        self.fsgid = self.egid;
+    }
+}
+
+impl Kernel {
+    /// Changes the caller's user ids; who changes its effective one is no longer dumpable and loses
+    /// its PDEATHSIG (commit_creds, rule X-27).
+    fn change_uids(
+        &mut self,
+        task: TaskId,
+        change: impl FnOnce(&mut Ids, bool) -> Result<(), Errno>,
+    ) -> SysResult {
+        let cred = &self.tasks[task].cred;
+        let (mut ids, old) = (cred.uids(), cred.euid);
+        change(&mut ids, cred.is_privileged())?;
+        self.tasks[task].cred.set_uids(ids);
+        self.note_changed_cred(task, ids.effective != old);
+        Ok(0)
+    }
+
+    fn change_gids(
+        &mut self,
+        task: TaskId,
+        change: impl FnOnce(&mut Ids, bool) -> Result<(), Errno>,
+    ) -> SysResult {
+        let cred = &self.tasks[task].cred;
+        let (mut ids, old) = (cred.gids(), cred.egid);
+        change(&mut ids, cred.is_privileged())?;
+        self.tasks[task].cred.set_gids(ids);
+        self.note_changed_cred(task, ids.effective != old);
+        Ok(0)
+    }
+
+    fn note_changed_cred(&mut self, task: TaskId, changed: bool) {
+        if changed {
+            self.tasks[task].pdeath_signal = None;
+            if let Some(mm) = self.tasks[task].mm {
+                self.mms[mm].dumpable = false;
+            }
+        }
+    }
+
+    /// setuid(2).
+    pub fn sys_setuid(&mut self, call: &mut Call<'_>) -> SysResult {
+        let id = valid(call.arg(0))?;
+        self.change_uids(call.task, |ids, root| ids.set(id, root))
+    }
+
+    /// setgid(2).
+    pub fn sys_setgid(&mut self, call: &mut Call<'_>) -> SysResult {
+        let id = valid(call.arg(0))?;
+        self.change_gids(call.task, |ids, root| ids.set(id, root))
+    }
+
+    /// setreuid(2).
+    pub fn sys_setreuid(&mut self, call: &mut Call<'_>) -> SysResult {
+        let (real, effective) = (call.arg(0) as u32, call.arg(1) as u32);
+        self.change_uids(call.task, |ids, root| ids.set_re(real, effective, root))
+    }
+
+    /// setregid(2).
+    pub fn sys_setregid(&mut self, call: &mut Call<'_>) -> SysResult {
+        let (real, effective) = (call.arg(0) as u32, call.arg(1) as u32);
+        self.change_gids(call.task, |ids, root| ids.set_re(real, effective, root))
+    }
+
+    /// setresuid(2).
+    pub fn sys_setresuid(&mut self, call: &mut Call<'_>) -> SysResult {
+        let new = [0, 1, 2].map(|i| call.arg(i) as u32);
+        self.change_uids(call.task, |ids, root| ids.set_res(new, root))
+    }
+
+    /// setresgid(2).
+    pub fn sys_setresgid(&mut self, call: &mut Call<'_>) -> SysResult {
+        let new = [0, 1, 2].map(|i| call.arg(i) as u32);
+        self.change_gids(call.task, |ids, root| ids.set_res(new, root))
+    }
+
+    /// getresuid(2).
+    pub fn sys_getresuid(&mut self, call: &mut Call<'_>) -> SysResult {
+        let ids = self.tasks[call.task].cred.uids();
+        write_ids(call, ids)
+    }
+
+    /// getresgid(2).
+    pub fn sys_getresgid(&mut self, call: &mut Call<'_>) -> SysResult {
+        let ids = self.tasks[call.task].cred.gids();
+        write_ids(call, ids)
+    }
+
+    /// setfsuid(2): returns the old id, whether or not the new one was taken.
+    pub fn sys_setfsuid(&mut self, call: &mut Call<'_>) -> SysResult {
+        let id = call.arg(0) as u32;
+        let cred = &mut self.tasks[call.task].cred;
+        let old = cred.fsuid;
+        if id != KEEP && (cred.uids().has(id) || id == old || cred.is_privileged()) {
+            cred.fsuid = id;
+        }
+        Ok(u64::from(old))
+    }
+
+    /// setfsgid(2): likewise.
+    pub fn sys_setfsgid(&mut self, call: &mut Call<'_>) -> SysResult {
+        let id = call.arg(0) as u32;
+        let cred = &mut self.tasks[call.task].cred;
+        let old = cred.fsgid;
+        if id != KEEP && (cred.gids().has(id) || id == old || cred.is_privileged()) {
+            cred.fsgid = id;
+        }
+        Ok(u64::from(old))
+    }
+
+    /// getgroups(2).
+    pub fn sys_getgroups(&mut self, call: &mut Call<'_>) -> SysResult {
+        let groups = &self.tasks[call.task].cred.groups;
+        let (size, count) = (call.int(0), groups.len());
+        if size < 0 || (size > 0 && (size as usize) < count) {
+            return Err(Errno::EINVAL.into());
+        }
+        let bytes: Vec<u8> = groups.iter().flat_map(|g| g.to_le_bytes()).collect();
+        if size > 0 {
+            call.write_user(call.ptr(1), &bytes)?;
+        }
+        Ok(count as u64)
+    }
+
+    /// setgroups(2).
+    pub fn sys_setgroups(&mut self, call: &mut Call<'_>) -> SysResult {
+        if !self.tasks[call.task].cred.is_privileged() {
+            return Err(Errno::EPERM.into());
+        }
+        let count = call.arg(0) as u32;
+        if u64::from(count) > NGROUPS_MAX {
+            return Err(Errno::EINVAL.into());
+        }
+        let bytes = call.read_bytes(call.ptr(1), 4 * count as usize)?;
+        let words = bytes.chunks_exact(4);
+        let mut groups: Vec<u32> =
+            words.map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        groups.sort_unstable();
+        self.tasks[call.task].cred.groups = groups;
+        Ok(0)
+    }
+
+    /// capget(2).
+    pub fn sys_capget(&mut self, call: &mut Call<'_>) -> SysResult {
+        let (header, data) = (call.ptr(0), call.ptr(1));
+        let words = match self.cap_version(call, header)? {
+            Some(words) => words,
+            // An unknown version: the header says the right one now, and without data that was all.
+            None if data.is_null() => return Ok(0),
+            None => return Err(Errno::EINVAL.into()),
+        };
+        let target = self.cap_target(call, header)?;
+        if data.is_null() {
+            return Ok(0);
+        }
+        let caps = if self.tasks[target].cred.is_privileged() { CAP_FULL } else { 0 };
+        for i in 0..words {
+            let part = (caps >> (32 * i)) as u32;
+            // Effective, permitted, inheritable.
+            for (j, value) in [part, part, 0].into_iter().enumerate() {
+                call.write_u32(data.add(12 * i + 4 * j as u64), value)?;
+            }
+        }
+        Ok(0)
+    }
+
+    /// capset(2): what changes nothing is granted; dropping single capabilities is not here.
+    pub fn sys_capset(&mut self, call: &mut Call<'_>) -> SysResult {
+        let (header, data) = (call.ptr(0), call.ptr(1));
+        let words = self.cap_version(call, header)?.ok_or(Errno::EINVAL)?;
+        let pid = call.read_u32(header.add(4))?;
+        if pid != 0 && pid != self.tasks[call.task].tid.0 {
+            return Err(Errno::EPERM.into());
+        }
+        let have = if self.tasks[call.task].cred.is_privileged() { CAP_FULL } else { 0 };
+        let mut asked = [0u64; 3];
+        for i in 0..words {
+            for (j, set) in asked.iter_mut().enumerate() {
+                let word = call.read_u32(data.add(12 * i + 4 * j as u64))?;
+                *set |= u64::from(word) << (32 * i);
+            }
+        }
+        let [effective, permitted, inheritable] = asked;
+        if (effective | permitted | inheritable) & CAP_FULL & !have != 0 {
+            return Err(Errno::EPERM.into());
+        }
+        if (effective & CAP_FULL, permitted & CAP_FULL, inheritable) != (have, have, 0) {
+            let loud = Fact::unsupported("capset", "dropping single capabilities of root");
+            self.tell(Some(call.task), loud);
+            return Err(Errno::EPERM.into());
+        }
+        Ok(0)
+    }
+
+    /// cap_validate_magic(): how many words each set has; None (and the header corrected) for an
+    /// unknown version.
+    fn cap_version(&mut self, call: &mut Call<'_>, header: UserPtr) -> Result<Option<u64>, Errno> {
+        match call.read_u32(header)? {
+            CAPABILITY_V1 => Ok(Some(1)),
+            CAPABILITY_V2 | CAPABILITY_V3 => Ok(Some(2)),
+            _ => {
+                call.write_u32(header, CAPABILITY_V3)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn cap_target(&mut self, call: &mut Call<'_>, header: UserPtr) -> Result<TaskId, Errno> {
+        match call.read_u32(header.add(4))? as i32 {
+            0 => Ok(call.task),
+            n if n < 0 => Err(Errno::EINVAL),
+            n => self.pids.task(Pid(n as u32)).ok_or(Errno::ESRCH),
+        }
+    }
+}
+
+/// An id that is one; −1 is none (EINVAL).
+fn valid(id: u64) -> Result<u32, Errno> {
+    let id = id as u32;
+    if id == KEEP { Err(Errno::EINVAL) } else { Ok(id) }
+}
+
+fn write_ids(call: &mut Call<'_>, ids: Ids) -> SysResult {
+    for (i, id) in [ids.real, ids.effective, ids.saved].into_iter().enumerate() {
+        call.write_u32(call.ptr(i), id)?;
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USER: Ids = Ids { real: 1000, effective: 1000, saved: 0 };
+
+    #[test]
+    fn a_setuid_program_may_go_back_and_forth() {
+        let mut ids = USER;
+        assert_eq!(ids.set(0, false), Ok(()));
+        assert_eq!(ids, Ids { real: 1000, effective: 0, saved: 0 });
+        assert_eq!(ids.set(5, false), Err(Errno::EPERM));
+        assert_eq!(ids.set(5, true), Ok(()));
+        assert_eq!(ids, Ids { real: 5, effective: 5, saved: 5 });
+    }
+
+    #[test]
+    fn setreuid_saves_what_becomes_effective() {
+        let mut ids = USER;
+        assert_eq!(ids.set_re(KEEP, 0, false), Ok(()));
+        assert_eq!(ids.saved, 0);
+        let mut ids = USER;
+        assert_eq!(ids.set_re(1000, KEEP, false), Ok(()));
+        assert_eq!(ids.saved, 1000);
+        assert_eq!(ids.set_re(0, KEEP, false), Err(Errno::EPERM));
+    }
+
+    #[test]
+    fn setresuid_permutes_what_one_has() {
+        let mut ids = USER;
+        assert_eq!(ids.set_res([KEEP, 0, 1000], false), Ok(()));
+        assert_eq!(ids, Ids { real: 1000, effective: 0, saved: 1000 });
+        assert_eq!(ids.set_res([7, KEEP, KEEP], false), Err(Errno::EPERM));
+    }
+}

@@ -1,0 +1,258 @@
+//! What the family hears of a death: children get a new parent (`forget_original_parent`), the
+//! parent gets its signal (`do_notify_parent`), the dead become zombies or are gone at once
+//! (`release_task`). Rules. Neighbours: `exit` (calls
+//! `exit_notify` last), `wait` (reaps), `signal/job_control` (is_orphaned_pgrp).
+
+use crate::abi::signal::Signal;
+use crate::fact::TaskFact;
+use crate::kernel::Kernel;
+use crate::task::signal::{SigDetail, SigInfo, Target};
+use crate::task::{GroupId, Run, TaskId, WaitStatus};
+use crate::wait_queue::Event;
+
+/// SA_NOCLDWAIT.
+const SA_NOCLDWAIT: u64 = 2;
+const CLD_EXITED: i32 = 1;
+const CLD_KILLED: i32 = 2;
+const CLD_DUMPED: i32 = 3;
+
+impl Kernel {
+    /// exit_notify(): the last thing that a task does.
+    pub(crate) fn exit_notify(&mut self, task: TaskId) {
+        let group = self.tasks[task].group;
+        self.forget_original_parent(task);
+        if self.groups[group].tasks.iter().all(|t| self.tasks[*t].exiting) {
+            self.kill_orphaned_pgrp(group, None);
+        }
+        self.leave_wait_queues(task);
+        self.run_queue.remove(task);
+        self.tasks[task].run = Run::Zombie;
+        // An exec may wait for this thread, and pidfds of threads look.
+        self.publish(Event::Group(group));
+        if self.groups[group].leader != task {
+            // A thread that is no leader is reaped at once (rule X-17).
+            self.release_thread(task);
+        }
+        self.notify_if_group_is_empty(group);
+    }
+
+    /// A leader is announced when it is the last of its group (rule X-6).
+    fn notify_if_group_is_empty(&mut self, group: GroupId) {
+        let g = &self.groups[group];
+        let alone = g.tasks.len() == 1 && self.tasks[g.leader].run == Run::Zombie;
+        if alone && g.group_exec_task.is_none() && self.do_notify_parent(group) {
+            self.release_task(group);
+        }
+    }
+
+    /// do_notify_parent(): signal and wake-up for the parent. True if nobody will wait for this
+    /// child: it is to be reaped at once (rule X-18).
+    fn do_notify_parent(&mut self, group: GroupId) -> bool {
+        let g = &self.groups[group];
+        let status = g.group_exit.unwrap_or(self.tasks[g.leader].exit_code);
+        let Some(parent) = g.parent else { return true };
+        let mut signal = g.exit_signal;
+        if signal.is_some() && g.parent_exec_id != self.groups[parent].self_exec_id {
+            signal = Some(Signal::SIGCHLD);
+        }
+        let info = signal.map(|s| self.child_info(group, s, status));
+        let mut autoreap = false;
+        if signal == Some(Signal::SIGCHLD) {
+            let action = self.sighands[self.groups[parent].sighand].of(Signal::SIGCHLD);
+            let ignored = action.handler == 1;
+            autoreap = ignored || action.flags & SA_NOCLDWAIT != 0;
+            if ignored {
+                signal = None;
+            }
+        }
+        let leader = self.groups[group].leader;
+        let to = Some(self.groups[parent].tgid);
+        let fact = TaskFact::ExitNotify { status, signal, parent: to, autoreap };
+        self.tell(Some(leader), fact.into());
+        if let (Some(_), Some(info)) = (signal, info) {
+            // SIGCHLD and friends from the kernel: never refused, dropped if ignored.
+            let _ = self.send_signal(info, Target::Group(parent));
+        }
+        self.publish(Event::Child(parent));
+        self.publish(Event::Group(group));
+        autoreap
+    }
+
+    /// The siginfo of a death; the status is the group's, also where the leader left with another
+    /// (rule X-5, as in 6.18).
+    fn child_info(&self, group: GroupId, signal: Signal, status: WaitStatus) -> SigInfo {
+        let g = &self.groups[group];
+        let leader = &self.tasks[g.leader];
+        let (code, reported) = cld_code(status);
+        let (utime, stime) = self.group_clock_ticks(group);
+        SigInfo {
+            signal,
+            errno: 0,
+            code,
+            detail: SigDetail::Child {
+                pid: g.tgid,
+                uid: leader.cred.uid,
+                status: reported,
+                utime,
+                stime,
+            },
+        }
+    }
+
+    /// release_task() of a leader that is alone: the process is gone, its number is free.
+    pub(crate) fn release_task(&mut self, group: GroupId) {
+        let leader = self.groups[group].leader;
+        let pid = self.groups[group].tgid;
+        let status = self.groups[group].group_exit.unwrap_or(self.tasks[leader].exit_code);
+        self.tell(Some(leader), TaskFact::Reaped { pid, status }.into());
+        self.release_thread(leader);
+        let Some(g) = self.groups.remove(group) else { return };
+        self.pids.unkeep(g.pgrp);
+        self.pids.unkeep(g.session);
+        self.put_sighand(g.sighand);
+        if let Some(parent) = g.parent {
+            let parent = self.groups[parent].leader;
+            self.tasks[parent].children.retain(|c| *c != group);
+        }
+    }
+
+    /// __exit_signal(): a thread's times go to its group, its number is free.
+    pub(crate) fn release_thread(&mut self, task: TaskId) {
+        let Some(t) = self.tasks.remove(task) else { return };
+        if self.pids.task(t.tid) == Some(task) {
+            self.pids.detach(t.tid);
+        }
+        self.run_queue.remove(task);
+        let g = &mut self.groups[t.group];
+        g.utime += t.utime;
+        g.stime += t.stime;
+        g.tasks.retain(|other| *other != task);
+        let group = t.group;
+        self.publish(Event::Group(group));
+    }
+
+    /// One process less shares these dispositions.
+    fn put_sighand(&mut self, sighand: crate::task::SigHandId) {
+        self.sighands[sighand].users -= 1;
+        if self.sighands[sighand].users == 0 {
+            self.sighands.remove(sighand);
+        }
+    }
+
+    /// forget_original_parent(): the children that this *thread* forked get another parent: a living
+    /// thread of the same process, else the nearest living subreaper above, else init (rule X-26).
+    fn forget_original_parent(&mut self, task: TaskId) {
+        let group = self.tasks[task].group;
+        let leader = self.groups[group].leader;
+        let mine: Vec<GroupId> = self.tasks[leader]
+            .children
+            .iter()
+            .copied()
+            .filter(|c| self.is_child_of_thread(*c, task))
+            .collect();
+        if mine.is_empty() {
+            return;
+        }
+        let sibling = self.groups[group].tasks.iter().copied().find(|t| !self.tasks[*t].exiting);
+        let reaper = sibling.unwrap_or_else(|| self.find_new_reaper(group));
+        for child in mine {
+            self.send_pdeath_signals(child, task, reaper);
+            if sibling.is_none() {
+                self.reparent_leader(child, group, reaper);
+            }
+        }
+    }
+
+    /// Did `task` fork (one of the threads of) this child?
+    fn is_child_of_thread(&self, child: GroupId, task: TaskId) -> bool {
+        let threads = &self.groups[child].tasks;
+        threads.iter().any(|t| self.tasks[*t].real_parent == Some(task))
+    }
+
+    /// find_new_reaper(): the nearest ancestor that is a subreaper with a living thread, or init.
+    fn find_new_reaper(&self, group: GroupId) -> TaskId {
+        let mut above = self.groups[group].parent;
+        while let Some(ancestor) = above {
+            let g = &self.groups[ancestor];
+            if g.is_child_subreaper
+                && let Some(alive) = g.tasks.iter().find(|t| !self.tasks[**t].exiting)
+            {
+                return *alive;
+            }
+            above = g.parent;
+        }
+        self.init_task()
+    }
+
+    /// Each thread of `child` that `dying` forked has a new real parent, and gets its PDEATHSIG
+    /// (rule X-27).
+    fn send_pdeath_signals(&mut self, child: GroupId, dying: TaskId, reaper: TaskId) {
+        let (pid, uid) = (self.groups[self.tasks[dying].group].tgid, self.tasks[dying].cred.uid);
+        for thread in self.groups[child].tasks.clone() {
+            if self.tasks[thread].real_parent != Some(dying) {
+                continue;
+            }
+            self.tasks[thread].real_parent = Some(reaper);
+            if let Some(signal) = self.tasks[thread].pdeath_signal
+                && self.may_signal(dying, thread)
+            {
+                let detail = SigDetail::Kill { pid, uid };
+                let info = SigInfo { signal, errno: 0, code: 0, detail };
+                // A standard signal cannot fail, a lost real-time record is lost in Linux too.
+                let _ = self.send_signal(info, Target::Process(thread));
+            }
+        }
+    }
+
+    /// reparent_leader(): `child` leaves the family of `father`.
+    fn reparent_leader(&mut self, child: GroupId, father: GroupId, reaper: TaskId) {
+        let to = self.tasks[reaper].group;
+        let (old_leader, new_leader) = (self.groups[father].leader, self.groups[to].leader);
+        self.tasks[old_leader].children.retain(|c| *c != child);
+        self.tasks[new_leader].children.push(child);
+        let exec_id = self.groups[to].self_exec_id;
+        let g = &mut self.groups[child];
+        g.parent = Some(to);
+        g.parent_exec_id = exec_id;
+        g.exit_signal = Some(Signal::SIGCHLD);
+        let (pid, to) = (g.tgid, self.groups[to].tgid);
+        self.tell(Some(old_leader), TaskFact::Reparent { child: pid, to }.into());
+        self.notify_if_group_is_empty(child);
+        if self.groups.get(child).is_some() {
+            self.kill_orphaned_pgrp(child, Some(father));
+        }
+    }
+
+    /// kill_orphaned_pgrp(): if the exit of `group` (as a member, or, with `parent`, as the parent
+    /// of one) leaves a process group with stopped members without anybody who could continue
+    /// them, they get SIGHUP and SIGCONT (rule X-28).
+    fn kill_orphaned_pgrp(&mut self, group: GroupId, parent: Option<GroupId>) {
+        let g = &self.groups[group];
+        let (pgrp, session) = (g.pgrp, g.session);
+        let ignored = if parent.is_some() { None } else { Some(group) };
+        let Some(parent) = parent.or(g.parent) else { return };
+        let p = &self.groups[parent];
+        let was_held = p.pgrp != pgrp && p.session == session;
+        if !was_held || !self.is_orphaned_pgrp(pgrp, ignored) || !self.has_stopped_jobs(pgrp) {
+            return;
+        }
+        for signal in [Signal::SIGHUP, Signal::SIGCONT] {
+            self.kill_pgrp(pgrp, signal);
+        }
+    }
+
+    /// disassociate_ctty(): a session leader gives up its terminal (rule X-29). No process here
+    /// has a controlling terminal that hangs up with its leader: the console stays.
+    pub(crate) fn disassociate_ctty(&mut self, task: TaskId) {
+        let _ = task;
+    }
+}
+
+/// si_code and si_status of a death.
+pub fn cld_code(status: WaitStatus) -> (i32, i32) {
+    match status.signal() {
+        Some(signal) if status.0 & 0x80 != 0 => (CLD_DUMPED, i32::from(signal.number())),
+        Some(signal) => (CLD_KILLED, i32::from(signal.number())),
+        None => (CLD_EXITED, status.code() as i32),
+    }
+}

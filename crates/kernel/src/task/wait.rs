@@ -1,0 +1,227 @@
+//! wait4(2) and waitid(2): which children a wait is about, what each has to report, and reaping.
+//! Rules. Neighbours: `exit_notify` (makes zombies, release_task), `signal/job_control`
+//! (stops and continuations).
+
+use crate::abi::Errno;
+use crate::abi::signal::Signal;
+use crate::fact::Fact;
+use crate::kernel::Kernel;
+use crate::platform::UserPtr;
+use crate::syscall::{Call, Stop, SysResult, Wait};
+use crate::task::exit_notify::cld_code;
+use crate::task::rusage::Rusage;
+use crate::task::{GroupId, Pid, Run, TaskId, WaitStatus};
+use crate::wait_queue::Event;
+use linux_raw_sys::general as lx;
+
+const CLD_STOPPED: i32 = 5;
+const CLD_CONTINUED: i32 = 6;
+const WNOTHREAD: u32 = lx::__WNOTHREAD;
+const WALL: u32 = lx::__WALL;
+const WCLONE: u32 = lx::__WCLONE;
+
+/// Which children a wait is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Which {
+    Any,
+    Pid(Pid),
+    Pgrp(Pid),
+}
+
+/// One wait: wait_opts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct WaitOpts {
+    which: Which,
+    options: u32,
+}
+
+/// What a child had to report.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Report {
+    pid: Pid,
+    uid: u32,
+    /// The status word as wait4 gives it.
+    status: u32,
+    /// si_code and si_status as waitid gives them.
+    code: i32,
+    value: i32,
+    rusage: Rusage,
+}
+
+impl WaitOpts {
+    fn has(&self, option: u32) -> bool {
+        self.options & option != 0
+    }
+}
+
+impl Kernel {
+    /// wait4(2).
+    pub fn sys_wait4(&mut self, call: &mut Call<'_>) -> SysResult {
+        let (upid, options) = (call.int(0), call.arg(2) as u32);
+        let known = lx::WNOHANG | lx::WUNTRACED | lx::WCONTINUED | WNOTHREAD | WCLONE | WALL;
+        if options & !known != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let which = match upid {
+            i32::MIN => return Err(Errno::ESRCH.into()),
+            -1 => Which::Any,
+            0 => Which::Pgrp(self.groups[self.tasks[call.task].group].pgrp),
+            n if n < 0 => Which::Pgrp(Pid(n.unsigned_abs())),
+            n => Which::Pid(Pid(n as u32)),
+        };
+        let opts = WaitOpts { which, options: options | lx::WEXITED };
+        let Some(report) = self.do_wait(call.task, opts)? else { return Ok(0) };
+        let (status, rusage) = (call.ptr(1), call.ptr(3));
+        if !status.is_null() {
+            call.write_u32(status, report.status)?;
+        }
+        if !rusage.is_null() {
+            call.write_user(rusage, &report.rusage.to_bytes())?;
+        }
+        Ok(u64::from(report.pid.0))
+    }
+
+    /// waitid(2).
+    pub fn sys_waitid(&mut self, call: &mut Call<'_>) -> SysResult {
+        let (idtype, id, options) = (call.arg(0) as u32, call.int(1), call.arg(3) as u32);
+        let states = lx::WEXITED | lx::WSTOPPED | lx::WCONTINUED;
+        let known = states | lx::WNOHANG | lx::WNOWAIT | WNOTHREAD | WCLONE | WALL;
+        if options & !known != 0 || options & states == 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let which = match idtype {
+            lx::P_ALL => Which::Any,
+            lx::P_PID if id > 0 => Which::Pid(Pid(id as u32)),
+            lx::P_PGID if id > 0 => Which::Pgrp(Pid(id as u32)),
+            lx::P_PGID if id == 0 => Which::Pgrp(self.groups[self.tasks[call.task].group].pgrp),
+            lx::P_PIDFD => {
+                // As before 5.4, where waitid knew no pidfds.
+                self.tell(Some(call.task), Fact::unsupported("waitid P_PIDFD", ""));
+                return Err(Errno::EINVAL.into());
+            }
+            _ => return Err(Errno::EINVAL.into()),
+        };
+        let report = self.do_wait(call.task, WaitOpts { which, options })?;
+        let (infop, rusage) = (call.ptr(2), call.ptr(4));
+        if !rusage.is_null()
+            && let Some(report) = report
+        {
+            call.write_user(rusage, &report.rusage.to_bytes())?;
+        }
+        if !infop.is_null() {
+            write_siginfo(call, infop, report)?;
+        }
+        Ok(0)
+    }
+
+    /// do_wait(): the first child, in the order of birth, that has something to report; ECHILD where
+    /// there is no child that ever could; `None` for WNOHANG.
+    fn do_wait(&mut self, task: TaskId, opts: WaitOpts) -> Result<Option<Report>, Stop> {
+        let group = self.tasks[task].group;
+        let leader = self.groups[group].leader;
+        let mut eligible = false;
+        for child in self.tasks[leader].children.clone() {
+            if !self.is_eligible(task, child, opts) {
+                continue;
+            }
+            eligible = true;
+            if let Some(report) = self.wait_consider_task(group, child, opts) {
+                return Ok(Some(report));
+            }
+        }
+        if !eligible {
+            return Err(Errno::ECHILD.into());
+        }
+        if opts.has(lx::WNOHANG) {
+            return Ok(None);
+        }
+        Err(Wait::on(Event::Child(group)).into())
+    }
+
+    /// eligible_child(): the right one, forked by the right thread, with the right kind of exit
+    /// signal (clone children are those that don't send SIGCHLD).
+    fn is_eligible(&self, task: TaskId, child: GroupId, opts: WaitOpts) -> bool {
+        let c = &self.groups[child];
+        let right = match opts.which {
+            Which::Any => true,
+            Which::Pid(pid) => c.tgid == pid,
+            Which::Pgrp(pgrp) => c.pgrp == pgrp,
+        };
+        let mine = !opts.has(WNOTHREAD) || self.tasks[c.leader].real_parent == Some(task);
+        let is_clone = c.exit_signal != Some(Signal::SIGCHLD);
+        right && mine && (opts.has(WALL) || is_clone == opts.has(WCLONE))
+    }
+
+    /// wait_consider_task(): dead before stopped before continued (rule X-21).
+    fn wait_consider_task(
+        &mut self,
+        parent: GroupId,
+        child: GroupId,
+        opts: WaitOpts,
+    ) -> Option<Report> {
+        let c = &self.groups[child];
+        let leader_is_dead = self.tasks[c.leader].run == Run::Zombie;
+        // A leader that left before its threads is not dead yet (rule X-6).
+        if leader_is_dead && c.tasks.len() == 1 {
+            return opts.has(lx::WEXITED).then(|| self.wait_task_zombie(parent, child, opts));
+        }
+        if opts.has(lx::WSTOPPED)
+            && c.stop.stop_unreported
+            && let Some(signal) = c.stop.stopped_by
+        {
+            if !opts.has(lx::WNOWAIT) {
+                self.groups[child].stop.stop_unreported = false;
+            }
+            let number = i32::from(signal.number());
+            return Some(self.report(child, (number as u32) << 8 | 0x7f, CLD_STOPPED, number));
+        }
+        if opts.has(lx::WCONTINUED) && c.stop.continue_unreported {
+            if !opts.has(lx::WNOWAIT) {
+                self.groups[child].stop.continue_unreported = false;
+            }
+            let number = i32::from(Signal::SIGCONT.number());
+            return Some(self.report(child, 0xffff, CLD_CONTINUED, number));
+        }
+        None
+    }
+
+    /// wait_task_zombie(): the status, and unless WNOWAIT the end of the child; its times are its
+    /// parent's children's now (rule X-23).
+    fn wait_task_zombie(&mut self, parent: GroupId, child: GroupId, opts: WaitOpts) -> Report {
+        let c = &self.groups[child];
+        let status: WaitStatus = c.group_exit.unwrap_or(self.tasks[c.leader].exit_code);
+        let (code, value) = cld_code(status);
+        let report = self.report(child, status.0, code, value);
+        if !opts.has(lx::WNOWAIT) {
+            let Rusage { utime, stime, .. } = report.rusage;
+            let p = &mut self.groups[parent];
+            p.cutime += utime;
+            p.cstime += stime;
+            self.release_task(child);
+        }
+        report
+    }
+
+    fn report(&self, child: GroupId, status: u32, code: i32, value: i32) -> Report {
+        let c = &self.groups[child];
+        let mut rusage = self.rusage_of_group(child);
+        rusage.utime += c.cutime;
+        rusage.stime += c.cstime;
+        let uid = self.tasks[c.leader].cred.uid;
+        Report { pid: c.tgid, uid, status, code, value, rusage }
+    }
+}
+
+/// What waitid fills in of siginfo: the rest is left as it is. All zero when nothing was ready.
+fn write_siginfo(call: &mut Call<'_>, to: UserPtr, report: Option<Report>) -> Result<(), Errno> {
+    let (signo, code, pid, uid, value) = match report {
+        Some(r) => (u32::from(Signal::SIGCHLD.number()), r.code, r.pid.0, r.uid, r.value),
+        None => (0, 0, 0, 0, 0),
+    };
+    for (offset, word) in
+        [(0, signo), (4, 0), (8, code as u32), (16, pid), (20, uid), (24, value as u32)]
+    {
+        call.write_u32(to.add(offset), word)?;
+    }
+    Ok(())
+}
