@@ -133,7 +133,11 @@ pub(crate) struct World {
 impl World {
     pub fn new() -> World {
         let memory = Memory { bytes: BTreeMap::new(), xstate: super::frame::init_xstate(832) };
-        World { kernel: Kernel::boot(Config::default()), memory }
+        let mut kernel = Kernel::boot(Config::default());
+        // An init that waits for its children, so that the dead can be looked at.
+        let init = kernel.groups[kernel.init_group()].sighand;
+        kernel.sighands[init].of_mut(Signal::SIGCHLD).handler = 0;
+        World { kernel, memory }
     }
 
     /// A new process of root, ready in user mode, in a process group and session of its own.
@@ -148,7 +152,7 @@ impl World {
         task.regs.rsp = 0x80_0000;
         task.regs.rip = 0x1000;
         (task.regs.cs, task.regs.ss) = (super::frame::USER_CS, super::frame::USER_DS);
-        task.mm = Some(k.mms.insert(crate::mm::Mm::default()));
+        task.mm = Some(k.mms.insert(crate::mm::Mm::new((0x1_0000, crate::mm::TASK_SIZE))));
         let task = k.tasks.insert(task);
         (group.tgid, group.pgrp, group.session) = (pid, pid, pid);
         (group.leader, group.tasks, group.curr_target) = (task, vec![task], task);
@@ -174,6 +178,7 @@ impl World {
         let mut task = k.tasks[leader].clone();
         task.tid = k.pids.alloc_pid().unwrap();
         task.sigpending = false;
+        k.mms[task.mm.unwrap()].users += 1;
         let tid = task.tid;
         let task = k.tasks.insert(task);
         k.groups[group].tasks.push(task);
