@@ -148,8 +148,7 @@ impl TcpConn {
     }
 
     /// `tcp_disconnect`: both queues are thrown away, the other side is told by RST if it needs to
-    /// know. Without a pending error a refused connection keeps its error. The 4-tuple is free
-    /// afterwards.
+    /// know. The 4-tuple is free afterwards.
     pub(super) fn tcp_disconnect(
         &mut self,
         now: Instant,

@@ -10,7 +10,7 @@ use super::state::TcpState;
 use crate::abi::Errno;
 use crate::time::Duration;
 
-/// poll(2) bits, with Linux's numbers.
+/// poll(2) bits, with Linux's numbers. The poll room adds RDNORM to IN and WRNORM to OUT.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ready(pub u32);
 

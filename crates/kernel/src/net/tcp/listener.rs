@@ -119,7 +119,11 @@ impl<K: Ord + Copy, I> Listener<K, I> {
     fn complete(&mut self, now: Instant, peer: K, s: &Segment, out: &mut Output) -> ListenerEvent {
         let Some(request) = self.requests.remove(&peer) else { return ListenerEvent::None };
         let mut conn = request.into_conn(&self.config, now);
-        conn.input(now, s, out);
+        let mut birth = Output::default();
+        conn.input(now, s, &mut birth);
+        out.segments.append(&mut birth.segments);
+        out.facts.append(&mut birth.facts);
+        // Nobody sleeps on the connection yet, but on the listener.
         out.wake |= Ready::IN;
         ListenerEvent::Established(Box::new(conn))
     }

@@ -272,3 +272,22 @@ fn data_on_the_third_segment_is_not_lost() {
     pair.run(ms(10));
     assert_eq!(pair.drain(B), b"first");
 }
+
+#[test]
+fn both_windows_grow_on_a_long_link() {
+    let mut pair = Pair::new();
+    pair.latency = ms(20);
+    pair.reads_at_once = true;
+    let start = pair.now;
+    let data = vec![7; 1 << 20];
+    let mut sent = 0;
+    while sent < 20 << 20 || pair.a.info().unacked > 0 {
+        if sent < 20 << 20 {
+            sent += pair.send(A, &data).unwrap();
+        }
+        pair.run(ms(1));
+    }
+    // Slow start doubles per round trip of 40 ms; a fixed window of 64 KB would take 13 s.
+    assert!(pair.now - start < secs(1), "{:?}", pair.now - start);
+    assert!(pair.b().info().rcvbuf > 4 << 20, "the receive buffer was tuned");
+}
