@@ -135,6 +135,10 @@ pub struct Fault {
 pub trait UserMemory {
     /// Copies from the guest; returns how many bytes could be read before the first hole.
     fn read_user(&mut self, guest: GuestId, from: UserPtr, into: &mut [u8]) -> usize;
+    /// The same for onlookers (a trace): whoever counts the bytes that move does not count these.
+    fn peek_user(&mut self, guest: GuestId, from: UserPtr, into: &mut [u8]) -> usize {
+        self.read_user(guest, from, into)
+    }
     /// Copies to the guest; returns how many bytes could be written before the first hole.
     fn write_user(&mut self, guest: GuestId, to: UserPtr, from: &[u8]) -> usize;
 }

@@ -68,6 +68,9 @@ impl<P: Platform> UserMemory for Witness<'_, P> {
         self.digest.bytes(b'r', from, &into[..len]);
         len
     }
+    fn peek_user(&mut self, guest: GuestId, from: UserPtr, into: &mut [u8]) -> usize {
+        self.platform.peek_user(guest, from, into)
+    }
     fn write_user(&mut self, guest: GuestId, to: UserPtr, from: &[u8]) -> usize {
         let len = self.platform.write_user(guest, to, from);
         self.digest.bytes(b'w', to, &from[..len]);

@@ -347,8 +347,18 @@ impl<P: Platform> World<P> {
         self.record(Record { at, host, pid, tid: pid, what: What::Lab(fact) });
     }
 
-    fn record(&mut self, record: Record) {
+    /// Facts go into the digest without what a trace shows of them: it must not change with one.
+    fn record(&mut self, mut record: Record) {
+        let What::Kernel(Fact::Syscall { shown, .. }) = &mut record.what else {
+            self.digest.fact(&record);
+            self.records.push_back(record);
+            return;
+        };
+        let kept = shown.take();
         self.digest.fact(&record);
+        if let What::Kernel(Fact::Syscall { shown, .. }) = &mut record.what {
+            *shown = kept;
+        }
         self.records.push_back(record);
     }
 

@@ -160,11 +160,14 @@ impl Kernel {
         self.now = self.now + self.config.syscall_cost;
         self.tasks[task].stime += self.config.syscall_cost;
         let regs = &self.tasks[task].regs;
-        let flight = InFlight::new(
+        let mut flight = InFlight::new(
             regs.orig_rax,
             [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9],
             self.now,
         );
+        if let (true, Some(guest)) = (self.config.trace, self.tasks[task].guest) {
+            flight.shown = trace::show_args(flight.nr, &flight.args, guest, user);
+        }
         self.tasks[task].in_flight = Some(flight);
         self.tasks[task].restart = None;
         self.run_call(task, user);
