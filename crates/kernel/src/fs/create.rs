@@ -6,6 +6,7 @@ use crate::abi::stat::S_ISGID;
 use crate::fs::dcache::DentryId;
 use crate::fs::inode::{InodeId, InodeKind, MAY_EXEC, MAY_WRITE, fs_privileged, in_group};
 use crate::fs::mount::dev;
+use crate::fs::procfs::ProcNode;
 use crate::kernel::Kernel;
 use crate::task::{Cred, TaskId};
 
@@ -16,6 +17,10 @@ impl Kernel {
         let stored = inode.is_dir() || inode.is_reg() || inode.is_symlink();
         if mask & MAY_WRITE != 0 && stored && inode.dev == dev::SYSFS {
             return Err(Errno::EROFS);
+        }
+        if mask & MAY_WRITE != 0 && matches!(inode.kind, InodeKind::Proc(ProcNode::System(_))) {
+            // proc_sys_permission(): not even root writes what has no write bit.
+            return Err(Errno::EACCES);
         }
         inode.permission(cred, mask)
     }
@@ -74,6 +79,10 @@ impl Kernel {
         kind: InodeKind,
         mode: u32,
     ) -> Result<DentryId, Errno> {
+        if self.vfs.inode(dir).dev == dev::PROC {
+            // Looking up what is not there says ENOENT before anybody asks for permission.
+            return Err(Errno::ENOENT);
+        }
         self.may_create(task, dir)?;
         let is_dir = matches!(kind, InodeKind::Directory { .. });
         let inode = self.new_inode_in(task, dir, kind, mode)?;

@@ -13,9 +13,10 @@ use crate::fs::inode::{Inode, InodeId, InodeKind};
 use crate::fs::mount::Mount;
 use crate::kernel::Kernel;
 use crate::platform::{LowerKind, ObjectId, Platform};
-use crate::task::FsId;
+use crate::task::{FsId, GroupId};
 use crate::time::Instant;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Names a [`Dentry`].
 pub type DentryId = Id<Dentry>;
@@ -72,6 +73,10 @@ pub struct Vfs {
     pub snapshots: BTreeMap<FileId, DirSnapshot>,
     /// Memory objects that no file has any more; the platform is told at the next chance.
     pub dead_objects: Vec<ObjectId>,
+    /// Texts of /proc files, by the description that reads them.
+    pub proc_texts: BTreeMap<FileId, Arc<Vec<u8>>>,
+    /// /proc/PID/oom_score_adj where it was set: a hint, nobody is ever killed for memory.
+    pub oom_score_adj: BTreeMap<GroupId, i32>,
     /// CLOCK_REALTIME at the beginning of the world.
     pub epoch: u64,
     pub(crate) next_ino: u64,

@@ -4,9 +4,9 @@
 //! (merged listings), `unlink` and `rename` (names that change).
 
 use crate::abi::Errno;
-use crate::fs::dcache::DentryId;
+use crate::fs::dcache::{Child, DentryId};
 use crate::fs::file::{FileId, FileKind};
-use crate::fs::inode::MAY_EXEC;
+use crate::fs::inode::{InodeKind, MAY_EXEC};
 use crate::fs::namei::{AT_FDCWD, Lookup};
 use crate::kernel::Kernel;
 use crate::platform::Platform;
@@ -128,12 +128,17 @@ impl Kernel {
         dir: DentryId,
         user: &mut dyn Platform,
     ) -> Result<Vec<(Vec<u8>, u64, u8)>, Errno> {
-        self.vfs.list(dir, user)
+        match self.vfs.inode(dir).kind {
+            InodeKind::Proc(node) => self.proc_list(dir, node),
+            _ => self.vfs.list(dir, user), // a directory: the caller looked
+        }
     }
 
     /// Was a name that was listed removed since?
     fn lookup_gone(&self, dir: DentryId, name: &[u8]) -> bool {
-        use crate::fs::dcache::Child;
+        if let InodeKind::Proc(_) = self.vfs.inode(dir).kind {
+            return false; // listed just now, or dead
+        }
         match self.vfs.dentries[dir].children.get(name) {
             Some(Child::Dentry(_) | Child::Lower { .. }) => false,
             Some(Child::Whiteout) | None => true,

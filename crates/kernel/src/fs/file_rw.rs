@@ -9,6 +9,7 @@ use crate::fs::dcache::DentryId;
 use crate::fs::file::{FileId, FileKind};
 use crate::fs::file_bytes::{FileBytes, MAX_LFS_FILESIZE};
 use crate::fs::inode::{InodeId, InodeKind};
+use crate::fs::procfs::ProcNode;
 use crate::kernel::Kernel;
 use crate::platform::{Backing, Platform};
 use crate::task::TaskId;
@@ -45,7 +46,9 @@ impl Kernel {
         match &self.vfs.inodes[inode].kind {
             InodeKind::Regular(bytes) => bytes.read(offset, into, user),
             InodeKind::Directory { .. } => Err(Errno::EISDIR),
-            InodeKind::Symlink(_)
+            // Texts belong to descriptions: see `inode_read`.
+            InodeKind::Proc(_)
+            | InodeKind::Symlink(_)
             | InodeKind::CharDevice(_)
             | InodeKind::Fifo(_)
             | InodeKind::Socket(_) => Err(Errno::EINVAL),
@@ -61,6 +64,9 @@ impl Kernel {
         user: &mut dyn Platform,
     ) -> Result<Vec<u8>, Errno> {
         let inode = self.inode_of(file);
+        if let InodeKind::Proc(node) = self.vfs.inodes[inode].kind {
+            return self.proc_read(file, node, pos, len, user);
+        }
         let size = self.vfs.inodes[inode].size();
         let left = usize::try_from(size.saturating_sub(pos)).unwrap_or(usize::MAX);
         let mut bytes = vec![0; len.min(left)];
@@ -123,6 +129,11 @@ impl Kernel {
         from: &[u8],
         user: &mut dyn Platform,
     ) -> Result<(usize, u64), Errno> {
+        if let InodeKind::Proc(node) = self.vfs.inodes[self.inode_of(file)].kind {
+            let ProcNode::File(target, what) = node else { return Err(Errno::EIO) };
+            let done = self.proc_write(task, target, what, from)?;
+            return Ok((done, pos + done as u64));
+        }
         let (pos, len) = self.generic_write_checks(task, file, pos, from.len())?;
         if len == 0 {
             return Ok((0, pos));
@@ -241,7 +252,11 @@ impl Kernel {
     ) -> Result<(), Errno> {
         let time = self.current_time();
         let inode = self.vfs.inode_mut(dentry);
-        let InodeKind::Regular(bytes) = &mut inode.kind else { return Err(Errno::EINVAL) };
+        let bytes = match &mut inode.kind {
+            InodeKind::Regular(bytes) => bytes,
+            InodeKind::Proc(_) => return Ok(()), // simple_setattr: nothing to cut
+            _ => return Err(Errno::EINVAL),
+        };
         bytes.truncate(size, user)?;
         (inode.mtime, inode.ctime) = (time, time);
         Ok(())

@@ -11,6 +11,7 @@ use crate::abi::stat::{
 use crate::arena::Id;
 use crate::fs::file_bytes::FileBytes;
 use crate::fs::pipe::PipeId;
+use crate::fs::procfs::ProcNode;
 use crate::net::socket::SocketId;
 use crate::task::Cred;
 
@@ -81,6 +82,8 @@ pub enum InodeKind {
     CharDevice(Device),
     /// A FIFO, with its pipe while somebody has it open.
     Fifo(Option<PipeId>),
+    /// A file, link or directory of /proc whose text is made when it is asked for.
+    Proc(ProcNode),
     /// The name of an AF_UNIX socket, with the socket while it lives. The machine's own sockets
     /// and devices are shown as sockets without one.
     Socket(Option<SocketId>),
@@ -121,6 +124,7 @@ impl Inode {
             InodeKind::CharDevice(_) => S_IFCHR,
             InodeKind::Fifo(_) => S_IFIFO,
             InodeKind::Socket(_) => S_IFSOCK,
+            InodeKind::Proc(node) => node.file_type(),
         }
     }
 
@@ -150,6 +154,7 @@ impl Inode {
             InodeKind::Regular(bytes) => bytes.size(),
             InodeKind::Symlink(target) => target.len() as u64,
             InodeKind::Directory { .. } => 4096,
+            InodeKind::Proc(node) => node.size(),
             InodeKind::CharDevice(_) | InodeKind::Fifo(_) | InodeKind::Socket(_) => 0,
         }
     }

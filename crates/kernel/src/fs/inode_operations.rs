@@ -116,6 +116,7 @@ impl Kernel {
             | InodeKind::Symlink(_)
             | InodeKind::CharDevice(_)
             | InodeKind::Fifo(_)
+            | InodeKind::Proc(_)
             | InodeKind::Socket(_) => self.no_ioctl(call, cmd),
         }
     }
@@ -125,6 +126,7 @@ impl Kernel {
     pub fn inode_release(&mut self, task: Option<TaskId>, file: FileId) {
         let _ = task;
         self.vfs.snapshots.remove(&file);
+        self.vfs.proc_texts.remove(&file);
     }
 
     /// The FIFO whose inode names `pipe` has nobody left: its inode forgets the id.

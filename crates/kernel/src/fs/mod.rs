@@ -31,6 +31,7 @@ pub mod open_flags;
 pub mod overlay;
 pub mod pipe;
 pub mod poll;
+pub mod procfs;
 pub mod read_write;
 pub mod rename;
 pub mod select;

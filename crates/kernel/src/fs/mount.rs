@@ -1,5 +1,5 @@
-//! What is mounted when a host boots: the overlay over the machine's files at `/`, devices at
-//! `/dev`, shared memory at `/dev/shm`, a small `/sys`; and the files that must not be the
+//! What is mounted when a host boots: the overlay over the machine's files at `/`, processes at
+//! `/proc`, devices at `/dev`, shared memory at `/dev/shm`, a small `/sys`; and the files that must not be the
 //! machine's (names that resolve, the host's name). Nothing is mounted later.
 //! Neighbours: `dcache`, `overlay`.
 
@@ -80,11 +80,16 @@ impl Vfs {
             mounts: Vec::new(),
             snapshots: BTreeMap::new(),
             dead_objects: Vec::new(),
+            proc_texts: BTreeMap::new(),
+            oom_score_adj: BTreeMap::new(),
             epoch: config.epoch,
             next_ino: 0,
         };
         let options = "rw,relatime";
         vfs.root = vfs.mount(dev::OVERLAY, "/", "overlay", options, 0x794c_7630);
+        let options = "rw,nosuid,nodev,noexec,relatime";
+        let proc = vfs.mount(dev::PROC, "/proc", "proc", options, 0x9fa0);
+        vfs.fill_proc(proc);
         vfs.mount_dev();
         vfs.mount_sys();
         for (path, mode) in [("/tmp", 0o1777), ("/var/tmp", 0o1777), ("/run", 0o755)] {

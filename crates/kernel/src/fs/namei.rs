@@ -346,14 +346,23 @@ impl Kernel {
         name: &[u8],
         user: &mut dyn Platform,
     ) -> Result<Option<DentryId>, Errno> {
-        self.vfs.lookup(dir, name, user)
+        match self.vfs.inode(dir).kind {
+            InodeKind::Proc(_) if name.len() > 255 => Err(Errno::ENAMETOOLONG),
+            InodeKind::Proc(node) => Ok(self.proc_lookup(dir, node, name)),
+            InodeKind::Directory { .. }
+            | InodeKind::Regular(_)
+            | InodeKind::Symlink(_)
+            | InodeKind::CharDevice(_)
+            | InodeKind::Fifo(_)
+            | InodeKind::Socket(_) => self.vfs.lookup(dir, name, user),
+        }
     }
 
     /// What the symbolic link `link` says to `task`.
     pub fn get_link(&mut self, task: TaskId, link: DentryId) -> Result<Link, Errno> {
-        let _ = task;
         match &self.vfs.inode(link).kind {
             InodeKind::Symlink(target) => Ok(Link::Path(target.clone())),
+            InodeKind::Proc(node) => self.proc_get_link(task, *node),
             InodeKind::Regular(_)
             | InodeKind::Directory { .. }
             | InodeKind::CharDevice(_)

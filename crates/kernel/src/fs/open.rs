@@ -240,7 +240,7 @@ impl Kernel {
                 self.probe_lower(dentry, call.user)?;
                 FileKind::Inode
             }
-            InodeKind::Directory { .. } => FileKind::Inode,
+            InodeKind::Directory { .. } | InodeKind::Proc(_) => FileKind::Inode,
             InodeKind::CharDevice(device) => match device {
                 Device::Null => FileKind::Null,
                 Device::Zero => FileKind::Zero,

@@ -140,6 +140,7 @@ impl Vfs {
             | InodeKind::Symlink(_)
             | InodeKind::CharDevice(_)
             | InodeKind::Fifo(_)
+            | InodeKind::Proc(_)
             | InodeKind::Socket(_) => false,
         }
     }

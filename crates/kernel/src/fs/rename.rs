@@ -79,6 +79,9 @@ impl Kernel {
         }
         let old = self.lookup(old_dir, &old_name, call.user)?.ok_or(Errno::ENOENT)?;
         let new = self.lookup(new_dir, &new_name, call.user)?;
+        if new.is_none() && self.vfs.inode(new_dir).dev == dev::PROC {
+            return Err(Errno::ENOENT.into());
+        }
         if flags & RENAME_NOREPLACE != 0 && new.is_some() {
             return Err(Errno::EEXIST.into());
         }

@@ -31,6 +31,7 @@ impl Kernel {
             InodeKind::Directory { .. }
             | InodeKind::Symlink(_)
             | InodeKind::Fifo(_)
+            | InodeKind::Proc(_)
             | InodeKind::Socket(_) => ((0, 0), 0),
         };
         Stat {

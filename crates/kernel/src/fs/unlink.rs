@@ -42,6 +42,7 @@ impl Kernel {
         }
         match self.vfs.inode(dir).dev {
             dev::SYSFS => Err(Errno::EROFS),
+            dev::PROC => Err(Errno::ENOENT),
             _ => Ok((dir, last)),
         }
     }

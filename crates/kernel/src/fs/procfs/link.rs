@@ -1,0 +1,67 @@
+//! The magic links of procfs: self, thread-self, fd/N, cwd, exe, root. They jump to a dentry or an
+//! open file instead of giving a path. Who may follow: whoever may ptrace the process (ptrace(2),
+//! "Ptrace access mode checking"). Neighbours: `namei` (pick_link), `mod`.
+
+use super::{PidLink, ProcNode};
+use crate::abi::Errno;
+use crate::fs::namei::{Found, Link};
+use crate::kernel::Kernel;
+use crate::task::TaskId;
+
+impl Kernel {
+    /// proc_pid_get_link() and its kin, for `reader`.
+    pub(crate) fn proc_get_link(&self, reader: TaskId, node: ProcNode) -> Result<Link, Errno> {
+        match node {
+            ProcNode::SelfLink => {
+                let tgid = self.groups[self.tasks[reader].group].tgid;
+                Ok(Link::Path(tgid.0.to_string().into_bytes()))
+            }
+            ProcNode::ThreadSelf => {
+                let (tgid, tid) =
+                    (self.groups[self.tasks[reader].group].tgid, self.tasks[reader].tid);
+                Ok(Link::Path(format!("{}/task/{}", tgid.0, tid.0).into_bytes()))
+            }
+            ProcNode::Fd(task, fd) => {
+                self.ptrace_may_access(reader, task)?;
+                let file = self.proc_file_of(task, fd).ok_or(Errno::ENOENT)?;
+                let found = self.files[file].dentry.map_or(Found::File(file), Found::Dentry);
+                Ok(Link::Jump(found))
+            }
+            ProcNode::Link(task, link) => {
+                self.ptrace_may_access(reader, task)?;
+                let fs = self.tasks[task].fs.map(|fs| &self.fs_structs[fs]);
+                let dentry = match link {
+                    PidLink::Cwd => fs.map(|fs| fs.pwd),
+                    PidLink::Root => fs.map(|fs| fs.root),
+                    PidLink::Exe => self.proc_exe(task),
+                };
+                Ok(Link::Jump(Found::Dentry(dentry.ok_or(Errno::ENOENT)?)))
+            }
+            ProcNode::Root
+            | ProcNode::Process(_)
+            | ProcNode::Thread(_)
+            | ProcNode::TaskDir(_)
+            | ProcNode::FdDir(_)
+            | ProcNode::FdinfoDir(_)
+            | ProcNode::NetDir(_)
+            | ProcNode::Fdinfo(..)
+            | ProcNode::File(..)
+            | ProcNode::System(_) => Err(Errno::EINVAL),
+        }
+    }
+
+    /// ptrace_may_access(): the same process; all ids of the target those of the reader; root.
+    /// EACCES otherwise, ESRCH if the target is gone.
+    pub(crate) fn ptrace_may_access(&self, reader: TaskId, target: TaskId) -> Result<(), Errno> {
+        let Some(other) = self.tasks.get(target) else { return Err(Errno::ESRCH) };
+        let me = &self.tasks[reader];
+        let (a, b) = (&me.cred, &other.cred);
+        let uids = [b.uid, b.euid, b.suid].iter().all(|uid| *uid == a.fsuid);
+        let gids = [b.gid, b.egid, b.sgid].iter().all(|gid| *gid == a.fsgid);
+        if me.group == other.group || a.is_privileged() || (uids && gids) {
+            Ok(())
+        } else {
+            Err(Errno::EACCES)
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Files of procfs that are about the host. The numbers are the virtual host's: one CPU, the
+//! configured memory, virtual time. Nothing of the machine shows. Neighbours: `mod`, `task`.
+
+use crate::kernel::Kernel;
+use crate::random::{Purpose, Stream};
+use crate::task::Run;
+use core::fmt::Write;
+
+/// Which file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum SystemFile {
+    Cmdline,
+    Cpuinfo,
+    Filesystems,
+    Loadavg,
+    Meminfo,
+    Stat,
+    Swaps,
+    Uptime,
+    Version,
+    Vmstat,
+    Hostname,
+    RandomUuid,
+    BootId,
+    PidMax,
+    /// A file that always says this.
+    Text(&'static str),
+}
+
+/// Where they are under /proc.
+pub const FILES: &[(&str, SystemFile)] = &[
+    ("cmdline", SystemFile::Cmdline),
+    ("cpuinfo", SystemFile::Cpuinfo),
+    ("filesystems", SystemFile::Filesystems),
+    ("loadavg", SystemFile::Loadavg),
+    ("meminfo", SystemFile::Meminfo),
+    ("stat", SystemFile::Stat),
+    ("swaps", SystemFile::Swaps),
+    ("sys/fs/file-max", SystemFile::Text("9223372036854775807\n")),
+    ("sys/fs/inotify/max_user_watches", SystemFile::Text("65536\n")),
+    ("sys/fs/nr_open", SystemFile::Text("1048576\n")),
+    ("sys/fs/pipe-max-size", SystemFile::Text("1048576\n")),
+    ("sys/kernel/cap_last_cap", SystemFile::Text("40\n")),
+    ("sys/kernel/core_pattern", SystemFile::Text("core\n")),
+    ("sys/kernel/hostname", SystemFile::Hostname),
+    ("sys/kernel/ngroups_max", SystemFile::Text("65536\n")),
+    ("sys/kernel/osrelease", SystemFile::Text("6.18.0\n")),
+    ("sys/kernel/ostype", SystemFile::Text("Linux\n")),
+    ("sys/kernel/overflowgid", SystemFile::Text("65534\n")),
+    ("sys/kernel/overflowuid", SystemFile::Text("65534\n")),
+    ("sys/kernel/pid_max", SystemFile::PidMax),
+    ("sys/kernel/random/boot_id", SystemFile::BootId),
+    ("sys/kernel/random/entropy_avail", SystemFile::Text("256\n")),
+    ("sys/kernel/random/uuid", SystemFile::RandomUuid),
+    ("sys/kernel/randomize_va_space", SystemFile::Text("0\n")),
+    ("sys/kernel/threads-max", SystemFile::Text("62000\n")),
+    ("sys/kernel/yama/ptrace_scope", SystemFile::Text("0\n")),
+    ("sys/net/core/somaxconn", SystemFile::Text("4096\n")),
+    ("sys/net/ipv4/ip_local_port_range", SystemFile::Text("32768\t60999\n")),
+    ("sys/vm/max_map_count", SystemFile::Text("65530\n")),
+    ("sys/vm/overcommit_memory", SystemFile::Text("2\n")),
+    ("uptime", SystemFile::Uptime),
+    ("version", SystemFile::Version),
+    ("vmstat", SystemFile::Vmstat),
+];
+
+/// A CPU that has what every x86-64 has.
+const CPUINFO: &str = "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 85\n\
+    model name\t: afterlife virtual CPU\nstepping\t: 7\ncpu MHz\t\t: 1000.000\n\
+    cache size\t: 32768 KB\nphysical id\t: 0\nsiblings\t: 1\ncore id\t\t: 0\ncpu cores\t: 1\n\
+    apicid\t\t: 0\nfpu\t\t: yes\nfpu_exception\t: yes\ncpuid level\t: 13\nwp\t\t: yes\n\
+    flags\t\t: fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush \
+    mmx fxsr sse sse2 syscall nx lm constant_tsc nopl\nbogomips\t: 2000.00\n\
+    clflush size\t: 64\ncache_alignment\t: 64\naddress sizes\t: 46 bits physical, 48 bits \
+    virtual\n\n";
+
+const FILESYSTEMS: &str = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tsockfs\n\
+    nodev\tpipefs\nnodev\toverlay\n";
+
+impl Kernel {
+    /// The text of a file of the host.
+    pub(crate) fn proc_system(&mut self, file: SystemFile) -> Vec<u8> {
+        match file {
+            SystemFile::Cmdline => "afterlife\n".into(),
+            SystemFile::Cpuinfo => CPUINFO.into(),
+            SystemFile::Filesystems => FILESYSTEMS.into(),
+            SystemFile::Loadavg => self.proc_loadavg(),
+            SystemFile::Meminfo => self.proc_meminfo(),
+            SystemFile::Stat => self.proc_stat(),
+            SystemFile::Swaps => "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".into(),
+            SystemFile::Uptime => {
+                let hundredths = self.now.as_nanos() / 10_000_000;
+                let (sec, rest) = (hundredths / 100, hundredths % 100);
+                format!("{sec}.{rest:02} {sec}.{rest:02}\n")
+            }
+            SystemFile::Version => {
+                "Linux version 6.18.0 (afterlife) #1 SMP PREEMPT_DYNAMIC\n".into()
+            }
+            SystemFile::Vmstat => {
+                format!("nr_free_pages {}\npgfault 0\npgmajfault 0\n", self.config.memory / 8192)
+            }
+            SystemFile::Hostname => format!("{}\n", self.config.hostname),
+            SystemFile::RandomUuid => uuid(&mut self.random),
+            SystemFile::BootId => {
+                let (seed, number) = (self.config.seed, self.config.number);
+                uuid(&mut Stream::new(seed, number, u64::MAX, Purpose::Getrandom))
+            }
+            SystemFile::PidMax => format!("{}\n", self.pids.pid_max),
+            SystemFile::Text(text) => text.into(),
+        }
+        .into_bytes()
+    }
+
+    fn proc_loadavg(&self) -> String {
+        let running = self.tasks.iter().filter(|(_, t)| t.run == Run::Ready).count().max(1);
+        let last = self.pids.iter().last().map_or(1, |(pid, _)| pid.0);
+        format!("0.00 0.00 0.00 {running}/{} {last}\n", self.tasks.len())
+    }
+
+    /// Half of the memory is free, whatever happens: what is charged is told by ENOMEM.
+    fn proc_meminfo(&self) -> String {
+        let total = self.config.memory / 1024;
+        let rows = [
+            ("MemTotal", total),
+            ("MemFree", total / 2),
+            ("MemAvailable", total / 2),
+            ("Buffers", 0),
+            ("Cached", total / 4),
+            ("SwapCached", 0),
+            ("Active", total / 8),
+            ("Inactive", total / 8),
+            ("SwapTotal", 0),
+            ("SwapFree", 0),
+            ("Dirty", 0),
+            ("Writeback", 0),
+            ("AnonPages", total / 8),
+            ("Mapped", total / 16),
+            ("Shmem", 0),
+            ("Slab", total / 32),
+            ("CommitLimit", total),
+            ("Committed_AS", total / 4),
+            ("VmallocTotal", 34_359_738_367),
+            ("VmallocUsed", 0),
+        ];
+        let mut text = String::new();
+        for (name, kib) in rows {
+            let _ = writeln!(text, "{:<16}{kib:>8} kB", format!("{name}:"));
+        }
+        text + "HugePages_Total:       0\nHugePages_Free:        0\nHugepagesize:       2048 kB\n"
+    }
+
+    fn proc_stat(&self) -> String {
+        let ticks = self.now.as_nanos() / 10_000_000;
+        let ready = self.tasks.iter().filter(|(_, t)| t.run == Run::Ready).count().max(1);
+        let last = self.pids.iter().last().map_or(1, |(pid, _)| pid.0);
+        let cpu = format!("{ticks} 0 0 0 0 0 0 0 0 0");
+        format!(
+            "cpu  {cpu}\ncpu0 {cpu}\nintr 0\nctxt 0\nbtime {}\nprocesses {last}\n\
+             procs_running {ready}\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
+            self.config.epoch
+        )
+    }
+}
+
+/// A random UUID (version 4) with a newline.
+fn uuid(random: &mut Stream) -> String {
+    let mut bytes = [0; 16];
+    random.fill(&mut bytes);
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let mut text = String::new();
+    for (i, byte) in bytes.iter().enumerate() {
+        if [4, 6, 8, 10].contains(&i) {
+            text.push('-');
+        }
+        let _ = write!(text, "{byte:02x}");
+    }
+    text + "\n"
+}

@@ -1,0 +1,389 @@
+//! Files of procfs that are about one process or thread, apart from its memory: status, stat, comm,
+//! limits, mounts, fdinfo and others; and what can be written there. Neighbours: `memory`, `mod`.
+
+use crate::abi::Errno;
+use crate::abi::signal::SigSet;
+use crate::fact::Fact;
+use crate::fs::mount::dev;
+use crate::kernel::Kernel;
+use crate::platform::Platform;
+use crate::task::{Run, TaskId};
+use core::fmt::Write;
+
+/// Which file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum PidFile {
+    Auxv,
+    Cgroup,
+    Cmdline,
+    Comm,
+    Environ,
+    GidMap,
+    Limits,
+    Loginuid,
+    Maps,
+    Mountinfo,
+    Mounts,
+    OomScore,
+    OomScoreAdj,
+    Personality,
+    Setgroups,
+    Smaps,
+    Stat,
+    Statm,
+    Status,
+    UidMap,
+    Wchan,
+    NetDev,
+    NetTcp,
+    NetUdp,
+    NetUnix,
+    NetRoute,
+}
+
+/// The files in /proc/PID.
+pub const PROCESS_FILES: &[(&str, PidFile)] = THREAD_FILES;
+
+/// The files in /proc/PID/task/TID.
+pub const THREAD_FILES: &[(&str, PidFile)] = &[
+    ("auxv", PidFile::Auxv),
+    ("cgroup", PidFile::Cgroup),
+    ("cmdline", PidFile::Cmdline),
+    ("comm", PidFile::Comm),
+    ("environ", PidFile::Environ),
+    ("gid_map", PidFile::GidMap),
+    ("limits", PidFile::Limits),
+    ("loginuid", PidFile::Loginuid),
+    ("maps", PidFile::Maps),
+    ("mountinfo", PidFile::Mountinfo),
+    ("mounts", PidFile::Mounts),
+    ("oom_score", PidFile::OomScore),
+    ("oom_score_adj", PidFile::OomScoreAdj),
+    ("personality", PidFile::Personality),
+    ("setgroups", PidFile::Setgroups),
+    ("smaps", PidFile::Smaps),
+    ("stat", PidFile::Stat),
+    ("statm", PidFile::Statm),
+    ("status", PidFile::Status),
+    ("uid_map", PidFile::UidMap),
+    ("wchan", PidFile::Wchan),
+];
+
+/// The files in /proc/PID/net.
+pub const NET_FILES: &[(&str, PidFile)] = &[
+    ("dev", PidFile::NetDev),
+    ("route", PidFile::NetRoute),
+    ("tcp", PidFile::NetTcp),
+    ("udp", PidFile::NetUdp),
+    ("unix", PidFile::NetUnix),
+];
+
+impl PidFile {
+    /// Permission bits.
+    pub fn mode(self) -> u32 {
+        match self {
+            PidFile::Auxv | PidFile::Environ | PidFile::Personality => 0o400,
+            PidFile::Comm | PidFile::OomScoreAdj => 0o644,
+            PidFile::Cgroup
+            | PidFile::Cmdline
+            | PidFile::GidMap
+            | PidFile::Limits
+            | PidFile::Loginuid
+            | PidFile::Maps
+            | PidFile::Mountinfo
+            | PidFile::Mounts
+            | PidFile::OomScore
+            | PidFile::Setgroups
+            | PidFile::Smaps
+            | PidFile::Stat
+            | PidFile::Statm
+            | PidFile::Status
+            | PidFile::UidMap
+            | PidFile::Wchan
+            | PidFile::NetDev
+            | PidFile::NetTcp
+            | PidFile::NetUdp
+            | PidFile::NetUnix
+            | PidFile::NetRoute => 0o444,
+        }
+    }
+}
+
+/// Names, units and numbers of resource limits, in the order of `limits`.
+const LIMITS: [(&str, &str, usize); 16] = [
+    ("Max cpu time", "seconds", 0),
+    ("Max file size", "bytes", 1),
+    ("Max data size", "bytes", 2),
+    ("Max stack size", "bytes", 3),
+    ("Max core file size", "bytes", 4),
+    ("Max resident set", "bytes", 5),
+    ("Max processes", "processes", 6),
+    ("Max open files", "files", 7),
+    ("Max locked memory", "bytes", 8),
+    ("Max address space", "bytes", 9),
+    ("Max file locks", "locks", 10),
+    ("Max pending signals", "signals", 11),
+    ("Max msgqueue size", "bytes", 12),
+    ("Max nice priority", "", 13),
+    ("Max realtime priority", "", 14),
+    ("Max realtime timeout", "us", 15),
+];
+
+const NET_TCP_HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when \
+    retrnsmt   uid  timeout inode\n";
+const NET_UDP_HEAD: &str = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when \
+    retrnsmt   uid  timeout inode ref pointer drops\n";
+const NET_UNIX_HEAD: &str = "Num       RefCount Protocol Flags    Type St Inode Path\n";
+const NET_ROUTE: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\t\
+    Window\tIRTT\n";
+const NET_DEV: &str = "Inter-|   Receive                                                |  Transmit\n \
+    face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop \
+    fifo colls carrier compressed\n    lo:       0       0    0    0    0     0          0         \
+    0        0       0    0    0    0     0       0          0\n  eth0:       0       0    0    0    \
+    0     0          0         0        0       0    0    0    0     0       0          0\n";
+
+impl Kernel {
+    /// The text of a file about `task`.
+    pub(crate) fn proc_pid_file(
+        &mut self,
+        task: TaskId,
+        file: PidFile,
+        user: &mut dyn Platform,
+    ) -> Result<Vec<u8>, Errno> {
+        Ok(match file {
+            PidFile::Auxv => self.proc_auxv(task),
+            PidFile::Cgroup => b"0::/\n".to_vec(),
+            PidFile::Cmdline => self.proc_cmdline(task, user),
+            PidFile::Comm => [&self.tasks[task].comm[..], b"\n"].concat(),
+            PidFile::Environ => self.proc_environ(task, user),
+            PidFile::UidMap | PidFile::GidMap => {
+                format!("{:>10} {:>10} {:>10}\n", 0, 0, u32::MAX).into()
+            }
+            PidFile::Limits => self.proc_limits(task).into(),
+            PidFile::Loginuid => u32::MAX.to_string().into(),
+            PidFile::Maps => self.proc_maps(task, false),
+            PidFile::Smaps => self.proc_maps(task, true),
+            PidFile::Mountinfo => self.proc_mountinfo().into(),
+            PidFile::Mounts => self.proc_mounts().into(),
+            PidFile::OomScore => b"0\n".to_vec(),
+            PidFile::OomScoreAdj => {
+                let group = self.tasks[task].group;
+                format!("{}\n", self.vfs.oom_score_adj.get(&group).unwrap_or(&0)).into()
+            }
+            PidFile::Personality => b"00000000\n".to_vec(),
+            PidFile::Setgroups => b"allow\n".to_vec(),
+            PidFile::Stat => self.proc_pid_stat(task),
+            PidFile::Statm => self.proc_statm(task).into(),
+            PidFile::Status => self.proc_status(task),
+            PidFile::Wchan => b"0".to_vec(),
+            PidFile::NetDev => NET_DEV.into(),
+            PidFile::NetRoute => NET_ROUTE.into(),
+            PidFile::NetTcp => self.proc_net(task, "/proc/net/tcp", NET_TCP_HEAD),
+            PidFile::NetUdp => self.proc_net(task, "/proc/net/udp", NET_UDP_HEAD),
+            PidFile::NetUnix => self.proc_net(task, "/proc/net/unix", NET_UNIX_HEAD),
+        })
+    }
+
+    /// Lists of sockets: their heads only, and loudly so.
+    fn proc_net(&mut self, task: TaskId, path: &str, head: &str) -> Vec<u8> {
+        self.tell(Some(task), Fact::unsupported(path, "shows no sockets"));
+        head.into()
+    }
+
+    /// The letter and the word for what a task does.
+    fn proc_state(&self, task: TaskId) -> (char, &'static str) {
+        match &self.tasks[task].run {
+            Run::Ready => ('R', "running"),
+            Run::Blocked(wait) if wait.killable => ('D', "disk sleep"),
+            Run::Blocked(_) => ('S', "sleeping"),
+            Run::Stopped => ('T', "stopped"),
+            Run::Zombie => ('Z', "zombie"),
+        }
+    }
+
+    fn proc_ppid(&self, task: TaskId) -> u32 {
+        let group = &self.groups[self.tasks[task].group];
+        group.parent.and_then(|p| self.groups.get(p)).map_or(0, |p| p.tgid.0)
+    }
+
+    /// Signals that `task`'s process ignores, and those that it catches.
+    fn proc_dispositions(&self, task: TaskId) -> (SigSet, SigSet) {
+        let (mut ignored, mut caught) = (SigSet::EMPTY, SigSet::EMPTY);
+        let group = &self.groups[self.tasks[task].group];
+        let Some(sighand) = self.sighands.get(group.sighand) else { return (ignored, caught) };
+        for signal in SigSet(u64::MAX).iter() {
+            match sighand.of(signal).handler {
+                0 => {}
+                1 => ignored.add(signal),
+                _ => caught.add(signal),
+            }
+        }
+        (ignored, caught)
+    }
+
+    fn proc_status(&self, task: TaskId) -> Vec<u8> {
+        let t = &self.tasks[task];
+        let group = &self.groups[t.group];
+        let (cred, (letter, word)) = (&t.cred, self.proc_state(task));
+        let mut s = String::new();
+        if let Some(fs) = t.fs {
+            let _ = writeln!(s, "Umask:\t{:04o}", self.fs_structs[fs].umask);
+        }
+        let _ = writeln!(s, "State:\t{letter} ({word})\nTgid:\t{}\nNgid:\t0", group.tgid.0);
+        let _ = writeln!(s, "Pid:\t{}\nPPid:\t{}\nTracerPid:\t0", t.tid.0, self.proc_ppid(task));
+        let (u, g) = (cred, cred);
+        let _ = writeln!(s, "Uid:\t{}\t{}\t{}\t{}", u.uid, u.euid, u.suid, u.fsuid);
+        let _ = writeln!(s, "Gid:\t{}\t{}\t{}\t{}", g.gid, g.egid, g.sgid, g.fsgid);
+        let slots = t.files.map_or(0, |files| self.tables[files].max_fds());
+        let groups: String = cred.groups.iter().map(|g| format!("{g} ")).collect();
+        let _ = writeln!(s, "FDSize:\t{slots}\nGroups:\t{groups}");
+        let _ = writeln!(s, "NStgid:\t{}\nNSpid:\t{}", group.tgid.0, t.tid.0);
+        let _ = writeln!(s, "NSpgid:\t{}\nNSsid:\t{}", group.pgrp.0, group.session.0);
+        s.push_str("Kthread:\t0\n");
+        s.push_str(&self.proc_status_memory(task));
+        let threads = group.tasks.len();
+        let pending = t.pending.list.len() + group.shared_pending.list.len();
+        let limit = group.rlimits.0[crate::task::rlimit::RLIMIT_SIGPENDING].soft;
+        let _ = writeln!(s, "Threads:\t{threads}\nSigQ:\t{pending}/{limit}");
+        let (ignored, caught) = self.proc_dispositions(task);
+        let sets = [
+            ("SigPnd", t.pending.signal),
+            ("ShdPnd", group.shared_pending.signal),
+            ("SigBlk", t.blocked),
+            ("SigIgn", ignored),
+            ("SigCgt", caught),
+        ];
+        for (name, set) in sets {
+            let _ = writeln!(s, "{name}:\t{:016x}", set.0);
+        }
+        // Root has them all, others none (Cred::is_privileged).
+        let all: u64 = (1 << 41) - 1;
+        let caps = if cred.is_privileged() { all } else { 0 };
+        for (name, set) in
+            [("CapInh", 0), ("CapPrm", caps), ("CapEff", caps), ("CapBnd", all), ("CapAmb", 0)]
+        {
+            let _ = writeln!(s, "{name}:\t{set:016x}");
+        }
+        s.push_str("NoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n");
+        s.push_str("Cpus_allowed:\t1\nCpus_allowed_list:\t0\n");
+        s.push_str("Mems_allowed:\t1\nMems_allowed_list:\t0\n");
+        s.push_str("voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n");
+        [b"Name:\t", &t.comm[..], b"\n", s.as_bytes()].concat()
+    }
+
+    /// stat: 52 numbers, the name in parentheses.
+    fn proc_pid_stat(&self, task: TaskId) -> Vec<u8> {
+        let t = &self.tasks[task];
+        let group = &self.groups[t.group];
+        let ticks = |d: crate::time::Duration| d.as_nanos() / 10_000_000;
+        let (ignored, caught) = self.proc_dispositions(task);
+        let tty = self.console.tty.as_ref().filter(|tty| tty.session == Some(group.session));
+        let tty_nr = if tty.is_some() { 0x8800 } else { 0 };
+        let tpgid = tty.and_then(|tty| tty.pgrp).map_or(-1, |pgrp| i64::from(pgrp.0));
+        let m = self.proc_memory_numbers(task);
+        let mut s = format!(" ({}) ", String::from_utf8_lossy(&t.comm));
+        let _ = write!(s, "{} {} ", self.proc_state(task).0, self.proc_ppid(task));
+        let _ = write!(s, "{} {} {tty_nr} {tpgid} 0 0 0 0 0 ", group.pgrp.0, group.session.0);
+        let (utime, stime) = (group.utime + t.utime, group.stime + t.stime);
+        let _ = write!(s, "{} {} ", ticks(utime), ticks(stime));
+        let _ = write!(s, "{} {} 20 0 ", ticks(group.cutime), ticks(group.cstime));
+        let start = t.start_time.as_nanos() / 10_000_000;
+        let _ = write!(s, "{} 0 {start} {} {} ", group.tasks.len(), m.vsize, m.rss);
+        let rsslim = group.rlimits.0[5].soft;
+        let _ = write!(s, "{rsslim} {} {} {} 0 0 ", m.start_code, m.end_code, m.start_stack);
+        let low = |set: SigSet| set.0 & 0x7fff_ffff;
+        let (pending, blocked) = (low(t.pending.signal), low(t.blocked));
+        let _ = write!(s, "{pending} {blocked} {} {} 0 0 0 ", low(ignored), low(caught));
+        let exit_signal = group.exit_signal.map_or(0, |signal| signal.number());
+        let _ = write!(s, "{exit_signal} 0 0 0 0 0 0 0 0 {} ", m.start_brk);
+        let _ = write!(s, "{} {} {} {} ", m.arg_start, m.arg_end, m.env_start, m.env_end);
+        let _ = writeln!(s, "{}", t.exit_code.0);
+        format!("{}{s}", t.tid.0).into_bytes()
+    }
+
+    fn proc_limits(&self, task: TaskId) -> String {
+        let limits = &self.groups[self.tasks[task].group].rlimits;
+        let show = |n: u64| if n == u64::MAX { "unlimited".to_owned() } else { n.to_string() };
+        let mut text =
+            format!("{:<25} {:<20} {:<20} {:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+        for (name, unit, number) in LIMITS {
+            let limit = limits.0[number];
+            let (soft, hard) = (show(limit.soft), show(limit.hard));
+            let _ = writeln!(text, "{name:<25} {soft:<20} {hard:<20} {unit:<10}");
+        }
+        text
+    }
+
+    fn proc_mounts(&self) -> String {
+        let line = |m: &crate::fs::mount::Mount| {
+            format!("{} {} {} {} 0 0\n", m.fstype, m.path, m.fstype, m.options)
+        };
+        self.vfs.mounts.iter().map(line).collect()
+    }
+
+    fn proc_mountinfo(&self) -> String {
+        let line = |m: &crate::fs::mount::Mount| {
+            let (id, parent, minor) = (m.id, m.parent, m.dev);
+            let super_options = if minor == dev::SYSFS { "ro" } else { "rw" };
+            format!(
+                "{id} {parent} 0:{minor} / {} {} - {} {} {super_options}\n",
+                m.path, m.options, m.fstype, m.fstype
+            )
+        };
+        self.vfs.mounts.iter().map(line).collect()
+    }
+
+    /// fdinfo/N: position, flags, mount, inode.
+    pub(crate) fn proc_fdinfo(&self, task: TaskId, fd: i32) -> Vec<u8> {
+        let Some(file) = self.proc_file_of(task, fd) else { return Vec::new() };
+        let f = &self.files[file];
+        let table = self.tasks[task].files.expect("proc_file_of found it there");
+        let cloexec = self.tables[table].close_on_exec(fd);
+        let flags = f.flags.0 | if cloexec { linux_raw_sys::general::O_CLOEXEC } else { 0 };
+        let stat = self.file_stat(file);
+        format!(
+            "pos:\t{}\nflags:\t0{flags:o}\nmnt_id:\t{}\nino:\t{}\n",
+            f.pos, stat.mnt_id, stat.ino
+        )
+        .into_bytes()
+    }
+
+    /// Writes to a file about `target`: comm and oom_score_adj. EIO for files that nobody writes.
+    pub(crate) fn proc_write(
+        &mut self,
+        writer: TaskId,
+        target: TaskId,
+        file: PidFile,
+        bytes: &[u8],
+    ) -> Result<usize, Errno> {
+        if self.tasks.get(target).is_none() {
+            return Err(Errno::ESRCH);
+        }
+        match file {
+            PidFile::Comm => {
+                if self.tasks[writer].group != self.tasks[target].group {
+                    return Err(Errno::EINVAL);
+                }
+                let end = bytes.iter().position(|b| *b == b'\n').unwrap_or(bytes.len());
+                self.tasks[target].comm = bytes[..end.min(15)].to_vec();
+                Ok(bytes.len())
+            }
+            PidFile::OomScoreAdj => {
+                let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?.trim();
+                let value: i32 = text.parse().map_err(|_| Errno::EINVAL)?;
+                if !(-1000..=1000).contains(&value) {
+                    return Err(Errno::EINVAL);
+                }
+                let group = self.tasks[target].group;
+                let old = self.vfs.oom_score_adj.get(&group).copied().unwrap_or(0);
+                if value < old && !self.tasks[writer].cred.is_privileged() {
+                    return Err(Errno::EACCES);
+                }
+                self.vfs.oom_score_adj.insert(group, value);
+                Ok(bytes.len())
+            }
+            _ => Err(Errno::EIO),
+        }
+    }
+}
