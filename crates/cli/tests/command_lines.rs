@@ -39,9 +39,10 @@ fn compare(shell: &str, line: &str) -> Result<(), Failed> {
     inside.args(["run", "--", shell, "-c", line]);
     let (native, inside) = (run(native)?, run(inside)?);
     // A shell that dies by signal n is 128 + n for whoever runs `afterlife`.
-    let wanted = native.status.code().or_else(|| {
-        std::os::unix::process::ExitStatusExt::signal(&native.status).map(|s| 128 + s)
-    });
+    let wanted = native
+        .status
+        .code()
+        .or_else(|| std::os::unix::process::ExitStatusExt::signal(&native.status).map(|s| 128 + s));
     let same = native.stdout == inside.stdout
         && comparable(&native.stderr) == comparable(&inside.stderr)
         && wanted == inside.status.code();
@@ -66,9 +67,9 @@ fn main() {
             Some(rest) => ("/bin/sh", rest),
             None => ("/bin/bash", line),
         };
-        Path::new(shell).exists().then(|| {
-            Trial::test(format!("{shell} -c '{line}'"), move || compare(shell, line))
-        })
+        Path::new(shell)
+            .exists()
+            .then(|| Trial::test(format!("{shell} -c '{line}'"), move || compare(shell, line)))
     });
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }
