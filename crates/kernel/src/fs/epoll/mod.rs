@@ -4,6 +4,8 @@
 //! (epoll_ctl), `wait` (epoll_wait), `wait_queue` (who watches what).
 
 mod ctl;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 use crate::abi::Errno;
