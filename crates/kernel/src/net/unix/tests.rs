@@ -248,9 +248,7 @@ fn rights_message(w: &mut World, fd: u32) -> u64 {
 
 fn received_fd(w: &World, message: u64) -> u64 {
     let at = (message - BUF) as usize;
-    let word = |i: usize| {
-        u64::from_le_bytes(w.user.memory[at + i..at + i + 8].try_into().unwrap())
-    };
+    let word = |i: usize| u64::from_le_bytes(w.user.memory[at + i..at + i + 8].try_into().unwrap());
     assert_eq!(word(40), 24, "the length of the control messages");
     let cmsg = (word(32) - BUF) as usize;
     u64::from(w.user.memory[cmsg + 16])
