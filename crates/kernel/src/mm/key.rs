@@ -10,8 +10,11 @@ use crate::task::TaskId;
 /// Names the word that a futex lives in.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum FutexKey {
-    /// Memory of one address space: private, or not shared with anyone.
+    /// Memory of one address space, with FUTEX_PRIVATE_FLAG.
     Private(MmId, u64),
+    /// Without the flag, in memory that is not shared with anyone (FUT_OFF_MMSHARED): in Linux not
+    /// the same futex as the private one at that address.
+    MmShared(MmId, u64),
     /// Shared memory: the same object and offset wherever it is mapped.
     Shared(ObjectId, u64),
 }
@@ -37,7 +40,7 @@ impl Kernel {
             Backing::Object { id, offset, shared: true } => Ok(FutexKey::Shared(id, offset)),
             // Private memory: only threads of the same address space can mean the same word.
             Backing::Object { .. } | Backing::Anonymous | Backing::Lower { .. } => {
-                Ok(FutexKey::Private(mm, address.0))
+                Ok(FutexKey::MmShared(mm, address.0))
             }
         }
     }

@@ -105,7 +105,7 @@ impl Kernel {
         self.wake_child_tid(task, at);
     }
 
-    /// FUTEX_WAKE of one waiter at `at`, as a shared futex: a waiter may have either kind of key.
+    /// FUTEX_WAKE of one waiter at `at`, not private: as pthread_join waits for it.
     fn wake_child_tid(&mut self, task: TaskId, at: UserPtr) {
         if let Ok(key) = self.futex_key(task, at, true) {
             self.futex_wake_key(key, 1);

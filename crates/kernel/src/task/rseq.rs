@@ -60,7 +60,7 @@ impl Kernel {
     }
 
     fn register_rseq(&mut self, call: &mut Call<'_>, rseq: Rseq) -> SysResult {
-        if rseq.len < ORIG_SIZE || rseq.area.0 % ALIGN != 0 {
+        if rseq.len < ORIG_SIZE || !rseq.area.0.is_multiple_of(ALIGN) {
             return Err(Errno::EINVAL.into());
         }
         call.write_u64(rseq.area.add(RSEQ_CS), 0)?;

@@ -26,6 +26,13 @@ pub const ROWS: &[Row] = &[
     row!(164, "settimeofday", Kernel::sys_settimeofday, [Ptr, Ptr], Partial("always EPERM")),
     row!(200, "tkill", Kernel::sys_tkill, [Pid, Signal], Full),
     row!(201, "time", Kernel::sys_time, [Ptr], Full),
+    row!(
+        202,
+        "futex",
+        Kernel::sys_futex,
+        [Ptr, Int, Uint, Ptr, Ptr, Hex],
+        Partial("not FUTEX_WAIT_REQUEUE_PI and FUTEX_CMP_REQUEUE_PI")
+    ),
     row!(219, "restart_syscall", Kernel::sys_restart_syscall, [], Full),
     row!(222, "timer_create", Kernel::sys_timer_create, [Int, Ptr, Ptr], Full),
     row!(223, "timer_settime", Kernel::sys_timer_settime, [Int, Int, Ptr, Ptr], Full),
@@ -43,6 +50,36 @@ pub const ROWS: &[Row] = &[
         Partial("not on CPU clocks")
     ),
     row!(234, "tgkill", Kernel::sys_tgkill, [Pid, Pid, Signal], Full),
+    row!(273, "set_robust_list", Kernel::sys_set_robust_list, [Ptr, Size], Full),
+    row!(274, "get_robust_list", Kernel::sys_get_robust_list, [Pid, Ptr, Ptr], Full),
     row!(297, "rt_tgsigqueueinfo", Kernel::sys_rt_tgsigqueueinfo, [Pid, Pid, Signal, Ptr], Full),
     row!(334, "rseq", Kernel::sys_rseq, [Ptr, Uint, Int, Hex], Full),
+    row!(
+        449,
+        "futex_waitv",
+        Kernel::sys_futex_waitv,
+        [Ptr, Uint, Hex, Ptr, Int],
+        Partial("not NUMA futexes")
+    ),
+    row!(
+        454,
+        "futex_wake",
+        Kernel::sys_futex_wake,
+        [Ptr, Hex, Int, Hex],
+        Partial("not NUMA futexes")
+    ),
+    row!(
+        455,
+        "futex_wait",
+        Kernel::sys_futex_wait,
+        [Ptr, Hex, Hex, Hex, Ptr, Int],
+        Partial("not NUMA futexes")
+    ),
+    row!(
+        456,
+        "futex_requeue",
+        Kernel::sys_futex_requeue,
+        [Ptr, Hex, Int, Int],
+        Partial("not NUMA futexes")
+    ),
 ];

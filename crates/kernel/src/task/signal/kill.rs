@@ -45,7 +45,9 @@ impl Kernel {
                 let pgrp = self.groups[self.tasks[sender].group].pgrp;
                 self.kill_pgrp_info(sender, pgrp, asked, &origin)?;
             }
-            ..-1 => self.kill_pgrp_info(sender, Pid(pid.unsigned_abs()), asked, &origin)?,
+            -0x7fff_ffff..=-2 => {
+                self.kill_pgrp_info(sender, Pid(pid.unsigned_abs()), asked, &origin)?
+            }
         }
         Ok(0)
     }

@@ -2,8 +2,8 @@
 //! is checked; a bad frame is SIGSEGV (rule S-52). Neighbour: `frame`, which has the offsets.
 
 use super::frame::{
-    FPSSE, FRAME_SIZE, INFO, MAGIC1, MAGIC2, MC_FPSTATE, MC_SELECTORS, MCONTEXT, MIN_XSTATE,
-    SW_BYTES, UC, UC_SIGMASK, UC_STACK, USER_CS, USER_DS, XSTATE_BV, init_xstate,
+    FPSSE, INFO, MAGIC1, MAGIC2, MC_FPSTATE, MC_SELECTORS, MCONTEXT, MIN_XSTATE, SW_BYTES, UC,
+    UC_SIGMASK, UC_STACK, USER_CS, USER_DS, XSTATE_BV, init_xstate,
 };
 use crate::abi::Errno;
 use crate::abi::signal::{SigSet, Signal};
@@ -88,7 +88,6 @@ impl Kernel {
         // The handler's `ret` has popped the restorer's address.
         let at = UserPtr(self.tasks[task].regs.rsp.wrapping_sub(8));
         let frame = Frame(call.read_array(at)?);
-        debug_assert!(INFO < FRAME_SIZE);
         self.tasks[task].restart_block = None;
         self.set_current_blocked(task, SigSet(frame.word(UC_SIGMASK)));
         let regs = frame.registers(&self.tasks[task].regs).ok_or(Errno::EFAULT)?;
@@ -118,9 +117,9 @@ impl Kernel {
         call.read_user(at, &mut legacy)?;
         let signed = self.signed_xstate(call, at, &legacy, len)?;
         let area = match signed {
-            Some(area) if at.0 % 64 == 0 => area,
+            Some(area) if at.0.is_multiple_of(64) => area,
             Some(_) => return Err(Errno::EFAULT), // XRSTOR refuses it
-            None if at.0 % 16 == 0 => {
+            None if at.0.is_multiple_of(16) => {
                 let mut area = init_xstate(len);
                 area[..XSTATE_BV].copy_from_slice(&legacy);
                 area[XSTATE_BV..XSTATE_BV + 8].copy_from_slice(&FPSSE.to_le_bytes());

@@ -1,0 +1,142 @@
+//! Priority-inheriting locks: FUTEX_LOCK_PI, FUTEX_LOCK_PI2, FUTEX_TRYLOCK_PI, FUTEX_UNLOCK_PI.
+//! The kernel hands the lock to the first waiter; there are no priorities to inherit here.
+//! futex(2), "Priority-inheritance futexes". Neighbours: `robust` (a dying owner).
+
+use super::robust::{OWNER_DIED, TID_MASK, WAITERS};
+use super::{FutexProgress, MATCH_ANY, Waiter};
+use crate::abi::Errno;
+use crate::kernel::Kernel;
+use crate::mm::FutexKey;
+use crate::platform::{Platform, UserPtr};
+use crate::syscall::{Call, Progress, Restart, SysResult, Wait};
+use crate::task::timer::clock::Clock;
+use crate::task::{Pid, TaskId};
+use crate::wait_queue::Event;
+
+impl Kernel {
+    /// FUTEX_LOCK_PI: EDEADLK if it is ours, ESRCH if its owner does not exist, ETIMEDOUT. A signal
+    /// restarts it, whatever the handler's flags (-ERESTARTNOINTR).
+    pub(super) fn futex_lock_pi(
+        &mut self,
+        call: &mut Call<'_>,
+        shared: bool,
+        clock: Clock,
+    ) -> SysResult {
+        let task = call.task;
+        if matches!(call.flight.progress, Progress::Futex(_)) {
+            if !self.futexes.is_queued(task, 0) {
+                return Ok(0); // whoever unlocked it wrote our number into the word
+            }
+        } else {
+            if call.flight.until.is_none() {
+                call.flight.until = self.futex_absolute_timeout(call, call.ptr(3), clock)?;
+            }
+            let key = self.futex_key(task, call.ptr(0), shared)?;
+            let Some(owner) = self.lock_pi_atomic(call, key)? else { return Ok(0) };
+            let pi = Some((call.ptr(0), owner));
+            self.futexes.queue(key, Waiter { task, slot: 0, bitset: MATCH_ANY, pi });
+            call.flight.progress = Progress::Futex(FutexProgress { slots: 1 });
+        }
+        if call.flight.until.is_some_and(|until| until <= self.now) {
+            self.futexes.unqueue(task, 0);
+            return Err(Errno::ETIMEDOUT.into());
+        }
+        if self.signal_pending(task) {
+            self.futexes.unqueue(task, 0);
+            call.flight.progress = Progress::Fresh;
+        }
+        let wait = Wait::on(Event::Futex(task)).with_deadline(call.flight.until);
+        Err(wait.with_restart(Restart::NoIntr).into())
+    }
+
+    /// FUTEX_TRYLOCK_PI: EAGAIN instead of waiting.
+    pub(super) fn futex_trylock_pi(&mut self, call: &mut Call<'_>, shared: bool) -> SysResult {
+        let key = self.futex_key(call.task, call.ptr(0), shared)?;
+        match self.lock_pi_atomic(call, key)? {
+            None => Ok(0),
+            Some(_) => Err(Errno::EAGAIN.into()),
+        }
+    }
+
+    /// futex_lock_pi_atomic(): takes a free lock (`None`), or marks it as contended and says who
+    /// owns it.
+    fn lock_pi_atomic(
+        &mut self,
+        call: &mut Call<'_>,
+        key: FutexKey,
+    ) -> Result<Option<TaskId>, Errno> {
+        let word = call.read_u32(call.ptr(0))?;
+        let tid = self.tasks[call.task].tid.0;
+        let owner = word & TID_MASK;
+        if owner == tid {
+            return Err(Errno::EDEADLK);
+        }
+        match self.futexes.waiters(key).first() {
+            Some(first) => {
+                let Some((_, owner)) = first.pi else { return Err(Errno::EINVAL) };
+                call.write_u32(call.ptr(0), word | WAITERS)?;
+                return Ok(Some(owner));
+            }
+            None if owner == 0 => {
+                call.write_u32(call.ptr(0), word & OWNER_DIED | tid)?;
+                return Ok(None);
+            }
+            None => {}
+        }
+        call.write_u32(call.ptr(0), word | WAITERS)?;
+        let found = self.pids.task(Pid(owner)).filter(|t| !self.tasks[*t].exiting);
+        found.map(Some).ok_or(Errno::ESRCH)
+    }
+
+    /// FUTEX_UNLOCK_PI: EPERM unless it is ours.
+    pub(super) fn futex_unlock_pi(&mut self, call: &mut Call<'_>, shared: bool) -> SysResult {
+        let word = call.read_u32(call.ptr(0))?;
+        if word & TID_MASK != self.tasks[call.task].tid.0 {
+            return Err(Errno::EPERM.into());
+        }
+        let key = self.futex_key(call.task, call.ptr(0), shared)?;
+        let Some(first) = self.futexes.waiters(key).first().copied() else {
+            call.write_u32(call.ptr(0), 0)?;
+            return Ok(0);
+        };
+        if first.pi.is_none() {
+            return Err(Errno::EINVAL.into());
+        }
+        call.write_u32(call.ptr(0), WAITERS | self.tasks[first.task].tid.0)?;
+        self.hand_over(key, first);
+        Ok(0)
+    }
+
+    /// The lock is `first`'s now; those behind it wait for it.
+    fn hand_over(&mut self, key: FutexKey, first: Waiter) {
+        self.futexes.unqueue(first.task, first.slot);
+        if let Some(queue) = self.futexes.queues.get_mut(&key) {
+            for waiter in queue.iter_mut() {
+                waiter.pi = waiter.pi.map(|(at, _)| (at, first.task));
+            }
+        }
+        self.publish(Event::Futex(first.task));
+    }
+
+    /// exit_pi_state_list(): contended locks that a dying task owns go to their first waiters,
+    /// who find OWNER_DIED.
+    pub(super) fn exit_pi_state_list(&mut self, task: TaskId, user: &mut dyn Platform) {
+        let mut owned: Vec<FutexKey> = self
+            .futexes
+            .pi_waiters()
+            .filter(|(_, w)| w.pi.is_some_and(|(_, owner)| owner == task))
+            .map(|(key, _)| key)
+            .collect();
+        owned.dedup();
+        for key in owned {
+            let Some(first) = self.futexes.waiters(key).first().copied() else { continue };
+            let (Some((at, _)), Some(guest)) = (first.pi, self.tasks[first.task].guest) else {
+                continue;
+            };
+            let word = WAITERS | OWNER_DIED | self.tasks[first.task].tid.0;
+            // Its memory may be unmapped by now: then the waiter finds out by itself.
+            user.write_user(guest, UserPtr(at.0), &word.to_le_bytes());
+            self.hand_over(key, first);
+        }
+    }
+}
