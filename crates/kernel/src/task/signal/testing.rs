@@ -152,7 +152,9 @@ impl World {
         task.regs.rsp = 0x80_0000;
         task.regs.rip = 0x1000;
         (task.regs.cs, task.regs.ss) = (super::frame::USER_CS, super::frame::USER_DS);
-        task.mm = Some(k.mms.insert(crate::mm::Mm::new((0x1_0000, crate::mm::TASK_SIZE))));
+        let mut mm = crate::mm::Mm::new((4096, crate::mm::TASK_SIZE));
+        mm.areas.insert(4096, crate::mm::area::Vma::anonymous(TOP, 7));
+        task.mm = Some(k.mms.insert(mm));
         let task = k.tasks.insert(task);
         (group.tgid, group.pgrp, group.session) = (pid, pid, pid);
         (group.leader, group.tasks, group.curr_target) = (task, vec![task], task);
