@@ -63,7 +63,9 @@ impl<W: Write> Renderer for Pcap<W> {
             }
             NetFact::Tcp { local, remote, step } => match step {
                 // tcp_close has said it already, with its reason.
-                TcpFact::SendFin { .. } | TcpFact::SendActiveReset { .. }
+                TcpFact::SendFin { .. }
+                | TcpFact::SendActiveReset { .. }
+                | TcpFact::StateChange { .. }
                     if self.cause.is_some() => {}
                 _ => self.cause = Some((*local, *remote, format!("{step:?}"))),
             },

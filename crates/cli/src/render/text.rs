@@ -6,6 +6,7 @@
 
 use super::words;
 use super::{End, Names, Renderer};
+use kernel::abi::signal::Signal;
 use kernel::fact::task::SignalAction;
 use kernel::fact::{Fact, FileFact, NetFact, TaskFact};
 use kernel::net::packet::{Packet, Transport};
@@ -125,9 +126,10 @@ impl<W: Write> Text<W> {
             | TaskFact::AllocPid { .. }
             | TaskFact::WakeUpNewTask { .. } => record.pid.is_some_and(|pid| pid.0 > 1),
             TaskFact::Exec { .. } => !self.started.remove(&who),
-            TaskFact::SendSignal { signal, .. } | TaskFact::CompleteSignal { signal, .. } => {
-                *signal != kernel::abi::signal::Signal::SIGCHLD
+            TaskFact::SendSignal { signal, dropped, .. } => {
+                *signal != Signal::SIGCHLD && dropped.is_none()
             }
+            TaskFact::CompleteSignal { signal, .. } => *signal != Signal::SIGCHLD,
             TaskFact::GetSignal { action, .. } => {
                 if [SignalAction::Terminate, SignalAction::CoreDump].contains(action) {
                     self.dying.insert(who);
@@ -210,6 +212,7 @@ impl<W: Write> Text<W> {
             NetFact::Received { packet, .. } => {
                 let ends = (packet.source(), packet.destination());
                 if ends_connection(packet) && self.ended.remove(&ends) {
+                    self.flush_chain(names)?;
                     let words = words::arrival(packet, names);
                     return self.step(record.at, who, words, names);
                 }
@@ -222,10 +225,6 @@ impl<W: Write> Text<W> {
                 {
                     chain.steps.push(words::tcp_step(step));
                     Ok(())
-                }
-                (TcpFact::TimeoutGaveUp { .. }, _) => {
-                    let what = format!("TCP {local} → {remote}: {}", words::tcp_step(step));
-                    self.line(record.at, who, &what, names)
                 }
                 _ => Ok(()),
             },
@@ -247,7 +246,8 @@ impl<W: Write> Text<W> {
                 true
             }
             LabFact::NotStarted { .. } | LabFact::Fault { .. } => true,
-            LabFact::Ended { status, .. } => status.0 != 0,
+            // A death by signal was told by its walk.
+            LabFact::Ended { status, .. } => status.code() != 0,
             LabFact::Dropped { .. } => false,
         };
         if told || self.verbose {
@@ -276,9 +276,11 @@ impl<W: Write> Renderer for Text<W> {
             What::Kernel(Fact::Task(fact)) => self.task(record, fact, names),
             What::Kernel(Fact::File(fact)) => self.file(record, fact, names),
             What::Kernel(Fact::Net(fact)) => self.net(record, fact, names),
-            What::Kernel(Fact::Unsupported { name, detail }) => {
+            What::Kernel(Fact::Unsupported { name, detail }) if self.verbose => {
                 self.line(record.at, who, &format!("unsupported: {name} ({detail})"), names)
             }
+            // The end lists them.
+            What::Kernel(Fact::Unsupported { .. }) => Ok(()),
             What::Kernel(Fact::Preempted) => {
                 self.line(record.at, who, "pre-empted by the real machine's clock", names)
             }

@@ -17,6 +17,7 @@ use crate::net::tcp::TcpConn;
 use crate::net::tcp::{Output, Ready, ReplyWhy, TcpFact};
 use crate::net::tcp::{Segment, reply_reset};
 use crate::net::udp::icmp_error;
+use crate::random::{Purpose, Stream};
 use crate::time::Instant;
 use crate::wait_queue::Event;
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -107,10 +108,14 @@ impl Connections {
 }
 
 impl Kernel {
-    /// The configuration of a connection to `remote`: MTU by device, a drawn timestamp offset.
-    pub fn tcp_config_for(&mut self, base: &TcpConfig, remote: Ipv4Addr) -> TcpConfig {
+    /// The configuration of a connection to `remote`: MTU by device, and the timestamp offset, which
+    /// belongs to the pair of addresses (secure_tcp_ts_off), so that a handshake and the connection
+    /// that comes of it have the same clock.
+    pub fn tcp_config_for(&self, base: &TcpConfig, remote: Ipv4Addr) -> TcpConfig {
         let mtu = if self.is_local_address(remote) { 65_536 } else { 1500 };
-        let ts_offset = self.net.timestamp_stream.next_u64() as u32;
+        let (seed, host) = (self.config.seed, self.config.number);
+        let pair = u64::from(u32::from(remote));
+        let ts_offset = Stream::new(seed, host, pair, Purpose::Timestamp).next_u64() as u32;
         TcpConfig { mtu, ts_offset, ..base.clone() }
     }
 

@@ -53,8 +53,6 @@ pub struct Net {
     pub port_stream: Stream,
     /// Draws initial sequence numbers.
     pub isn_stream: Stream,
-    /// Draws timestamp offsets.
-    pub timestamp_stream: Stream,
     ip_id: u16,
 }
 
@@ -72,7 +70,6 @@ impl Net {
             acting: None,
             port_stream: stream(Purpose::Port),
             isn_stream: stream(Purpose::Isn),
-            timestamp_stream: stream(Purpose::Timestamp),
             ip_id: 0,
         }
     }
