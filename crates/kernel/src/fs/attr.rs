@@ -9,6 +9,7 @@ use crate::fs::dcache::DentryId;
 use crate::fs::file::FileId;
 use crate::fs::file_bytes::MAX_LFS_FILESIZE;
 use crate::fs::inode::{InodeKind, MAY_WRITE, in_group};
+use crate::fs::memfd::{F_SEAL_FUTURE_WRITE, F_SEAL_WRITE};
 use crate::fs::mount::dev;
 use crate::fs::namei::{AT_FDCWD, Found, Lookup};
 use crate::kernel::Kernel;
@@ -234,6 +235,8 @@ impl Kernel {
             return Err(Errno::EFBIG.into());
         }
         if mode == punch {
+            let inode = self.vfs.dentries[dentry].inode;
+            self.check_seals(inode, F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)?;
             let InodeKind::Regular(bytes) = &mut self.vfs.inode_mut(dentry).kind else {
                 return Err(Errno::ENODEV.into());
             };

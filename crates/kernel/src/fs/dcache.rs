@@ -10,6 +10,7 @@ use crate::fs::dir::DirSnapshot;
 use crate::fs::file::FileId;
 use crate::fs::file_bytes::FileBytes;
 use crate::fs::inode::{Inode, InodeId, InodeKind};
+use crate::fs::locks::InodeLocks;
 use crate::fs::mount::Mount;
 use crate::kernel::Kernel;
 use crate::platform::{LowerKind, ObjectId, Platform};
@@ -73,6 +74,8 @@ pub struct Vfs {
     pub snapshots: BTreeMap<FileId, DirSnapshot>,
     /// Memory objects that no file has any more; the platform is told at the next chance.
     pub dead_objects: Vec<ObjectId>,
+    /// File locks by inode.
+    pub locks: BTreeMap<InodeId, InodeLocks>,
     /// Texts of /proc files, by the description that reads them.
     pub proc_texts: BTreeMap<FileId, Arc<Vec<u8>>>,
     /// /proc/PID/oom_score_adj where it was set: a hint, nobody is ever killed for memory.
@@ -117,6 +120,7 @@ impl Vfs {
             i_count: 0,
             probed: false,
             linkable: false,
+            seals: None,
         })
     }
 

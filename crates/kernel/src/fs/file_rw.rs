@@ -9,6 +9,7 @@ use crate::fs::dcache::DentryId;
 use crate::fs::file::{FileId, FileKind};
 use crate::fs::file_bytes::{FileBytes, MAX_LFS_FILESIZE};
 use crate::fs::inode::{InodeId, InodeKind};
+use crate::fs::memfd::{F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_WRITE};
 use crate::fs::procfs::ProcNode;
 use crate::kernel::Kernel;
 use crate::platform::{Backing, Platform};
@@ -139,6 +140,10 @@ impl Kernel {
             return Ok((0, pos));
         }
         let inode = self.inode_of(file);
+        self.check_seals(inode, F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)?;
+        if pos + len as u64 > self.vfs.inodes[inode].size() {
+            self.check_seals(inode, F_SEAL_GROW)?;
+        }
         let InodeKind::Regular(bytes) = &mut self.vfs.inodes[inode].kind else {
             return Err(Errno::EINVAL);
         };
@@ -229,6 +234,9 @@ impl Kernel {
         }
         let writable = shared && self.files[file].flags.writable();
         let inode = self.inode_of(file);
+        if writable {
+            self.check_seals(inode, F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)?;
+        }
         let InodeKind::Regular(bytes) = &mut self.vfs.inodes[inode].kind else {
             return Err(Errno::ENODEV);
         };
@@ -251,6 +259,7 @@ impl Kernel {
         user: &mut dyn Platform,
     ) -> Result<(), Errno> {
         let time = self.current_time();
+        self.check_resize_seals(self.vfs.dentries[dentry].inode, size)?;
         let inode = self.vfs.inode_mut(dentry);
         let bytes = match &mut inode.kind {
             InodeKind::Regular(bytes) => bytes,

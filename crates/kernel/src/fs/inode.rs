@@ -112,6 +112,8 @@ pub struct Inode {
     pub probed: bool,
     /// Made by O_TMPFILE without O_EXCL: link(2) may give it a name (I_LINKABLE).
     pub linkable: bool,
+    /// F_SEAL_* of a memfd; None for all other files.
+    pub seals: Option<u32>,
 }
 
 impl Inode {
@@ -243,6 +245,7 @@ mod tests {
             i_count: 1,
             probed: false,
             linkable: false,
+            seals: None,
         }
     }
 

@@ -24,6 +24,7 @@ pub mod inode;
 pub mod inode_operations;
 pub mod ioctl;
 pub mod locks;
+pub mod memfd;
 pub mod mount;
 pub mod namei;
 pub mod open;

@@ -80,6 +80,7 @@ impl Vfs {
             mounts: Vec::new(),
             snapshots: BTreeMap::new(),
             dead_objects: Vec::new(),
+            locks: BTreeMap::new(),
             proc_texts: BTreeMap::new(),
             oom_score_adj: BTreeMap::new(),
             epoch: config.epoch,

@@ -398,8 +398,8 @@ impl Kernel {
     /// Does a process execute this file (deny_write_access)?
     pub fn is_executed(&self, dentry: DentryId) -> bool {
         let inode = self.vfs.dentries[dentry].inode;
-        let _ = inode;
-        false
+        let executed = |file: FileId| self.file_inode(file) == Some(inode);
+        self.mms.iter().any(|(_, mm)| mm.exe_file.is_some_and(executed))
     }
 
     /// O_TMPFILE: a file in `dir` without a name.

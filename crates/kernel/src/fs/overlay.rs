@@ -85,6 +85,7 @@ impl Vfs {
             i_count: 0,
             probed: false,
             linkable: false,
+            seals: None,
         }))
     }
 

@@ -1,5 +1,5 @@
 //! Making and removing names: mkdir(2), mknod(2), symlink(2), link(2), unlink(2), rmdir(2),
-//! readlink(2), and the names of AF_UNIX sockets. Errors come in the order of Linux's namei.
+//! readlink(2). Errors come in the order of Linux's namei.
 //! Neighbours: `create`, `namei` (walks), `rename`, `overlay` (whiteouts).
 
 use crate::abi::Errno;
@@ -7,11 +7,10 @@ use crate::abi::stat::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IF
 use crate::fact::Fact;
 use crate::fs::dcache::DentryId;
 use crate::fs::file_bytes::FileBytes;
-use crate::fs::inode::{Device, InodeId, InodeKind, MAY_EXEC, MAY_WRITE, fs_privileged};
+use crate::fs::inode::{Device, InodeKind, MAY_EXEC, MAY_WRITE, fs_privileged};
 use crate::fs::mount::dev;
 use crate::fs::namei::{AT_FDCWD, Found, Last, Link, Lookup};
 use crate::kernel::Kernel;
-use crate::net::socket::SocketId;
 use crate::platform::{Platform, UserPtr};
 use crate::syscall::{Call, SysResult};
 use crate::task::TaskId;
@@ -362,42 +361,6 @@ impl Kernel {
         match found {
             Found::Dentry(dentry) => self.vfs.d_path(dentry, self.fs(task).root),
             Found::File(file) => self.nameless_path(file),
-        }
-    }
-
-    /// unix_bind(): makes the name of a socket. EADDRINUSE is the caller's word for EEXIST.
-    pub fn mknod_socket(
-        &mut self,
-        task: TaskId,
-        path: &[u8],
-        socket: SocketId,
-        user: &mut dyn Platform,
-    ) -> Result<InodeId, Errno> {
-        let (dir, name) = self.filename_create(task, AT_FDCWD, path, false, user)?;
-        let made = self.create_in(task, dir, &name, InodeKind::Socket(Some(socket)), 0o777)?;
-        Ok(self.vfs.dentries[made].inode)
-    }
-
-    /// unix_find_bsd(): the socket behind a path. ECONNREFUSED if it is no socket or nobody has it
-    /// open any more (rule F-19), EACCES without permission to write.
-    pub fn lookup_socket(
-        &mut self,
-        task: TaskId,
-        path: &[u8],
-        user: &mut dyn Platform,
-    ) -> Result<SocketId, Errno> {
-        let dentry = self.user_path_at(task, AT_FDCWD, path, Lookup::FOLLOW, user)?;
-        self.inode_permission(dentry, &self.tasks[task].cred, MAY_WRITE)?;
-        match self.vfs.inode(dentry).kind {
-            InodeKind::Socket(Some(socket)) => Ok(socket),
-            _ => Err(Errno::ECONNREFUSED), // no socket, or one that died
-        }
-    }
-
-    /// The socket behind a name is gone; the name stays (rule F-19).
-    pub fn forget_socket(&mut self, inode: InodeId) {
-        if let Some(inode) = self.vfs.inodes.get_mut(inode) {
-            inode.kind = InodeKind::Socket(None);
         }
     }
 

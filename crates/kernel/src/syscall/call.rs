@@ -48,6 +48,8 @@ pub enum Progress {
         /// How often that was when the wait began; None once a signal took the open back.
         seen: Option<u32>,
     },
+    /// A record lock that somebody else has.
+    Lock(crate::fs::locks::LockProgress),
     /// exec waits for the other threads to die.
     Exec(Box<crate::task::binprm::Binprm>),
     /// The call has already had its effect and only waits (sigsuspend's mask, linger).

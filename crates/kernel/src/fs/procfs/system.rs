@@ -4,6 +4,7 @@
 use crate::kernel::Kernel;
 use crate::random::{Purpose, Stream};
 use crate::task::Run;
+use crate::task::system::{RELEASE, VERSION};
 use core::fmt::Write;
 
 /// Which file.
@@ -21,6 +22,7 @@ pub enum SystemFile {
     Version,
     Vmstat,
     Hostname,
+    Osrelease,
     RandomUuid,
     BootId,
     PidMax,
@@ -45,7 +47,7 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/kernel/core_pattern", SystemFile::Text("core\n")),
     ("sys/kernel/hostname", SystemFile::Hostname),
     ("sys/kernel/ngroups_max", SystemFile::Text("65536\n")),
-    ("sys/kernel/osrelease", SystemFile::Text("6.18.0\n")),
+    ("sys/kernel/osrelease", SystemFile::Osrelease),
     ("sys/kernel/ostype", SystemFile::Text("Linux\n")),
     ("sys/kernel/overflowgid", SystemFile::Text("65534\n")),
     ("sys/kernel/overflowuid", SystemFile::Text("65534\n")),
@@ -95,12 +97,13 @@ impl Kernel {
                 format!("{sec}.{rest:02} {sec}.{rest:02}\n")
             }
             SystemFile::Version => {
-                "Linux version 6.18.0 (afterlife) #1 SMP PREEMPT_DYNAMIC\n".into()
+                format!("Linux version {RELEASE} (afterlife) {VERSION}\n")
             }
             SystemFile::Vmstat => {
                 format!("nr_free_pages {}\npgfault 0\npgmajfault 0\n", self.config.memory / 8192)
             }
             SystemFile::Hostname => format!("{}\n", self.config.hostname),
+            SystemFile::Osrelease => format!("{RELEASE}\n"),
             SystemFile::RandomUuid => uuid(&mut self.random),
             SystemFile::BootId => {
                 let (seed, number) = (self.config.seed, self.config.number);

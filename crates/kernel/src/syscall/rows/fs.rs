@@ -12,6 +12,7 @@ pub const ROWS: &[Row] = &[
     row!(5, "fstat", Kernel::sys_fstat, [Fd, Ptr], Full),
     row!(6, "lstat", Kernel::sys_lstat, [Str, Ptr], Full),
     row!(21, "access", Kernel::sys_access, [Str, Octal], Full),
+    row!(73, "flock", Kernel::sys_flock, [Fd, Hex], Full),
     row!(74, "fsync", Kernel::sys_fsync, [Fd], Hint),
     row!(75, "fdatasync", Kernel::sys_fsync, [Fd], Hint),
     row!(76, "truncate", Kernel::sys_truncate, [Str, Size], Full),
@@ -84,6 +85,7 @@ pub const ROWS: &[Row] = &[
         [DirFd, Str, DirFd, Str, Hex],
         Partial("RENAME_WHITEOUT")
     ),
+    row!(319, "memfd_create", Kernel::sys_memfd_create, [Str, Hex], Partial("MFD_HUGETLB")),
     row!(332, "statx", Kernel::sys_statx, [DirFd, Str, Hex, Hex, Ptr], Full),
     row!(437, "openat2", Kernel::sys_openat2, [DirFd, Str, Ptr, Size], Partial("RESOLVE_CACHED")),
     row!(439, "faccessat2", Kernel::sys_faccessat2, [DirFd, Str, Octal, Hex], Full),
