@@ -17,7 +17,7 @@ use crate::net::packet::Packet;
 use crate::platform::ObjectId;
 use crate::random::{Purpose, Stream};
 use crate::task::futex::FutexQueues;
-use crate::task::pid::PidTable;
+use crate::task::pid::{Pid, PidTable};
 use crate::task::sched::RunQueue;
 use crate::task::timer::Timers;
 use crate::task::{Fs, GroupId, SigHand, Task, TaskId, ThreadGroup};
@@ -143,10 +143,18 @@ impl Kernel {
 
     /// Notes that something happened, on behalf of `task` if it has a doer.
     pub fn tell(&mut self, task: Option<TaskId>, fact: Fact) {
-        let (pid, tid) = match task.and_then(|t| self.tasks.get(t)) {
-            Some(t) => (Some(self.groups[t.group].tgid), Some(t.tid)),
-            None => (None, None),
-        };
+        let who = task.and_then(|t| self.who(t));
+        self.tell_of(who, fact);
+    }
+
+    /// The numbers of a task's process and thread, unless it is gone.
+    pub fn who(&self, task: TaskId) -> Option<(Pid, Pid)> {
+        self.tasks.get(task).map(|t| (self.groups[t.group].tgid, t.tid))
+    }
+
+    /// The same as `tell`, of a doer that may be gone by now.
+    pub fn tell_of(&mut self, who: Option<(Pid, Pid)>, fact: Fact) {
+        let (pid, tid) = who.unzip();
         self.facts.push(Entry { at: self.now, pid, tid, fact });
     }
 

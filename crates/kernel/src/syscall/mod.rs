@@ -178,6 +178,7 @@ impl Kernel {
         let Some(flight) = self.tasks[task].in_flight.take() else { return };
         let Some(guest) = self.tasks[task].guest else { return };
         let mut call = Call { task, guest, flight, user };
+        let who = self.who(task);
         let result = self.run_handler(&mut call);
         if cfg!(debug_assertions) && self.config.check_reruns {
             self.check_rerun(&mut call, &result);
@@ -187,7 +188,7 @@ impl Kernel {
             Ok(value) | Err(Stop::Done(value)) => self.return_from_call(task, flight, value),
             Err(Stop::Errno(errno)) => self.return_from_call(task, flight, errno.as_result()),
             Err(Stop::NoReturn) => {
-                self.tell_return(task, &flight, None);
+                self.tell_return(who, &flight, None);
                 self.release_held(task, flight);
             }
             Err(Stop::Wait(wait)) if self.interrupts(task, &wait) => {
@@ -225,7 +226,8 @@ impl Kernel {
 
     fn finish_call(&mut self, task: TaskId, flight: InFlight, value: u64) {
         self.tasks[task].regs.rax = value;
-        self.tell_return(task, &flight, Some(value));
+        let who = self.who(task);
+        self.tell_return(who, &flight, Some(value));
         self.release_held(task, flight);
     }
 

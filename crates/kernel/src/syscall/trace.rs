@@ -8,7 +8,7 @@ use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::platform::{GuestId, Platform, UserPtr};
 use crate::syscall::InFlight;
-use crate::task::TaskId;
+use crate::task::{Pid, TaskId};
 use linux_raw_sys::general as raw;
 
 /// Bytes of a buffer that are shown.
@@ -17,18 +17,16 @@ const SHOWN: usize = 32;
 const SHOWN_STRING: usize = 256;
 
 impl Kernel {
-    /// A call returns `value`.
-    pub fn tell_return(&mut self, task: TaskId, flight: &InFlight, value: Option<u64>) {
-        self.tell(
-            Some(task),
-            Fact::Syscall {
-                entered: flight.entered,
-                nr: flight.nr,
-                args: flight.args,
-                shown: flight.shown.clone(),
-                result: value,
-            },
-        );
+    /// A call of `who` returns `value`, or never will: then `who` may be gone.
+    pub fn tell_return(&mut self, who: Option<(Pid, Pid)>, flight: &InFlight, value: Option<u64>) {
+        let fact = Fact::Syscall {
+            entered: flight.entered,
+            nr: flight.nr,
+            args: flight.args,
+            shown: flight.shown.clone(),
+            result: value,
+        };
+        self.tell_of(who, fact);
     }
 
     /// A call sleeps for the first time.
