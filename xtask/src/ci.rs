@@ -2,7 +2,7 @@
 //! Run by root, the tests and the guest programs run a second time as `nobody` without any
 //! capability (see nobody.rs), because afterlife must not need privileges.
 
-use crate::{native, nobody, root, tidy};
+use crate::{fates, native, nobody, root, tidy};
 use std::process::Command;
 use std::time::Instant;
 
@@ -20,6 +20,7 @@ const STEPS: &[Step] = &[
     ("tests as nobody", nobody::tests),
     ("guest programs on the real kernel", || native::run(&[])),
     ("guest programs on the real kernel as nobody", native_as_nobody),
+    ("the five fates on the wire", fates::run),
 ];
 
 /// Runs the steps whose names contain the filter, all for an empty one; the error names the step that

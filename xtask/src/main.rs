@@ -1,8 +1,9 @@
-//! The developers' commands: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask native`.
+//! The developers' commands: `cargo xtask ci`, `tidy`, `native`, `fates`.
 //! `ci` is what `.ci/run` runs and stops at the first step that fails; `tidy` reads the sources
 //! and holds the rules of CONTRIBUTING.md; `native` runs the guest programs on the real kernel.
 
 mod ci;
+mod fates;
 mod native;
 mod nobody;
 mod tidy;
@@ -15,7 +16,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                              steps whose name contains FILTER
   tidy                       read the sources: lengths, heads, words, imports, the article's table
   native [--as-nobody] [--times N] [FILTER]
-                             run the guest programs of tests/guests on the real kernel";
+                             run the guest programs of tests/guests on the real kernel
+  fates                      examples/kill-9.toml on the real kernel and here, compared on the wire";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(""),
         ["ci", filter] => ci::run(filter),
         ["tidy"] => tidy::run(),
+        ["fates"] => fates::run(),
         ["native", rest @ ..] => native::run(rest),
         _ => Err(USAGE.to_owned()),
     };
