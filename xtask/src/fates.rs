@@ -90,8 +90,7 @@ fn obstacle() -> Option<String> {
         return Some("namespaces need root".into());
     }
     for (tool, package) in [("ip", "iproute2"), ("tcpdump", "tcpdump")] {
-        let found = Command::new(tool).arg("-V").stdout(Stdio::null()).stderr(Stdio::null());
-        if { found }.status().is_err() {
+        if Command::new(tool).arg("-V").output().is_err() {
             return Some(format!("no `{tool}` here; install the package {package}"));
         }
     }
