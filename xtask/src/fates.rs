@@ -55,8 +55,8 @@ pub fn run() -> Result<(), String> {
         }
     }
     // Each connection's story, and across connections the order of what the death sends.
-    for connection in 0..ROLES.len() {
-        differences += compare(ROLES[connection], &real, &ours, |s| s.connection == connection);
+    for (connection, role) in ROLES.iter().enumerate() {
+        differences += compare(role, &real, &ours, |s| s.connection == connection);
     }
     let ends = |s: &Seen| s.from_server && (s.flags.contains('F') || s.flags.contains('R'));
     differences += compare("order of FIN and RST", &real, &ours, ends);
