@@ -83,7 +83,11 @@ impl<W: Write> Text<W> {
     /// A step of a walk: joins the chain of the same process, or begins one.
     fn step(&mut self, at: Instant, who: Who, step: String, names: &Names) -> io::Result<()> {
         match &mut self.chain {
-            Some(chain) if chain.who == who && !self.verbose => {
+            // A step of nobody's belongs to what was going on.
+            Some(chain)
+                if (chain.who == who || chain.who.0 == who.0 && who.1.is_none())
+                    && !self.verbose =>
+            {
                 chain.steps.push(step);
                 Ok(())
             }

@@ -36,12 +36,12 @@ impl Kernel {
             (None, Some(_)) => WaitStatus(0),
             (None, None) => {
                 self.groups[group].group_exit = Some(status);
-                let threads = self.groups[group].tasks.len();
-                self.tell(Some(task), TaskFact::DoGroupExit { status, threads }.into());
                 self.zap_other_threads(task);
                 status
             }
         };
+        let threads = self.groups[group].tasks.len();
+        self.tell(Some(task), TaskFact::DoGroupExit { status, threads }.into());
         self.do_exit(task, status, user);
     }
 

@@ -47,7 +47,8 @@ impl Kernel {
         };
         let to = self.tasks[task].tid;
         let fact = TaskFact::SendSignal { signal: info.signal, to, group: shared, dropped };
-        self.tell(None, fact.into());
+        let sender = self.sender_of(&info);
+        self.tell(sender, fact.into());
         match outcome? {
             // The bit is set, only the record is lost.
             None | Some(Dropped::Record) => self.complete_signal(info.signal, task, shared),
@@ -55,6 +56,19 @@ impl Kernel {
             | Some(Dropped::AlreadyPending | Dropped::Limit) => {}
         }
         Ok(())
+    }
+
+    /// The task that sent a signal by a call, for the facts.
+    fn sender_of(&self, info: &SigInfo) -> Option<TaskId> {
+        match info.detail {
+            SigDetail::Kill { pid, .. } | SigDetail::Rt { pid, .. } => self.pids.task(pid),
+            SigDetail::Child { .. }
+            | SigDetail::Fault { .. }
+            | SigDetail::Timer { .. }
+            | SigDetail::Poll { .. }
+            | SigDetail::Sys { .. }
+            | SigDetail::Raw(_) => None,
+        }
     }
 
     /// Up to the queue: why it was dropped, if it was.
