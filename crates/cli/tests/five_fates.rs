@@ -109,7 +109,7 @@ fn packets_have_their_host_their_stamp_and_their_cause() {
     let mut reader = PcapNgReader::new(fs::File::open(&path).expect("the file")).expect("pcapng");
     let (mut packets, mut causes) = (0, Vec::new());
     while let Some(block) = reader.next_block() {
-        if let Block::EnhancedPacket(packet) = block.expect("a whole block") {
+        if let (Block::EnhancedPacket(packet), _) = block.expect("a whole block") {
             packets += 1;
             causes.push(format!("{:?}", packet.options));
         }
