@@ -167,6 +167,7 @@ impl Kernel {
     pub fn expire(&mut self) {
         self.wake_expired_sleepers();
         self.run_timers();
+        self.run_timerfds();
         self.net_expire();
     }
 
@@ -174,7 +175,8 @@ impl Kernel {
     pub fn next_deadline(&self) -> Option<Instant> {
         let sleepers = self.next_sleeper_deadline();
         let timers = self.next_timer_deadline();
+        let timerfds = self.next_timerfd_deadline();
         let net = self.net_next_deadline();
-        [sleepers, timers, net].into_iter().flatten().min()
+        [sleepers, timers, timerfds, net].into_iter().flatten().min()
     }
 }

@@ -17,7 +17,8 @@ impl Kernel {
 
     /// /dev/urandom: the stream that getrandom(2) draws from.
     pub fn urandom_read(&mut self, call: &mut Call<'_>, to: &IoVec) -> SysResult {
-        fill(call, to, |bytes| self.random.fill(bytes))
+        let group = self.tasks[call.task].group;
+        fill(call, to, |bytes| self.groups[group].random.fill(bytes))
     }
 
     /// /dev/urandom takes entropy from everybody and believes none of it.

@@ -107,6 +107,8 @@ impl Kernel {
         self.tell(Some(leader), TaskFact::Reaped { pid, status }.into());
         self.release_thread(leader);
         let Some(g) = self.groups.remove(group) else { return };
+        // pidfds of it say HUP from now on.
+        self.publish(Event::Group(group));
         self.pids.unkeep(g.pgrp);
         self.pids.unkeep(g.session);
         self.put_sighand(g.sighand);

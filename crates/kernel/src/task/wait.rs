@@ -4,7 +4,6 @@
 
 use crate::abi::Errno;
 use crate::abi::signal::Signal;
-use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, Stop, SysResult, Wait};
@@ -89,19 +88,24 @@ impl Kernel {
         if options & !known != 0 || options & states == 0 {
             return Err(Errno::EINVAL.into());
         }
+        let mut nonblock = false;
         let which = match idtype {
             lx::P_ALL => Which::Any,
             lx::P_PID if id > 0 => Which::Pid(Pid(id as u32)),
             lx::P_PGID if id > 0 => Which::Pgrp(Pid(id as u32)),
             lx::P_PGID if id == 0 => Which::Pgrp(self.groups[self.tasks[call.task].group].pgrp),
-            lx::P_PIDFD => {
-                // As before 5.4, where waitid knew no pidfds.
-                self.tell(Some(call.task), Fact::unsupported("waitid P_PIDFD", ""));
-                return Err(Errno::EINVAL.into());
+            lx::P_PIDFD if id >= 0 => {
+                let file = self.fdget(call, id)?;
+                nonblock = self.files[file].flags.nonblock() && options & lx::WNOHANG == 0;
+                Which::Pid(self.pidfd_of(file)?.pid)
             }
             _ => return Err(Errno::EINVAL.into()),
         };
+        let options = if nonblock { options | lx::WNOHANG } else { options };
         let report = self.do_wait(call.task, WaitOpts { which, options })?;
+        if nonblock && report.is_none() {
+            return Err(Errno::EAGAIN.into());
+        }
         let (infop, rusage) = (call.ptr(2), call.ptr(4));
         if !rusage.is_null()
             && let Some(report) = report

@@ -2,10 +2,20 @@
 //! table of them and hands the operations of `file_operations` on to the kinds.
 
 pub mod eventfd;
+mod memfd;
+pub mod pidfd;
+pub mod signalfd;
+#[cfg(test)]
+mod tests;
+pub mod timerfd;
 
+use crate::abi::Errno;
 use crate::abi::open::OFlags;
 use crate::abi::poll::PollBits;
 use crate::fs::anon::eventfd::Eventfd;
+use crate::fs::anon::pidfd::Pidfd;
+use crate::fs::anon::signalfd::Signalfd;
+use crate::fs::anon::timerfd::Timerfd;
 use crate::fs::file::{File, FileId, FileKind};
 use crate::fs::read_write::Direction;
 use crate::kernel::Kernel;
@@ -20,6 +30,12 @@ use std::collections::BTreeMap;
 pub enum Anon {
     /// eventfd(2).
     Eventfd(Eventfd),
+    /// timerfd_create(2).
+    Timerfd(Timerfd),
+    /// signalfd(2).
+    Signalfd(Signalfd),
+    /// pidfd_open(2).
+    Pidfd(Pidfd),
 }
 
 /// All anonymous objects of the host.
@@ -72,6 +88,12 @@ impl Kernel {
         let nonblock = self.files[file].flags.nonblock();
         match self.anon.of(id) {
             Anon::Eventfd(_) => self.eventfd_read(call, id, nonblock, to),
+            Anon::Timerfd(_) => self.timerfd_read(call, id, nonblock, to),
+            Anon::Signalfd(signalfd) => {
+                let mask = signalfd.mask();
+                self.signalfd_read(call, mask, nonblock, to)
+            }
+            Anon::Pidfd(_) => Err(Errno::EINVAL.into()),
         }
     }
 
@@ -86,41 +108,52 @@ impl Kernel {
         let nonblock = self.files[file].flags.nonblock();
         match self.anon.of(id) {
             Anon::Eventfd(_) => self.eventfd_write(call, id, nonblock, from),
+            Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Pidfd(_) => Err(Errno::EINVAL.into()),
         }
     }
 
     /// Has it .read or .write?
-    pub fn anon_can_rw(&self, id: u64, _direction: Direction) -> bool {
+    pub fn anon_can_rw(&self, id: u64, direction: Direction) -> bool {
         match self.anon.of(id) {
             Anon::Eventfd(_) => true,
+            Anon::Timerfd(_) | Anon::Signalfd(_) => direction == Direction::Read,
+            Anon::Pidfd(_) => false,
         }
     }
 
     /// Has it noop_llseek?
     pub fn anon_can_seek(&self, id: u64) -> bool {
         match self.anon.of(id) {
-            Anon::Eventfd(_) => true,
+            Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) => true,
+            Anon::Pidfd(_) => false,
         }
     }
 
     /// .poll.
-    pub fn anon_poll(&self, _task: TaskId, id: u64) -> PollBits {
+    pub fn anon_poll(&self, task: TaskId, id: u64) -> PollBits {
         match self.anon.of(id) {
             Anon::Eventfd(eventfd) => eventfd.poll(),
+            Anon::Timerfd(timerfd) => self.timerfd_poll(timerfd),
+            Anon::Signalfd(signalfd) => self.signalfd_poll(task, signalfd),
+            Anon::Pidfd(pidfd) => self.pidfd_poll(*pidfd),
         }
     }
 
     /// What announces a change of `anon_poll`.
-    pub fn anon_poll_events(&self, _task: TaskId, id: u64) -> Vec<Event> {
+    pub fn anon_poll_events(&self, task: TaskId, id: u64) -> Vec<Event> {
         match self.anon.of(id) {
-            Anon::Eventfd(_) => vec![Event::Anon(id)],
+            Anon::Eventfd(_) | Anon::Timerfd(_) => vec![Event::Anon(id)],
+            Anon::Signalfd(_) => vec![Event::Signal(task)],
+            Anon::Pidfd(pidfd) => Kernel::pidfd_events(*pidfd),
         }
     }
 
     /// .unlocked_ioctl.
     pub fn anon_ioctl(&mut self, call: &mut Call<'_>, id: u64, cmd: u32) -> SysResult {
         match self.anon.of(id) {
-            Anon::Eventfd(_) => self.no_ioctl(call, cmd),
+            Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Pidfd(_) => {
+                self.no_ioctl(call, cmd)
+            }
         }
     }
 
@@ -133,6 +166,9 @@ impl Kernel {
     pub fn describe_anon(&self, id: u64) -> &'static str {
         match self.anon.objects.get(&id) {
             Some(Anon::Eventfd(_)) => "anon_inode:[eventfd]",
+            Some(Anon::Timerfd(_)) => "anon_inode:[timerfd]",
+            Some(Anon::Signalfd(_)) => "anon_inode:[signalfd]",
+            Some(Anon::Pidfd(_)) => "anon_inode:[pidfd]",
             None => "anon_inode",
         }
     }

@@ -28,7 +28,12 @@ pub const ROWS: &[Row] = &[
     row!(270, "pselect6", Kernel::sys_pselect6, [Int, Ptr, Ptr, Ptr, Ptr, Ptr], Full),
     row!(271, "ppoll", Kernel::sys_ppoll, [Ptr, Uint, Ptr, Ptr, Size], Full),
     row!(281, "epoll_pwait", Kernel::sys_epoll_pwait, [Fd, Ptr, Int, Int, Ptr, Size], Full),
+    row!(282, "signalfd", Kernel::sys_signalfd, [Fd, Ptr, Size], Full),
+    row!(283, "timerfd_create", Kernel::sys_timerfd_create, [Int, Hex], Full),
     row!(284, "eventfd", Kernel::sys_eventfd, [Uint], Full),
+    row!(286, "timerfd_settime", Kernel::sys_timerfd_settime, [Fd, Hex, Ptr, Ptr], Full),
+    row!(287, "timerfd_gettime", Kernel::sys_timerfd_gettime, [Fd, Ptr], Full),
+    row!(289, "signalfd4", Kernel::sys_signalfd4, [Fd, Ptr, Size, Hex], Full),
     row!(290, "eventfd2", Kernel::sys_eventfd2, [Uint, Hex], Full),
     row!(291, "epoll_create1", Kernel::sys_epoll_create1, [OpenFlags], Full),
     row!(292, "dup3", Kernel::sys_dup3, [Fd, Fd, OpenFlags], Full),
@@ -49,6 +54,9 @@ pub const ROWS: &[Row] = &[
         [Fd, Ptr, Int, Int],
         Partial("no RWF_NOWAIT, RWF_APPEND")
     ),
+    row!(319, "memfd_create", Kernel::sys_memfd_create, [Str, Hex], Partial("no seals, no huge pages")),
+    row!(424, "pidfd_send_signal", Kernel::sys_pidfd_send_signal, [Fd, Signal, Ptr, Hex], Full),
+    row!(434, "pidfd_open", Kernel::sys_pidfd_open, [Pid, Hex], Full),
     row!(436, "close_range", Kernel::sys_close_range, [Fd, Fd, Hex], Full),
     row!(441, "epoll_pwait2", Kernel::sys_epoll_pwait2, [Fd, Ptr, Int, Ptr, Ptr, Size], Full),
 ];

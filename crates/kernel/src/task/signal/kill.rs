@@ -101,6 +101,48 @@ impl Kernel {
         Ok(0)
     }
 
+    /// pidfd_send_signal(2): kill(2), tkill or killpg of whom a pidfd is about. EBADF if it is none,
+    /// ESRCH once that was reaped.
+    pub fn sys_pidfd_send_signal(&mut self, call: &mut Call<'_>) -> SysResult {
+        const THREAD: u32 = 1;
+        const THREAD_GROUP: u32 = 2;
+        const PROCESS_GROUP: u32 = 4;
+        let (number, flags) = (call.int(1), call.arg(3) as u32);
+        if flags & !(THREAD | THREAD_GROUP | PROCESS_GROUP) != 0 || flags.count_ones() > 1 {
+            return Err(Errno::EINVAL.into());
+        }
+        let file = self.fdget(call, call.int(0))?;
+        let pidfd = self.pidfd_of(file)?;
+        let (sender, asked) = (call.task, Asked::new(number));
+        let (pid, uid) = self.identity(sender);
+        let mut template = SigInfo::user(Signal::SIGHUP, pid, uid);
+        if !call.ptr(2).is_null() {
+            template = self.siginfo_argument(call, 2, asked)?;
+            if call.read_u32(call.ptr(2))? as i32 != number {
+                return Err(Errno::EINVAL.into());
+            }
+            self.check_forgery(sender, pidfd.pid.0 as i32, &template)?;
+        }
+        let thread = match (flags, pidfd.thread) {
+            (THREAD, None) => self.groups.get(pidfd.group).map(|g| g.leader),
+            (0 | THREAD, thread) => thread,
+            _ => None,
+        };
+        let origin = |signal| SigInfo { signal, ..template };
+        if self.pids.task(pidfd.pid).is_none_or(|t| self.tasks[t].group != pidfd.group) {
+            return Err(Errno::ESRCH.into());
+        }
+        match (flags, thread) {
+            (PROCESS_GROUP, _) => self.kill_pgrp_info(sender, pidfd.pid, asked, &origin)?,
+            (_, Some(thread)) => {
+                let tid = self.tasks.get(thread).ok_or(Errno::ESRCH)?.tid;
+                self.do_send_specific(sender, None, tid, asked, &origin)?;
+            }
+            (_, None) => self.kill_pid_info(sender, pidfd.pid, asked, &origin)?,
+        }
+        Ok(0)
+    }
+
     fn siginfo_argument(
         &mut self,
         call: &mut Call<'_>,

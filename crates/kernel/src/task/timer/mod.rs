@@ -50,7 +50,7 @@ impl Arming {
     }
 
     /// It is due: takes note.
-    fn fire(&mut self) {
+    pub fn fire(&mut self) {
         self.fired = self.expires.take();
     }
 

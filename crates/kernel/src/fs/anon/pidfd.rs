@@ -1,0 +1,76 @@
+//! pidfd_open(2): a process, or a thread, as a file that becomes readable when it is dead (rule
+//! pidfd_send_signal(2) is with the other kills, waitid(P_PIDFD) with the other waits.
+
+use crate::abi::Errno;
+use crate::abi::open::OFlags;
+use crate::abi::poll::PollBits;
+use crate::fs::anon::Anon;
+use crate::fs::file::{FileId, FileKind};
+use crate::kernel::Kernel;
+use crate::syscall::{Call, SysResult};
+use crate::task::{GroupId, Pid, Run, TaskId};
+use crate::wait_queue::Event;
+
+/// PIDFD_THREAD: of one thread. (PIDFD_NONBLOCK is O_NONBLOCK.)
+const PIDFD_THREAD: u32 = OFlags::EXCL.0;
+
+/// Whom it is about. Ids of the dead name nobody else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pidfd {
+    /// The number it was opened by.
+    pub pid: Pid,
+    /// The process.
+    pub group: GroupId,
+    /// The thread, with PIDFD_THREAD.
+    pub thread: Option<TaskId>,
+}
+
+impl Kernel {
+    /// pidfd_open(2): ESRCH, or ENOENT for a thread without PIDFD_THREAD. Always close-on-exec.
+    pub fn sys_pidfd_open(&mut self, call: &mut Call<'_>) -> SysResult {
+        let (pid, flags) = (call.int(0), call.arg(1) as u32);
+        if flags & !(OFlags::NONBLOCK.0 | PIDFD_THREAD) != 0 || pid <= 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let pid = Pid(pid as u32);
+        let task = self.pids.task(pid).ok_or(Errno::ESRCH)?;
+        let group = self.tasks[task].group;
+        let thread = (flags & PIDFD_THREAD != 0).then_some(task);
+        if thread.is_none() && self.groups[group].leader != task {
+            return Err(Errno::ENOENT.into());
+        }
+        let open = OFlags::RDWR | OFlags(flags);
+        self.anon_getfd(call.task, Anon::Pidfd(Pidfd { pid, group, thread }), open, true)
+    }
+
+    /// Whom `file` is about: EBADF if it is no pidfd.
+    pub fn pidfd_of(&self, file: FileId) -> Result<Pidfd, Errno> {
+        match self.files[file].kind {
+            FileKind::Anon(id) => match self.anon.of(id) {
+                Anon::Pidfd(pidfd) => Ok(*pidfd),
+                Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) => Err(Errno::EBADF),
+            },
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    /// pidfd_poll(): readable when all of it is dead, with HUP once it was reaped.
+    pub(super) fn pidfd_poll(&self, pidfd: Pidfd) -> PollBits {
+        let zombie = |t: TaskId| self.tasks.get(t).map(|t| t.run == Run::Zombie);
+        let dead = match (pidfd.thread, self.groups.get(pidfd.group)) {
+            (Some(thread), _) => zombie(thread),
+            (None, Some(g)) => zombie(g.leader).map(|dead| dead && g.tasks.len() == 1),
+            (None, None) => None,
+        };
+        match dead {
+            None => PollBits::IN | PollBits::RDNORM | PollBits::HUP,
+            Some(true) => PollBits::IN | PollBits::RDNORM,
+            Some(false) => PollBits::NONE,
+        }
+    }
+
+    /// What announces a change of that.
+    pub(super) fn pidfd_events(pidfd: Pidfd) -> Vec<Event> {
+        vec![Event::Group(pidfd.group)]
+    }
+}
