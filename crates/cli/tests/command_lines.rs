@@ -52,11 +52,13 @@ fn compare(shell: &str, line: &str) -> Result<(), Failed> {
     Err(format!("natively: {}\nin afterlife: {}", shown(&native), shown(&inside)).into())
 }
 
-/// Error output without the numbers of processes, which differ of course.
+/// Error output without the numbers of processes, which differ of course, and without the blanks
+/// with which bash pads them.
 fn comparable(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
-    let is_pid = |word: &str| word.len() >= 2 && word.bytes().all(|b| b.is_ascii_digit());
-    text.split(' ').map(|w| if is_pid(w) { "PID" } else { w }).collect::<Vec<_>>().join(" ")
+    let is_number = |word: &str| word.bytes().all(|b| b.is_ascii_digit());
+    let words = text.split_ascii_whitespace().map(|w| if is_number(w) { "NUMBER" } else { w });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn main() {
