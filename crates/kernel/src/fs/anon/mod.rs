@@ -2,7 +2,6 @@
 //! table of them and hands the operations of `file_operations` on to the kinds.
 
 pub mod eventfd;
-mod memfd;
 pub mod pidfd;
 pub mod signalfd;
 #[cfg(test)]

@@ -54,13 +54,6 @@ pub const ROWS: &[Row] = &[
         [Fd, Ptr, Int, Int],
         Partial("no RWF_NOWAIT, RWF_APPEND")
     ),
-    row!(
-        319,
-        "memfd_create",
-        Kernel::sys_memfd_create,
-        [Str, Hex],
-        Partial("no seals, no huge pages")
-    ),
     row!(424, "pidfd_send_signal", Kernel::sys_pidfd_send_signal, [Fd, Signal, Ptr, Hex], Full),
     row!(434, "pidfd_open", Kernel::sys_pidfd_open, [Pid, Hex], Full),
     row!(436, "close_range", Kernel::sys_close_range, [Fd, Fd, Hex], Full),
