@@ -4,7 +4,7 @@
 
 use super::AltStack;
 use super::mask::{SS_AUTODISARM, SS_DISABLE, SS_ONSTACK};
-use super::sigaction::SigAction;
+use super::sigaction::{SIG_IGN, SigAction};
 use super::siginfo::SigInfo;
 use crate::abi::Errno;
 use crate::abi::signal::{SigSet, Signal};
@@ -44,12 +44,17 @@ impl Kernel {
         Ok(0)
     }
 
-    /// do_sigaction(): ignoring a signal throws away what is pending of it, blocked or not (S-17).
+    /// do_sigaction(): ignoring a signal throws away what is pending of it, blocked or not (S-17);
+    /// periodic timers keep theirs back until it is not ignored any more.
     fn do_sigaction(&mut self, task: TaskId, signal: Signal, action: SigAction) {
-        let sighand = self.groups[self.tasks[task].group].sighand;
-        *self.sighands[sighand].of_mut(signal) = action;
+        let group = self.tasks[task].group;
+        let sighand = self.groups[group].sighand;
+        let before = core::mem::replace(self.sighands[sighand].of_mut(signal), action);
         if action.ignores(signal) {
+            self.posixtimer_sig_ignore(group, signal);
             self.flush_group_queues(task, SigSet::of(signal));
+        } else if before.handler == SIG_IGN {
+            self.posixtimer_sig_unignore(group, signal);
         }
     }
 

@@ -95,27 +95,26 @@ impl SigPending {
 
 impl Kernel {
     /// dequeue_signal(): takes the next signal not in `blocked`, private queue first (rule S-29).
-    /// Interval timers whose signal it was are armed again.
+    /// Timers whose signal it was are armed again; signals of timers that were set anew or deleted
+    /// meanwhile are passed over.
     pub fn dequeue_signal(&mut self, task: TaskId, blocked: SigSet) -> Option<SigInfo> {
         let group = self.tasks[task].group;
-        let info = match self.tasks[task].pending.next(blocked) {
-            Some(signal) => self.tasks[task].pending.collect(signal),
-            None => {
-                let shared = &mut self.groups[group].shared_pending;
-                let Some(signal) = shared.next(blocked) else {
-                    // Woken for nothing: the flag goes.
-                    self.recalc_sigpending(task);
-                    return None;
-                };
-                let info = shared.collect(signal);
-                if signal == Signal::SIGALRM {
-                    self.posixtimer_rearm_itimer(group);
-                }
-                info
+        let mut taken = None;
+        while taken.is_none() {
+            let private = self.tasks[task].pending.next(blocked);
+            let shared = self.groups[group].shared_pending.next(blocked);
+            let info = match (private, shared) {
+                (Some(signal), _) => self.tasks[task].pending.collect(signal),
+                (None, Some(signal)) => self.groups[group].shared_pending.collect(signal),
+                (None, None) => break, // woken for nothing: the flag goes
+            };
+            if private.is_none() && info.signal == Signal::SIGALRM {
+                self.posixtimer_rearm_itimer(group);
             }
-        };
+            taken = self.posixtimer_deliver(group, info);
+        }
         self.recalc_sigpending(task);
-        Some(self.posixtimer_deliver(group, info))
+        taken
     }
 
     /// dequeue_synchronous_signal(): a fault comes before everything else, so that its frame shows

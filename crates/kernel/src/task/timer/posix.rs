@@ -43,6 +43,10 @@ pub struct PosixTimer {
     event: SigEvent,
     /// it_overrun_last: of the signal that was delivered last.
     overrun: i32,
+    /// Set anew while its signal was pending: that signal is passed over when its turn comes.
+    stale: bool,
+    /// It fired while its signal was ignored: the signal comes when it is ignored no more.
+    ignored: bool,
 }
 
 impl PosixTimer {
@@ -60,10 +64,7 @@ impl Kernel {
             true => None,
             false => Some(call.read_array::<64>(event)?),
         };
-        let found = self.find_clock(call.task, call.int(0))?;
-        if !found.timers {
-            return Err(Errno::EOPNOTSUPP.into());
-        }
+        let clock = self.find_timer_clock(call.task, call.int(0))?;
         let group = self.tasks[call.task].group;
         let id = self.timers.next_id.get(&group).copied().unwrap_or(0);
         let event = match bytes {
@@ -72,7 +73,14 @@ impl Kernel {
         };
         call.write_u32(id_ptr, id as u32)?;
         self.timers.next_id.insert(group, id.wrapping_add(1) & i32::MAX);
-        let timer = PosixTimer { clock: found.clock, arming: Arming::default(), event, overrun: 0 };
+        let timer = PosixTimer {
+            clock,
+            arming: Arming::default(),
+            event,
+            overrun: 0,
+            stale: false,
+            ignored: false,
+        };
         self.timers.posix.insert((group, id), timer);
         Ok(0)
     }
@@ -104,7 +112,7 @@ impl Kernel {
         if self.timers.posix.contains_key(&key) { Ok(key) } else { Err(Errno::EINVAL) }
     }
 
-    /// timer_settime(2). A signal of the old setting that is still pending is dropped.
+    /// timer_settime(2). A signal of the old setting stays pending and is never delivered (6.18).
     pub fn sys_timer_settime(&mut self, call: &mut Call<'_>) -> SysResult {
         let (flags, new, old) = (call.int(1), call.ptr(2), call.ptr(3));
         if new.is_null() {
@@ -114,7 +122,7 @@ impl Kernel {
         let value = nanos(self.read_timespec(call, new.add(16))?);
         let key = self.timer_argument(call)?;
         let before = self.posix_itimerspec(key);
-        self.drop_timer_signals(key.0, key.1);
+        let stale = self.timer_signal_is_pending(key.0, key.1);
         let now = self.clock_now(self.timers.posix[&key].clock);
         let expires = match (value, flags & TIMER_ABSTIME) {
             (0, _) => None,
@@ -123,7 +131,7 @@ impl Kernel {
         };
         if let Some(timer) = self.timers.posix.get_mut(&key) {
             timer.arming = Arming { expires, interval, fired: None };
-            timer.overrun = 0;
+            (timer.overrun, timer.stale, timer.ignored) = (0, stale, false);
         }
         if !old.is_null() {
             call.write_user(old, &before)?;
@@ -164,41 +172,57 @@ impl Kernel {
         Ok(self.timers.posix[&key].overrun as u64)
     }
 
-    /// timer_delete(2).
+    /// timer_delete(2). A pending signal of it is passed over when its turn comes.
     pub fn sys_timer_delete(&mut self, call: &mut Call<'_>) -> SysResult {
         let key = self.timer_argument(call)?;
-        self.drop_timer_signals(key.0, key.1);
         self.timers.posix.remove(&key);
         Ok(0)
     }
 
-    fn drop_timer_signals(&mut self, group: GroupId, timer: TimerId) {
-        let g = &mut self.groups[group];
-        g.shared_pending.flush_timers(|id| id == timer);
-        for thread in g.tasks.clone() {
-            if let Some(t) = self.tasks.get_mut(thread) {
-                t.pending.flush_timers(|id| id == timer);
+    /// posix_timer_fn(): the timer is due.
+    pub(super) fn posix_timer_fn(&mut self, group: GroupId, id: TimerId) {
+        let queued = self.timer_signal_is_pending(group, id);
+        let Some(timer) = self.timers.posix.get_mut(&(group, id)) else { return };
+        timer.arming.fire();
+        timer.stale = false; // a record of its last setting serves for this one
+        if !queued {
+            self.posixtimer_send_sigqueue(group, id);
+        }
+    }
+
+    /// posixtimer_send_sigqueue(): a periodic timer whose signal is ignored keeps it back.
+    fn posixtimer_send_sigqueue(&mut self, group: GroupId, id: TimerId) {
+        let Some(timer) = self.timers.posix.get(&(group, id)) else { return };
+        let Some(signal) = timer.event.signal else { return };
+        // The thread of SIGEV_THREAD_ID may be gone: then nobody gets it.
+        let to = timer.event.thread.map_or(Target::Group(group), Target::Thread);
+        let detail = SigDetail::Timer { id, overrun: 0, value: timer.event.value };
+        // Its record was allocated with the timer: no limit applies.
+        let _ = self.send_signal(SigInfo { signal, errno: 0, code: SI_TIMER, detail }, to);
+        let dropped = !self.timer_signal_is_pending(group, id);
+        if let Some(timer) = self.timers.posix.get_mut(&(group, id)) {
+            timer.ignored = dropped && timer.arming.interval > 0;
+        }
+    }
+
+    /// posixtimer_sig_ignore(): `signal` is ignored from now on, pending ones go.
+    pub(crate) fn posixtimer_sig_ignore(&mut self, group: GroupId, signal: Signal) {
+        for ((g, _), timer) in &mut self.timers.posix {
+            let fired = timer.arming.fired.is_some() && timer.arming.interval > 0;
+            if *g == group && timer.event.signal == Some(signal) && fired && !timer.stale {
+                timer.ignored = true;
             }
         }
     }
 
-    /// posix_timer_fn(): the timer is due.
-    pub(super) fn posix_timer_fn(&mut self, group: GroupId, id: TimerId) {
-        let Some(timer) = self.timers.posix.get_mut(&(group, id)) else { return };
-        timer.arming.fire();
-        let Some(signal) = timer.event.signal else { return };
-        let (clock, value) = (timer.clock, timer.event.value);
-        // The thread of SIGEV_THREAD_ID may be gone: then nobody gets it.
-        let to = timer.event.thread.map_or(Target::Group(group), Target::Thread);
-        let detail = SigDetail::Timer { id, overrun: 0, value };
-        // Its record was allocated with the timer: no limit applies.
-        let _ = self.send_signal(SigInfo { signal, errno: 0, code: SI_TIMER, detail }, to);
-        // Ignored: no signal will be taken that could arm it again.
-        if !self.timer_signal_is_pending(group, id) {
-            let now = self.clock_now(clock);
-            if let Some(timer) = self.timers.posix.get_mut(&(group, id)) {
-                timer.arming.rearm(now);
-            }
+    /// posixtimer_sig_unignore(): timers that kept `signal` back send it (measured on 6.18).
+    pub(crate) fn posixtimer_sig_unignore(&mut self, group: GroupId, signal: Signal) {
+        let kept = |t: &PosixTimer| t.ignored && t.event.signal == Some(signal);
+        let all = self.timers.posix.iter();
+        let ids: Vec<TimerId> =
+            all.filter(|((g, _), t)| *g == group && kept(t)).map(|((_, id), _)| *id).collect();
+        for id in ids {
+            self.posixtimer_send_sigqueue(group, id);
         }
     }
 
@@ -214,15 +238,19 @@ impl Kernel {
     }
 
     /// posixtimer_deliver_signal(): a timer's signal is taken: its overrun is known now, and the
-    /// timer is armed again. Other signals pass through.
-    pub fn posixtimer_deliver(&mut self, group: GroupId, info: SigInfo) -> SigInfo {
-        let SigDetail::Timer { id, value, .. } = info.detail else { return info };
-        let Some(clock) = self.timers.posix.get(&(group, id)).map(|t| t.clock) else { return info };
+    /// timer is armed again. `None` for one that was set anew or deleted since. Other signals pass.
+    pub fn posixtimer_deliver(&mut self, group: GroupId, info: SigInfo) -> Option<SigInfo> {
+        let SigDetail::Timer { id, value, .. } = info.detail else { return Some(info) };
+        let clock = self.timers.posix.get(&(group, id))?.clock;
         let now = self.clock_now(clock);
-        let Some(timer) = self.timers.posix.get_mut(&(group, id)) else { return info };
+        let timer = self.timers.posix.get_mut(&(group, id))?;
+        if core::mem::take(&mut timer.stale) {
+            return None;
+        }
         let passed = timer.arming.rearm(now);
         timer.overrun = i32::try_from(passed).unwrap_or(i32::MAX); // DELAYTIMER_MAX
-        SigInfo { detail: SigDetail::Timer { id, overrun: timer.overrun, value }, ..info }
+        let detail = SigDetail::Timer { id, overrun: timer.overrun, value };
+        Some(SigInfo { detail, ..info })
     }
 
     /// All POSIX timers of a process go, and their signals.
@@ -282,6 +310,10 @@ mod tests {
         w.kernel.posix_timer_fn(group, 0);
         assert!(w.kernel.groups[group].shared_pending.signal.has(Signal::SIGALRM));
         assert_eq!(w.call(task, Kernel::sys_timer_delete, [0; 6]), Ok(0));
+        // Measured on 6.18: it stays visible, and is passed over.
+        assert!(w.kernel.groups[group].shared_pending.signal.has(Signal::SIGALRM));
+        let all = crate::abi::signal::SigSet::EMPTY;
+        assert_eq!(w.kernel.dequeue_signal(task, all), None);
         assert!(w.kernel.groups[group].shared_pending.signal.is_empty());
         assert_eq!(w.call(task, Kernel::sys_timer_delete, [0; 6]), Err(Errno::EINVAL));
     }

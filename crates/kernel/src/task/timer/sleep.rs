@@ -8,7 +8,10 @@ use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, Progress, Restart, SysResult, Wait};
+use crate::task::TaskId;
 
+/// CLOCK_THREAD_CPUTIME_ID.
+const CLOCK_THREAD_CPUTIME_ID: i32 = 3;
 /// TIMER_ABSTIME.
 const TIMER_ABSTIME: i32 = 1;
 
@@ -29,16 +32,13 @@ impl Kernel {
         let absolute = call.int(1) & TIMER_ABSTIME != 0;
         if call.flight.progress == Progress::Fresh {
             let id = call.int(0);
-            let found = self.find_clock(call.task, id)?;
-            if id == 3 {
-                return Err(Errno::EINVAL.into()); // "the caller's own CPU time" never passes
-            }
-            if !found.timers {
-                return Err(Errno::EOPNOTSUPP.into());
+            let clock = self.find_timer_clock(call.task, id)?;
+            if id == CLOCK_THREAD_CPUTIME_ID {
+                return Err(Errno::EOPNOTSUPP.into()); // it would never pass
             }
             let time = self.read_timespec(call, call.ptr(2))?;
-            if found.clock.is_cpu() {
-                let detail = format!("{:?}", found.clock);
+            if clock.is_cpu() {
+                let detail = format!("{clock:?}");
                 self.tell(
                     Some(call.task),
                     Fact::unsupported("clock_nanosleep on CPU time", detail),
@@ -46,7 +46,7 @@ impl Kernel {
                 return Err(Errno::EOPNOTSUPP.into());
             }
             call.flight.until = Some(match absolute {
-                true => self.instant_at(found.clock, nanos(time)),
+                true => self.instant_at(clock, nanos(time)),
                 false => self.now + time,
             });
             call.flight.progress = Progress::Sleep;
@@ -77,10 +77,15 @@ impl Kernel {
         }
     }
 
-    /// The clock that a sleeping call or a timer descriptor names: EINVAL if it has no timers.
-    pub fn find_timer_clock(&self, task: crate::task::TaskId, id: i32) -> Result<Clock, Errno> {
-        let found = self.find_clock(task, id)?;
-        if found.timers { Ok(found.clock) } else { Err(Errno::EINVAL) }
+    /// The clock that a sleep or a POSIX timer names: EINVAL if there is none, EOPNOTSUPP if it
+    /// has no timers (the raw and coarse ones; the alarm clocks, for want of an RTC).
+    pub fn find_timer_clock(&self, task: TaskId, id: i32) -> Result<Clock, Errno> {
+        match (id, self.find_clock(task, id)) {
+            (8 | 9, _) => Err(Errno::EOPNOTSUPP),
+            (_, Ok(found)) if found.timers => Ok(found.clock),
+            (_, Ok(_)) => Err(Errno::EOPNOTSUPP),
+            (_, Err(errno)) => Err(errno),
+        }
     }
 }
 
