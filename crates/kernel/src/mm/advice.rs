@@ -118,7 +118,7 @@ impl Kernel {
     /// mincore(2): everything mapped is there.
     pub fn sys_mincore(&mut self, call: &mut Call<'_>) -> SysResult {
         let (start, len, vec) = (call.arg(0), call.arg(1), call.ptr(2));
-        if start % PAGE_SIZE != 0 {
+        if !start.is_multiple_of(PAGE_SIZE) {
             return Err(Errno::EINVAL.into());
         }
         let len = page_align(len).ok_or(Errno::ENOMEM)?;
@@ -207,7 +207,7 @@ impl Kernel {
 /// A page-aligned start and a length, as a range; None if it is empty. EINVAL if unaligned,
 /// `wrapped` if it goes round the end of the address space.
 fn range(start: u64, len: u64, wrapped: Errno) -> Result<Option<(u64, u64)>, Errno> {
-    if start % PAGE_SIZE != 0 {
+    if !start.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
     let len = page_align(len).ok_or(wrapped)?;

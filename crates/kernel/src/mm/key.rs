@@ -28,7 +28,7 @@ impl Kernel {
         address: UserPtr,
         shared: bool,
     ) -> Result<FutexKey, Errno> {
-        if address.0 % 4 != 0 {
+        if !address.0.is_multiple_of(4) {
             return Err(Errno::EINVAL);
         }
         let mm = self.tasks[task].mm.ok_or(Errno::EFAULT)?;

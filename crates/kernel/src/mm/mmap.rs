@@ -78,7 +78,7 @@ impl Mm {
         if len > TASK_SIZE || addr > TASK_SIZE - len {
             return Err(Errno::ENOMEM);
         }
-        if addr % PAGE_SIZE != 0 {
+        if !addr.is_multiple_of(PAGE_SIZE) {
             return Err(Errno::EINVAL);
         }
         if addr < low {
@@ -93,7 +93,7 @@ impl Kernel {
     pub fn sys_mmap(&mut self, call: &mut Call<'_>) -> SysResult {
         let (addr, len, offset) = (call.arg(0), call.arg(1), call.arg(5));
         let (prot, flags) = (call.arg(2) as u32, call.arg(3) as u32);
-        if offset % PAGE_SIZE != 0 {
+        if !offset.is_multiple_of(PAGE_SIZE) {
             return Err(Errno::EINVAL.into());
         }
         let file = match flags & lx::MAP_ANONYMOUS {
@@ -270,7 +270,7 @@ impl Kernel {
         start: u64,
         len: u64,
     ) -> Result<(), Errno> {
-        if start % PAGE_SIZE != 0 || start > TASK_SIZE || len > TASK_SIZE - start {
+        if !start.is_multiple_of(PAGE_SIZE) || start > TASK_SIZE || len > TASK_SIZE - start {
             return Err(Errno::EINVAL);
         }
         let len = page_align(len).filter(|l| *l > 0).ok_or(Errno::EINVAL)?;
@@ -291,7 +291,7 @@ impl Kernel {
         let (mut start, len, mut prot) = (call.arg(0), call.arg(1), call.arg(2) as u32);
         let grows = prot & (lx::PROT_GROWSDOWN | lx::PROT_GROWSUP);
         prot &= !grows;
-        if grows == lx::PROT_GROWSDOWN | lx::PROT_GROWSUP || start % PAGE_SIZE != 0 {
+        if grows == lx::PROT_GROWSDOWN | lx::PROT_GROWSUP || !start.is_multiple_of(PAGE_SIZE) {
             return Err(Errno::EINVAL.into());
         }
         if len == 0 {

@@ -1,10 +1,11 @@
-//! mremap(2): grow in place where there is room, else move. Neighbours: `mmap`, `area`.
+//! mremap(2): an area shrinks, grows in place where there is room, or moves with its bytes.
+//! Neighbours: `mmap` (do_munmap, addresses), `area` (the algebra).
 
 use crate::abi::Errno;
 use crate::fact::Fact;
 use crate::kernel::Kernel;
-use crate::mm::{MAX_MAP_COUNT, PAGE_SIZE, Space, TASK_SIZE, Vma, page_align};
-use crate::platform::{MapChange, Platform};
+use crate::mm::{MAX_MAP_COUNT, PAGE_SIZE, Pin, Space, TASK_SIZE, Vma, page_align};
+use crate::platform::{Backing, MapChange, Platform};
 use crate::syscall::{Call, SysResult};
 use linux_raw_sys::general as lx;
 
@@ -25,7 +26,7 @@ impl Kernel {
         let known = lx::MREMAP_MAYMOVE | lx::MREMAP_FIXED | lx::MREMAP_DONTUNMAP;
         let fixed_without_move = flags & (lx::MREMAP_FIXED | lx::MREMAP_DONTUNMAP) != 0
             && flags & lx::MREMAP_MAYMOVE == 0;
-        if flags & !known != 0 || fixed_without_move || addr % PAGE_SIZE != 0 {
+        if flags & !known != 0 || fixed_without_move || !addr.is_multiple_of(PAGE_SIZE) {
             return Err(Errno::EINVAL.into());
         }
         if flags & lx::MREMAP_DONTUNMAP != 0 {
@@ -127,7 +128,7 @@ impl Kernel {
     ) -> Result<u64, Errno> {
         let Remap { addr, old_len, new_len, .. } = remap;
         let (low, high) = self.mms[at.mm].range;
-        if to % PAGE_SIZE != 0 || new_len > TASK_SIZE || to > TASK_SIZE - new_len {
+        if !to.is_multiple_of(PAGE_SIZE) || new_len > TASK_SIZE || to > TASK_SIZE - new_len {
             return Err(Errno::EINVAL);
         }
         if addr < to + new_len && to < addr.saturating_add(old_len) {
@@ -175,8 +176,6 @@ impl Kernel {
     /// Shared anonymous memory has no size of its own in the guest's eyes: unlike Linux, where the
     /// new part raises SIGBUS, it grows with its mapping.
     fn resize_shmem(&mut self, user: &mut dyn Platform, vma: &Vma, len: u64) -> Result<(), Errno> {
-        use crate::mm::Pin;
-        use crate::platform::Backing;
         match (&vma.pin, &vma.backing) {
             (Some(Pin::Shmem(id)), Backing::Object { offset, .. }) => {
                 user.object_resize(*id, offset + len)

@@ -25,10 +25,14 @@ const MAX_SCRIPTS: usize = 5;
 /// No descriptor: files that exec holds for itself.
 const NO_FD: i32 = i32::MIN;
 
+/// Arguments or environment.
+pub(crate) type Strings = Vec<Vec<u8>>;
+
 /// An open executable with its headers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
 pub struct Image {
+    pub path: Vec<u8>,
     pub file: FileId,
     pub elf: Elf,
 }
@@ -43,8 +47,6 @@ pub struct Binprm {
     pub envp: Vec<Vec<u8>>,
     pub image: Image,
     pub interpreter: Option<Image>,
-    /// PT_INTERP's path.
-    pub interp_path: Option<Vec<u8>>,
     pub cred: Cred,
     /// AT_SECURE.
     pub secure: bool,
@@ -62,7 +64,7 @@ impl Binprm {
         TaskFact::Exec {
             path: self.execfn.clone(),
             argv: self.argv.clone(),
-            interpreter: self.interp_path.clone(),
+            interpreter: self.interpreter.as_ref().map(|i| i.path.clone()),
         }
         .into()
     }
@@ -91,9 +93,9 @@ impl Kernel {
         argv: UserPtr,
         envp: UserPtr,
         path: &[u8],
-    ) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), Errno> {
+    ) -> Result<(Strings, Strings), Errno> {
         let quarter = self.rlimit(call.task, RLIMIT_STACK) / 4;
-        let mut room = quarter.min(ARG_LIMIT).max(ARG_MAX);
+        let mut room = quarter.clamp(ARG_MAX, ARG_LIMIT);
         room = room.checked_sub(path.len() as u64 + 1).ok_or(Errno::E2BIG)?;
         let mut argv = read_vector(call, argv, &mut room)?;
         let envp = read_vector(call, envp, &mut room)?;
@@ -135,17 +137,8 @@ impl Kernel {
             buf.truncate(got);
             let Some(script) = Script::parse(&buf)? else {
                 let (cred, secure) = self.bprm_creds_from_file(opener.task, file);
-                let (image, interpreter, interp_path) = self.read_elf(&mut opener, file, &buf)?;
-                return Ok(Binprm {
-                    execfn,
-                    argv,
-                    envp,
-                    image,
-                    interpreter,
-                    interp_path,
-                    cred,
-                    secure,
-                });
+                let (image, interpreter) = self.read_elf(&mut opener, path, file, &buf)?;
+                return Ok(Binprm { execfn, argv, envp, image, interpreter, cred, secure });
             };
             // argv[0] gives way to: interpreter, its argument, the script's path.
             let mut line = vec![script.interpreter.clone()];
@@ -163,33 +156,36 @@ impl Kernel {
     fn read_elf(
         &mut self,
         opener: &mut Opener<'_>,
+        path: Vec<u8>,
         file: FileId,
         buf: &[u8],
-    ) -> Result<(Image, Option<Image>, Option<Vec<u8>>), Errno> {
+    ) -> Result<(Image, Option<Image>), Errno> {
         if Header::is_foreign(buf) {
             let loud = Fact::unsupported("execve", "an ELF program for another machine");
             self.tell(Some(opener.task), loud);
         }
         let elf = self.load_elf_phdrs(file, buf, opener.user)?;
         let Some(segment) = elf.interp() else {
-            return Ok((Image { file, elf }, None, None));
+            return Ok((Image { path, file, elf }, None));
         };
         if segment.filesz > 4096 || segment.filesz < 2 {
             return Err(Errno::ENOEXEC);
         }
-        let mut path = vec![0; segment.filesz as usize];
-        self.elf_read(file, segment.offset, &mut path, opener.user)?;
-        if path.pop() != Some(0) {
+        let mut interp_path = vec![0; segment.filesz as usize];
+        self.elf_read(file, segment.offset, &mut interp_path, opener.user)?;
+        if interp_path.pop() != Some(0) {
             return Err(Errno::ENOEXEC);
         }
-        path.truncate(path.iter().position(|b| *b == 0).unwrap_or(path.len()));
-        let opened = self.open_exec(opener.task, &path, opener.user)?;
+        let end = interp_path.iter().position(|b| *b == 0);
+        interp_path.truncate(end.unwrap_or(interp_path.len()));
+        let opened = self.open_exec(opener.task, &interp_path, opener.user)?;
         let interp = opener.hold(opened);
         let mut head = vec![0; EHDR_SIZE];
         self.elf_read(interp, 0, &mut head, opener.user)?;
         let interp_elf = self.load_elf_phdrs(interp, &head, opener.user);
         let interp_elf = interp_elf.map_err(|_| Errno::ELIBBAD)?;
-        Ok((Image { file, elf }, Some(Image { file: interp, elf: interp_elf }), Some(path)))
+        let interpreter = Image { path: interp_path, file: interp, elf: interp_elf };
+        Ok((Image { path, file, elf }, Some(interpreter)))
     }
 
     fn load_elf_phdrs(

@@ -50,7 +50,7 @@ impl Ids {
         let old = *self;
         let real_ok = real == KEEP || [old.real, old.effective].contains(&real);
         let effective_ok = effective == KEEP || old.has(effective);
-        if !privileged && !(real_ok && effective_ok) {
+        if !(privileged || (real_ok && effective_ok)) {
             return Err(Errno::EPERM);
         }
         if real != KEEP {
