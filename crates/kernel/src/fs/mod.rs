@@ -36,6 +36,8 @@ pub mod procfs;
 pub mod read_write;
 pub mod rename;
 pub mod select;
+pub mod sendfile;
+pub mod splice;
 pub mod stat;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -39,6 +39,8 @@ pub enum Progress {
         /// Its number, which the call returns.
         pid: crate::task::Pid,
     },
+    /// What a sendfile or splice has read and not yet written.
+    Splice(Box<crate::fs::sendfile::SpliceProgress>),
     /// A sleep's deadline was taken.
     Sleep,
     /// An open of a FIFO waits until the other end was opened more often than `seen`.

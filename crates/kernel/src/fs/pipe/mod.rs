@@ -93,6 +93,11 @@ impl Pipe {
         self.bufs.is_empty()
     }
 
+    /// How many bytes splice can put into it.
+    pub fn free_bytes(&self) -> usize {
+        (self.max_usage - self.bufs.len().min(self.max_usage)) * PAGE_SIZE
+    }
+
     /// No free buffer? (There may be room in the last one: poll(2) says no all the same.)
     fn is_full(&self) -> bool {
         self.bufs.len() >= self.max_usage
