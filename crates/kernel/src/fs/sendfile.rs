@@ -56,7 +56,8 @@ impl Kernel {
                 };
                 call.flight.moved = 0;
             }
-            let (whole, result) = (state.chunk.len() as u64, self.splice_write(call, out, &mut state));
+            let (whole, result) =
+                (state.chunk.len() as u64, self.splice_write(call, out, &mut state));
             let moved = call.flight.moved as u64;
             self.sendfile_set_pos(call, from, offset_at, state.pos + moved)?;
             let done = state.before + moved;
@@ -70,8 +71,7 @@ impl Kernel {
                 Err(Stop::Errno(_)) if done > 0 => return Ok(done),
                 Err(Stop::Wait(wait)) => {
                     call.flight.progress = Progress::Splice(state);
-                    let wait =
-                        if done > 0 { wait.with_restart(Restart::Done(done)) } else { wait };
+                    let wait = if done > 0 { wait.with_restart(Restart::Done(done)) } else { wait };
                     return Err(wait.into());
                 }
                 Err(stop) => return Err(stop),

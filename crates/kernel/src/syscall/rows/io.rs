@@ -28,7 +28,13 @@ pub const ROWS: &[Row] = &[
     row!(233, "epoll_ctl", Kernel::sys_epoll_ctl, [Fd, Int, Fd, Ptr], Full),
     row!(270, "pselect6", Kernel::sys_pselect6, [Int, Ptr, Ptr, Ptr, Ptr, Ptr], Full),
     row!(271, "ppoll", Kernel::sys_ppoll, [Ptr, Uint, Ptr, Ptr, Size], Full),
-    row!(275, "splice", Kernel::sys_splice, [Fd, Ptr, Fd, Ptr, Size, Hex], Partial("not from sockets")),
+    row!(
+        275,
+        "splice",
+        Kernel::sys_splice,
+        [Fd, Ptr, Fd, Ptr, Size, Hex],
+        Partial("not from sockets")
+    ),
     row!(276, "tee", Kernel::sys_tee, [Fd, Fd, Size, Hex], Full),
     row!(278, "vmsplice", Kernel::sys_vmsplice, [Fd, Ptr, Int, Hex], Full),
     row!(281, "epoll_pwait", Kernel::sys_epoll_pwait, [Fd, Ptr, Int, Int, Ptr, Size], Full),
