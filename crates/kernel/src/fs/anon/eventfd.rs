@@ -1,4 +1,5 @@
-//! eventfd(2): a counter that reads wait for. Neighbour: `anon`, which hands the operations here.
+//! eventfd(2): a counter that reads wait for, all of it at once or, as a semaphore, one at a time.
+//! Neighbour: `anon`, which hands the operations here.
 
 use crate::abi::Errno;
 use crate::abi::open::OFlags;
