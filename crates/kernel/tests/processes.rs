@@ -24,6 +24,7 @@ const WAIT4: u64 = 61;
 const GETPPID: u64 = 110;
 const PRCTL: u64 = 157;
 const GETTID: u64 = 186;
+const WAITID: u64 = 247;
 const WCLONE: u64 = 0x8000_0000;
 /// CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD.
 const THREAD: u64 = 0x10f00;
@@ -220,6 +221,22 @@ fn exec_makes_another_program_of_the_same_process() {
 }
 
 #[test]
+fn a_program_that_cannot_be_loaded_dies_of_sigsegv() {
+    // Past the point of no return there is nobody left to tell.
+    let mut image = Program::new(1);
+    image.exit(0);
+    let mut image = image.image();
+    image[64 + 32..64 + 40].copy_from_slice(&u64::MAX.to_le_bytes()); // p_filesz
+    let mut p = Program::new(0);
+    let path = p.string("/absurd");
+    p.call(EXECVE, [path.into(), 0.into(), 0.into()]);
+    p.exit(1);
+    let mut w = World::new();
+    w.user.lower.add_file("/absurd", 0o755, image);
+    assert_eq!(w.outcome(p), WaitStatus(11));
+}
+
+#[test]
 fn exec_from_a_thread_kills_the_others_and_takes_the_leaders_number() {
     //
     let mut other = Program::new(1);
@@ -362,6 +379,28 @@ fn a_clone_child_is_waited_for_with_wclone_only() {
 }
 
 #[test]
+fn a_child_is_born_with_its_pidfd() {
+    const CLONE_PIDFD: u64 = 0x1000;
+    const P_PIDFD: u64 = 3;
+    const WEXITED: u64 = 4;
+    let mut p = Program::new(0);
+    let fd = p.space(8);
+    let info = p.space(128);
+    let flags = CLONE_PIDFD | 17;
+    p.call(CLONE, [flags.into(), 0.into(), 8.into(), 0.into(), 0.into()]);
+    p.expect(-14, 1); // EFAULT, and nobody was born
+    p.call(CLONE, [flags.into(), 0.into(), fd.into(), 0.into(), 0.into()]);
+    in_child(&mut p, |p| p.exit(6));
+    expect_status(&mut p, fd, 3, 2);
+    let args = [P_PIDFD.into(), Value::Int(fd), info.into(), WEXITED.into(), 0.into()];
+    p.call(WAITID, args);
+    p.expect(0, 3);
+    expect_status(&mut p, info + 24, 6, 4);
+    p.exit(0);
+    assert_eq!(World::new().outcome(p), GOOD);
+}
+
+#[test]
 fn memory_beyond_the_hosts_is_refused_when_it_is_mapped() {
     const PRIVATE: u64 = 0x22; // MAP_PRIVATE | MAP_ANONYMOUS
     const NORESERVE: u64 = 0x4000;
@@ -420,8 +459,15 @@ fn scripts_start_their_interpreter_and_endless_ones_are_eloop() {
 
 #[test]
 fn a_failed_start_leaves_nothing() {
+    let mut p = Program::new(0);
+    p.exit(0);
+    let mut image = p.image();
+    image[64 + 32..64 + 40].copy_from_slice(&u64::MAX.to_le_bytes()); // p_filesz
     let mut w = World::new();
+    w.user.lower.add_file("/absurd", 0o755, image);
     assert_eq!(w.spawn("/nothing"), Err(Errno::ENOENT));
+    assert_eq!(w.spawn("/absurd"), Err(Errno::EINVAL));
+    assert_eq!(w.user.guest_count(), 0);
     let k = &w.kernel;
     assert_eq!((k.tasks.len(), k.groups.len()), (1, 1));
     assert_eq!((k.files.len(), k.tables.len(), k.sighands.len(), k.mms.len()), (0, 1, 1, 0));

@@ -94,7 +94,12 @@ impl Kernel {
         let task = call.task;
         self.tell(Some(task), TaskFact::CopyProcess { flags: args.flags }.into());
         self.may_clone(task, args)?;
-        let born = self.copy_mm(call, args)?;
+        let pidfd = self.pidfd_prepare(call, args)?;
+        let born = self.copy_mm(call, args).inspect_err(|_| {
+            if let Some(fd) = pidfd {
+                self.table_mut(task).put_unused_fd(fd);
+            }
+        })?;
         let mut child = self.dup_task_struct(task, args);
         child.files = self.copy_files(task, args);
         child.fs = self.copy_fs(task, args);
@@ -115,7 +120,30 @@ impl Kernel {
             let tid = born.pid.0.to_le_bytes();
             call.user.write_user(born.guest, UserPtr(args.child_tid), &tid);
         }
+        if let Some(fd) = pidfd {
+            let file = self.pidfd_file(child, args.has(lx::CLONE_THREAD));
+            self.table_mut(task).fd_install(fd, file);
+        }
         Ok((child, born.pid))
+    }
+
+    /// pidfd_prepare() for CLONE_PIDFD: a reserved descriptor, told to the caller before anything is
+    /// born, since that can fail.
+    fn pidfd_prepare(
+        &mut self,
+        call: &mut Call<'_>,
+        args: &CloneArgs,
+    ) -> Result<Option<i32>, Errno> {
+        if !args.has(lx::CLONE_PIDFD) {
+            return Ok(None);
+        }
+        let end = self.rlimit_nofile(call.task);
+        let fd = self.table_mut(call.task).alloc_fd(0, end, true)?;
+        if let Err(errno) = call.write_u32(UserPtr(args.pidfd), fd as u32) {
+            self.table_mut(call.task).put_unused_fd(fd);
+            return Err(errno);
+        }
+        Ok(Some(fd))
     }
 
     /// All that can be refused before anything is made.
@@ -125,11 +153,7 @@ impl Kernel {
         if args.has(lx::CLONE_PARENT) && self.groups[group].unkillable {
             return Err(Errno::EINVAL);
         }
-        let refused = args.refuses().or_else(|| {
-            // Nothing here makes pidfds at birth.
-            args.has(lx::CLONE_PIDFD).then_some(("clone: CLONE_PIDFD", Errno::EINVAL))
-        });
-        if let Some((what, errno)) = refused {
+        if let Some((what, errno)) = args.refuses() {
             self.tell(Some(task), Fact::unsupported(what, format!("flags {:#x}", args.flags)));
             return Err(errno);
         }

@@ -60,7 +60,7 @@ impl Kernel {
         match self.exec_newborn(task, spawn, user) {
             Ok(()) => Ok(self.tasks[task].tid),
             Err(error) => {
-                self.bury_newborn(task);
+                self.bury_newborn(task, user);
                 Err(error)
             }
         }
@@ -202,8 +202,14 @@ impl Kernel {
     }
 
     /// What a failed start leaves is taken away again, without a word to anybody.
-    fn bury_newborn(&mut self, task: TaskId) {
+    fn bury_newborn(&mut self, task: TaskId, user: &mut dyn Platform) {
         let group = self.tasks[task].group;
+        if let Some(guest) = self.tasks[task].guest.take() {
+            user.release(guest);
+        }
+        if let Some(mm) = self.tasks[task].mm.take() {
+            self.mmput(task, mm, user);
+        }
         if let Some(table) = self.tasks[task].files.take() {
             self.put_files_struct(task, table);
         }

@@ -70,10 +70,15 @@ impl Kernel {
         flags: OFlags,
         cloexec: bool,
     ) -> SysResult {
+        let file = self.anon_getfile(object, flags);
+        Ok(self.install_fd(task, file, cloexec)? as u64)
+    }
+
+    /// anon_inode_getfile(): a description of a new object, with one reference.
+    pub fn anon_getfile(&mut self, object: Anon, flags: OFlags) -> FileId {
         let id = self.anon.new_ino();
         self.anon.objects.insert(id, object);
-        let file = self.files.insert(File::new(FileKind::Anon(id), flags));
-        Ok(self.install_fd(task, file, cloexec)? as u64)
+        self.files.insert(File::new(FileKind::Anon(id), flags))
     }
 
     /// .read.

@@ -43,6 +43,14 @@ impl Kernel {
         self.anon_getfd(call.task, Anon::Pidfd(Pidfd { pid, group, thread }), open, true)
     }
 
+    /// The pidfd of a newborn, for CLONE_PIDFD: of the thread if it is one.
+    pub fn pidfd_file(&mut self, task: TaskId, thread: bool) -> FileId {
+        let (pid, group) = (self.tasks[task].tid, self.tasks[task].group);
+        let pidfd = Pidfd { pid, group, thread: thread.then_some(task) };
+        let flags = if thread { OFlags::RDWR | OFlags(PIDFD_THREAD) } else { OFlags::RDWR };
+        self.anon_getfile(Anon::Pidfd(pidfd), flags)
+    }
+
     /// Whom `file` is about: EBADF if it is no pidfd.
     pub fn pidfd_of(&self, file: FileId) -> Result<Pidfd, Errno> {
         match self.files[file].kind {
