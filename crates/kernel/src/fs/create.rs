@@ -87,7 +87,7 @@ impl Kernel {
         let is_dir = matches!(kind, InodeKind::Directory { .. });
         let inode = self.new_inode_in(task, dir, kind, mode)?;
         if is_dir {
-            self.vfs.inode_mut(dir).nlink += 1;
+            self.vfs.count_subdir(dir, true);
         }
         self.touch_dir(dir);
         Ok(self.vfs.d_add(dir, name, inode))

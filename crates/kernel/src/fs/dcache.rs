@@ -103,7 +103,7 @@ impl Vfs {
 
     /// A new inode on file system `dev`, root's, with all times `time`, that nothing names yet.
     pub fn new_inode(&mut self, dev: u32, kind: InodeKind, mode: u32, time: Timespec) -> InodeId {
-        let nlink = if matches!(kind, InodeKind::Directory { .. }) { 2 } else { 1 };
+        let nlink = if matches!(kind, InodeKind::Directory { below: None, .. }) { 2 } else { 1 };
         let ino = self.new_ino();
         self.inodes.insert(Inode {
             ino,
@@ -122,6 +122,15 @@ impl Vfs {
             linkable: false,
             seals: None,
         })
+    }
+
+    /// A directory got or lost a subdirectory. Those with the machine's below count no links, as
+    /// in overlayfs: one link says "unknown".
+    pub fn count_subdir(&mut self, dir: DentryId, more: bool) {
+        let inode = self.inode_mut(dir);
+        if let InodeKind::Directory { below: None, .. } = inode.kind {
+            inode.nlink = if more { inode.nlink + 1 } else { inode.nlink - 1 };
+        }
     }
 
     /// The inode that `dentry` names.

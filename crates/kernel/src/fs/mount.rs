@@ -193,7 +193,7 @@ impl Vfs {
             _ => None, // not the overlay's
         };
         let inode = self.new_dir(dev, below, 0o755);
-        self.inode_mut(parent).nlink += 1;
+        self.count_subdir(parent, true);
         self.d_add(parent, name, inode)
     }
 

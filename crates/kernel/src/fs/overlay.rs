@@ -77,7 +77,7 @@ impl Vfs {
             mode: stat.mode & 0o7777,
             uid: stat.uid,
             gid: stat.gid,
-            nlink: stat.nlink,
+            nlink: if stat.kind == LowerKind::Directory { 1 } else { stat.nlink },
             atime: epoch,
             mtime: epoch,
             ctime: epoch,

@@ -172,8 +172,8 @@ impl Kernel {
     /// A directory that moves takes its ".." from one parent's link count to the other's.
     fn move_dir_link(&mut self, is_dir: bool, from: DentryId, to: DentryId) {
         if is_dir {
-            self.vfs.inode_mut(from).nlink -= 1;
-            self.vfs.inode_mut(to).nlink += 1;
+            self.vfs.count_subdir(from, false);
+            self.vfs.count_subdir(to, true);
         }
     }
 }

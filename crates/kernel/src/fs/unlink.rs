@@ -319,7 +319,7 @@ impl Kernel {
         inode.ctime = time;
         if inode.is_dir() {
             inode.nlink = 0;
-            self.vfs.inode_mut(dir).nlink -= 1;
+            self.vfs.count_subdir(dir, false);
         } else {
             inode.nlink = inode.nlink.saturating_sub(1);
         }

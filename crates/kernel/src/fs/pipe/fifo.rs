@@ -32,7 +32,9 @@ impl Kernel {
             return self.fifo_wait(call, id, reader, seen);
         }
         let pipe = &mut self.pipes[id];
-        if writer && !reader && flags.nonblock() && pipe.readers == 0 {
+        // A pipe that is opened anew by /proc/PID/fd/N never waits for its other end.
+        let is_pipe = pipe.ino.is_some();
+        if !is_pipe && writer && !reader && flags.nonblock() && pipe.readers == 0 {
             if pipe.files == 0 {
                 self.free_pipe(id);
             }
@@ -49,6 +51,9 @@ impl Kernel {
         if (reader && readers == 1) || (writer && writers == 1) {
             self.publish(Event::PipeReaders(id));
             self.publish(Event::PipeWriters(id));
+        }
+        if is_pipe {
+            return Ok(0);
         }
         if reader && !writer && writers == 0 {
             if flags.nonblock() {
