@@ -18,7 +18,10 @@ impl Kernel {
         if mask & MAY_WRITE != 0 && stored && inode.dev == dev::SYSFS {
             return Err(Errno::EROFS);
         }
-        if mask & MAY_WRITE != 0 && matches!(inode.kind, InodeKind::Proc(ProcNode::System(_))) {
+        if mask & MAY_WRITE != 0
+            && let InodeKind::Proc(ProcNode::System(file)) = inode.kind
+            && file.is_sysctl()
+        {
             // proc_sys_permission(): not even root writes what has no write bit.
             return Err(Errno::EACCES);
         }

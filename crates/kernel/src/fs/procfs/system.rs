@@ -30,6 +30,30 @@ pub enum SystemFile {
     Text(&'static str),
 }
 
+impl SystemFile {
+    /// One of those under /proc/sys?
+    pub fn is_sysctl(self) -> bool {
+        match self {
+            SystemFile::Hostname
+            | SystemFile::Osrelease
+            | SystemFile::RandomUuid
+            | SystemFile::BootId
+            | SystemFile::PidMax
+            | SystemFile::Text(_) => true,
+            SystemFile::Cmdline
+            | SystemFile::Cpuinfo
+            | SystemFile::Filesystems
+            | SystemFile::Loadavg
+            | SystemFile::Meminfo
+            | SystemFile::Stat
+            | SystemFile::Swaps
+            | SystemFile::Uptime
+            | SystemFile::Version
+            | SystemFile::Vmstat => false,
+        }
+    }
+}
+
 /// Where they are under /proc.
 pub const FILES: &[(&str, SystemFile)] = &[
     ("cmdline", SystemFile::Cmdline),

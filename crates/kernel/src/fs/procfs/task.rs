@@ -236,8 +236,8 @@ impl Kernel {
         let _ = writeln!(s, "Uid:\t{}\t{}\t{}\t{}", u.uid, u.euid, u.suid, u.fsuid);
         let _ = writeln!(s, "Gid:\t{}\t{}\t{}\t{}", g.gid, g.egid, g.sgid, g.fsgid);
         let slots = t.files.map_or(0, |files| self.tables[files].max_fds());
-        let groups: String = cred.groups.iter().map(|g| format!("{g} ")).collect();
-        let _ = writeln!(s, "FDSize:\t{slots}\nGroups:\t{groups}");
+        let groups: Vec<String> = cred.groups.iter().map(u32::to_string).collect();
+        let _ = writeln!(s, "FDSize:\t{slots}\nGroups:\t{} ", groups.join(" "));
         let _ = writeln!(s, "NStgid:\t{}\nNSpid:\t{}", group.tgid.0, t.tid.0);
         let _ = writeln!(s, "NSpgid:\t{}\nNSsid:\t{}", group.pgrp.0, group.session.0);
         s.push_str("Kthread:\t0\n");
