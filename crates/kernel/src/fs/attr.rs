@@ -8,7 +8,7 @@ use crate::fact::Fact;
 use crate::fs::dcache::DentryId;
 use crate::fs::file::FileId;
 use crate::fs::file_bytes::MAX_LFS_FILESIZE;
-use crate::fs::inode::{InodeKind, MAY_WRITE, in_group};
+use crate::fs::inode::{MAY_WRITE, in_group};
 use crate::fs::memfd::{F_SEAL_FUTURE_WRITE, F_SEAL_WRITE};
 use crate::fs::mount::dev;
 use crate::fs::namei::{AT_FDCWD, Found, Lookup};
@@ -152,7 +152,8 @@ impl Kernel {
         let owner = cred.fsuid == inode.uid;
         let uid_ok = uid == u32::MAX || (owner && uid == inode.uid);
         let gid_ok = gid == u32::MAX || (owner && (gid == inode.gid || in_group(cred, gid)));
-        if !root && !(uid_ok && gid_ok) {
+        let owner_may = uid_ok && gid_ok;
+        if !root && !owner_may {
             return Err(Errno::EPERM.into());
         }
         let inode = self.vfs.inode_mut(dentry);
@@ -237,10 +238,7 @@ impl Kernel {
         if mode == punch {
             let inode = self.vfs.dentries[dentry].inode;
             self.check_seals(inode, F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)?;
-            let InodeKind::Regular(bytes) = &mut self.vfs.inode_mut(dentry).kind else {
-                return Err(Errno::ENODEV.into());
-            };
-            bytes.punch_hole(offset, len, call.user)?;
+            self.change_bytes(inode, |bytes| bytes.punch_hole(offset, len, call.user))?;
         } else if mode == 0 && end > stat.size {
             self.inode_newsize_ok(call.task, end)?;
             self.do_truncate(dentry, end, call.user)?;

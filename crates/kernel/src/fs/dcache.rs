@@ -76,6 +76,8 @@ pub struct Vfs {
     pub dead_objects: Vec<ObjectId>,
     /// File locks by inode.
     pub locks: BTreeMap<InodeId, InodeLocks>,
+    /// Bytes of memory that files take; see `Kernel::change_bytes`.
+    pub resident: u64,
     /// Texts of /proc files, by the description that reads them.
     pub proc_texts: BTreeMap<FileId, Arc<Vec<u8>>>,
     /// /proc/PID/oom_score_adj where it was set: a hint, nobody is ever killed for memory.
@@ -121,6 +123,7 @@ impl Vfs {
             probed: false,
             linkable: false,
             seals: None,
+            shown_below: false,
         })
     }
 
@@ -257,8 +260,11 @@ impl Vfs {
             return;
         }
         let inode = self.inodes.remove(inode).expect("it was there");
-        if let InodeKind::Regular(FileBytes::Object { id, .. }) = inode.kind {
-            self.dead_objects.push(id);
+        if let InodeKind::Regular(bytes) = inode.kind {
+            self.resident -= bytes.resident();
+            if let FileBytes::Object { id, .. } = bytes {
+                self.dead_objects.push(id);
+            }
         }
     }
 

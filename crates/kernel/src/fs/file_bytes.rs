@@ -98,6 +98,14 @@ impl FileBytes {
         }
     }
 
+    /// Bytes of this kernel's memory that it takes (not the machine's, nor an object's).
+    pub fn resident(&self) -> u64 {
+        match self {
+            FileBytes::Memory(pages) => pages.pages.len() as u64 * PAGE,
+            FileBytes::Lower(_) | FileBytes::Object { .. } => 0,
+        }
+    }
+
     /// Reads at `offset`; short only at the end of the file. EIO and friends are the machine's.
     pub fn read(
         &self,
@@ -171,7 +179,7 @@ impl FileBytes {
         let mut at = offset;
         while at < end {
             let next = (at / PAGE + 1).saturating_mul(PAGE).min(end);
-            let whole = at % PAGE == 0 && next - at == PAGE;
+            let whole = at.is_multiple_of(PAGE) && next - at == PAGE;
             match self {
                 FileBytes::Memory(pages) if whole && pages.below.is_none() => {
                     // Straight to the next page that exists: the hole may be exabytes long.

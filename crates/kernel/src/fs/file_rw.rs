@@ -5,6 +5,7 @@
 use crate::abi::Errno;
 use crate::abi::open::OFlags;
 use crate::abi::signal::Signal;
+use crate::fact::Fact;
 use crate::fs::dcache::DentryId;
 use crate::fs::file::{FileId, FileKind};
 use crate::fs::file_bytes::{FileBytes, MAX_LFS_FILESIZE};
@@ -144,10 +145,11 @@ impl Kernel {
         if pos + len as u64 > self.vfs.inodes[inode].size() {
             self.check_seals(inode, F_SEAL_GROW)?;
         }
-        let InodeKind::Regular(bytes) = &mut self.vfs.inodes[inode].kind else {
-            return Err(Errno::EINVAL);
-        };
-        bytes.write(pos, &from[..len], user)?;
+        self.note_shown_below(task, inode);
+        if self.vfs.resident + len as u64 > self.config.memory / 2 {
+            return Err(Errno::ENOSPC);
+        }
+        self.change_bytes(inode, |bytes| bytes.write(pos, &from[..len], user))?;
         self.file_modified(task, inode);
         Ok((len, pos + len as u64))
     }
@@ -242,12 +244,43 @@ impl Kernel {
         };
         match bytes {
             FileBytes::Lower(below) if !writable => {
-                Ok(Backing::Lower { path: below.path.clone(), offset })
+                let path = below.path.clone();
+                self.vfs.inodes[inode].shown_below |= shared;
+                Ok(Backing::Lower { path, offset })
             }
             FileBytes::Lower(_) | FileBytes::Memory(_) | FileBytes::Object { .. } => {
-                let id = bytes.to_object(user)?;
+                self.note_shown_below(self.init_task(), inode);
+                let id = self.change_bytes(inode, |bytes| bytes.to_object(user))?;
                 Ok(Backing::Object { id, offset, shared })
             }
+        }
+    }
+
+    /// Changes the bytes of a regular file, and counts what memory they take then. EINVAL for
+    /// what is none.
+    pub(crate) fn change_bytes<R>(
+        &mut self,
+        inode: InodeId,
+        change: impl FnOnce(&mut FileBytes) -> Result<R, Errno>,
+    ) -> Result<R, Errno> {
+        let InodeKind::Regular(bytes) = &mut self.vfs.inodes[inode].kind else {
+            return Err(Errno::EINVAL);
+        };
+        let before = bytes.resident();
+        let result = change(bytes);
+        let after = bytes.resident();
+        self.vfs.resident = self.vfs.resident - before + after;
+        result
+    }
+
+    /// A machine's file gets bytes of its own although somebody has it mapped shared, read only:
+    /// that mapping will not show them. Loud, because Linux would.
+    fn note_shown_below(&mut self, task: TaskId, inode: InodeId) {
+        let i = &mut self.vfs.inodes[inode];
+        if i.shown_below {
+            i.shown_below = false;
+            let fact = Fact::unsupported("write under a shared mapping", "of the machine's file");
+            self.tell(Some(task), fact);
         }
     }
 
@@ -260,14 +293,54 @@ impl Kernel {
     ) -> Result<(), Errno> {
         let time = self.current_time();
         self.check_resize_seals(self.vfs.dentries[dentry].inode, size)?;
+        if let InodeKind::Proc(_) = self.vfs.inode(dentry).kind {
+            return Ok(()); // simple_setattr: nothing to cut
+        }
+        self.change_bytes(self.vfs.dentries[dentry].inode, |bytes| bytes.truncate(size, user))?;
         let inode = self.vfs.inode_mut(dentry);
-        let bytes = match &mut inode.kind {
-            InodeKind::Regular(bytes) => bytes,
-            InodeKind::Proc(_) => return Ok(()), // simple_setattr: nothing to cut
-            _ => return Err(Errno::EINVAL),
-        };
-        bytes.truncate(size, user)?;
         (inode.mtime, inode.ctime) = (time, time);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::abi::Errno;
+    use crate::fact::Fact;
+    use crate::fs::testing::{Tiny, World};
+    use crate::platform::Backing;
+
+    #[test]
+    fn memory_for_files_runs_out_and_comes_back() {
+        let mut w = World::new(Tiny::default());
+        let used = w.kernel.vfs.resident;
+        w.kernel.config.memory = 2 * (used + 8192);
+        w.write("/tmp/f", &[1; 8192]).unwrap();
+        assert_eq!(w.write("/tmp/g", &[1; 100]), Err(Errno::ENOSPC));
+        assert_eq!(w.path(87, "/tmp/f", &[]), Ok(0));
+        assert_eq!(w.kernel.vfs.resident, used);
+        w.write("/tmp/g", &[1; 100]).unwrap();
+    }
+
+    #[test]
+    fn a_private_mapping_of_a_machines_file_leaves_it_there_and_a_written_one_moves_it() {
+        let mut user = Tiny::default();
+        user.lower_file("/usr/bin/x", b"elf");
+        let mut w = World::new(user);
+        let fd = w.open("/usr/bin/x", 2, 0).unwrap();
+        let file = w.kernel.table(w.task).get(fd).unwrap();
+        let lower = Backing::Lower { path: b"/usr/bin/x".to_vec(), offset: 0 };
+        assert_eq!(w.kernel.mmap_backing(file, 0, false, &mut w.user), Ok(lower.clone()));
+        let read_only = w.open("/usr/bin/x", 0, 0).unwrap();
+        let read_only = w.kernel.table(w.task).get(read_only).unwrap();
+        assert_eq!(w.kernel.mmap_backing(read_only, 0, true, &mut w.user), Ok(lower));
+        let shared = w.kernel.mmap_backing(file, 0, true, &mut w.user).unwrap();
+        let Backing::Object { id, shared: true, .. } = shared else { panic!("{shared:?}") };
+        assert_eq!(w.user.objects[&id], b"elf");
+        // Whoever has it mapped read only is out of step now: not silently.
+        let loud = |f: &crate::fact::Entry| matches!(f.fact, Fact::Unsupported { .. });
+        assert!(w.kernel.facts.iter().any(loud));
+        w.kernel.inode_write(w.task, file, 0, b"E", &mut w.user).unwrap();
+        assert_eq!(w.user.objects[&id], b"Elf");
     }
 }

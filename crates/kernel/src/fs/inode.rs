@@ -114,6 +114,8 @@ pub struct Inode {
     pub linkable: bool,
     /// F_SEAL_* of a memfd; None for all other files.
     pub seals: Option<u32>,
+    /// A machine's file that was mapped shared: see `Kernel::mmap_backing`.
+    pub shown_below: bool,
 }
 
 impl Inode {
@@ -246,6 +248,7 @@ mod tests {
             probed: false,
             linkable: false,
             seals: None,
+            shown_below: false,
         }
     }
 

@@ -2,6 +2,7 @@
 //! `file_operations` for `FileKind::Inode` lead here; bytes are moved between the user's buffers
 //! and `file_rw`. Neighbours: `file_operations`, `file_rw`, `ioctl`.
 
+use crate::abi::Errno;
 use crate::fs::file::FileId;
 use crate::fs::inode::InodeKind;
 use crate::fs::pipe::PipeId;
@@ -17,6 +18,12 @@ const CHUNK: usize = 1 << 17;
 /// ioctl FIONREAD.
 const FIONREAD: u32 = 0x541b;
 
+/// EINVAL for bytes that would end behind the largest offset.
+fn rw_verify_area(pos: u64, len: usize) -> Result<(), Errno> {
+    let end = pos.checked_add(len as u64);
+    if end.is_some_and(|end| end <= i64::MAX as u64) { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
 impl Kernel {
     /// generic_file_read_iter(): at `pos`, or at the file's position, which moves.
     pub fn inode_read_iter(
@@ -27,6 +34,7 @@ impl Kernel {
         pos: Option<u64>,
     ) -> SysResult {
         let start = pos.unwrap_or(self.files[file].pos);
+        rw_verify_area(start, to.total())?;
         let mut done = 0;
         while done < to.total() {
             let want = (to.total() - done).min(CHUNK);
@@ -59,6 +67,7 @@ impl Kernel {
         pos: Option<u64>,
     ) -> SysResult {
         let mut at = pos.unwrap_or(self.files[file].pos);
+        rw_verify_area(at, from.total())?;
         let mut done = 0;
         while done < from.total() {
             let want = (from.total() - done).min(CHUNK);

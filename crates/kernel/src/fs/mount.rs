@@ -81,6 +81,7 @@ impl Vfs {
             snapshots: BTreeMap::new(),
             dead_objects: Vec::new(),
             locks: BTreeMap::new(),
+            resident: 0,
             proc_texts: BTreeMap::new(),
             oom_score_adj: BTreeMap::new(),
             epoch: config.epoch,
@@ -205,7 +206,9 @@ impl Vfs {
         let dir = self.ensure_dir(&path[..cut]);
         let time = self.current_time(Instant::ZERO);
         let dev = self.inode(dir).dev;
-        let kind = InodeKind::Regular(FileBytes::from_bytes(bytes));
+        let bytes = FileBytes::from_bytes(bytes);
+        self.resident += bytes.resident();
+        let kind = InodeKind::Regular(bytes);
         let inode = self.new_inode(dev, kind, mode, time);
         self.d_add(dir, &path[cut + 1..], inode);
     }

@@ -198,11 +198,13 @@ impl Kernel {
             self.may_open(call.task, dentry, op)?;
         }
         let file = self.vfs_open(call, dentry, op)?;
-        if op.has(raw::O_TRUNC) && !created && self.vfs.inode(dentry).is_reg() {
-            if let Err(errno) = self.do_truncate(dentry, 0, call.user) {
-                self.fput(Some(call.task), file);
-                return Err(errno.into());
-            }
+        if op.has(raw::O_TRUNC)
+            && !created
+            && self.vfs.inode(dentry).is_reg()
+            && let Err(errno) = self.do_truncate(dentry, 0, call.user)
+        {
+            self.fput(Some(call.task), file);
+            return Err(errno.into());
         }
         Ok(file)
     }

@@ -86,6 +86,7 @@ impl Vfs {
             probed: false,
             linkable: false,
             seals: None,
+            shown_below: false,
         }))
     }
 

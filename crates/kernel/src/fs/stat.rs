@@ -95,7 +95,7 @@ impl Kernel {
     pub fn nameless_ino(&self, file: FileId) -> u64 {
         match self.files[file].kind {
             FileKind::Pipe(pipe) => self.pipes[pipe].ino.unwrap_or(0),
-            FileKind::Socket(socket) => 0x2000_0000 + socket.number(),
+            FileKind::Socket(socket) => self.socket_ino(socket),
             // All anonymous files share one inode.
             FileKind::Epoll(_) | FileKind::Anon(_) => 1057,
             FileKind::Inode
@@ -310,7 +310,7 @@ impl Kernel {
             kind: magic,
             bsize: PAGE,
             blocks,
-            bfree: blocks / 2,
+            bfree: if stores { blocks.saturating_sub(self.vfs.resident / PAGE) } else { 0 },
             files: if stores { 1 << 20 } else { 0 },
             ffree: if stores { 1 << 19 } else { 0 },
             fsid: u64::from(minor),

@@ -1,11 +1,12 @@
 //! procfs (proc(5)): what is in /proc and how it is found. Files without a process are made at boot
 //! (`system`), directories of processes appear when they are looked up and go when their process is
 //! reaped. Texts are made when a file is read at its beginning, and kept for that description, as
-//! seq_file does. Neighbours: `task` (files of a process), `memory` (of its address space), `link`
-//! (magic links), `system` (files of the host).
+//! seq_file does. Neighbours: `task` (files of a process), `memory` (of its address space), `net`
+//! (its network), `link` (magic links), `system` (files of the host).
 
 pub mod link;
 pub mod memory;
+pub mod net;
 pub mod system;
 pub mod task;
 

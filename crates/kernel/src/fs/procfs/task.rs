@@ -3,7 +3,6 @@
 
 use crate::abi::Errno;
 use crate::abi::signal::SigSet;
-use crate::fact::Fact;
 use crate::fs::mount::dev;
 use crate::kernel::Kernel;
 use crate::platform::Platform;
@@ -130,19 +129,6 @@ const LIMITS: [(&str, &str, usize); 16] = [
     ("Max realtime timeout", "us", 15),
 ];
 
-const NET_TCP_HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when \
-    retrnsmt   uid  timeout inode\n";
-const NET_UDP_HEAD: &str = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when \
-    retrnsmt   uid  timeout inode ref pointer drops\n";
-const NET_UNIX_HEAD: &str = "Num       RefCount Protocol Flags    Type St Inode Path\n";
-const NET_ROUTE: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\t\
-    Window\tIRTT\n";
-const NET_DEV: &str = "Inter-|   Receive                                                |  Transmit\n \
-    face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop \
-    fifo colls carrier compressed\n    lo:       0       0    0    0    0     0          0         \
-    0        0       0    0    0    0     0       0          0\n  eth0:       0       0    0    0    \
-    0     0          0         0        0       0    0    0    0     0       0          0\n";
-
 impl Kernel {
     /// The text of a file about `task`.
     pub(crate) fn proc_pid_file(
@@ -177,18 +163,12 @@ impl Kernel {
             PidFile::Statm => self.proc_statm(task).into(),
             PidFile::Status => self.proc_status(task),
             PidFile::Wchan => b"0".to_vec(),
-            PidFile::NetDev => NET_DEV.into(),
-            PidFile::NetRoute => NET_ROUTE.into(),
-            PidFile::NetTcp => self.proc_net(task, "/proc/net/tcp", NET_TCP_HEAD),
-            PidFile::NetUdp => self.proc_net(task, "/proc/net/udp", NET_UDP_HEAD),
-            PidFile::NetUnix => self.proc_net(task, "/proc/net/unix", NET_UNIX_HEAD),
+            PidFile::NetDev => self.proc_net_dev().into(),
+            PidFile::NetRoute => self.proc_net_route().into(),
+            PidFile::NetTcp => self.proc_net_tcp().into(),
+            PidFile::NetUdp => self.proc_net_udp().into(),
+            PidFile::NetUnix => self.proc_net_unix(),
         })
-    }
-
-    /// Lists of sockets: their heads only, and loudly so.
-    fn proc_net(&mut self, task: TaskId, path: &str, head: &str) -> Vec<u8> {
-        self.tell(Some(task), Fact::unsupported(path, "shows no sockets"));
-        head.into()
     }
 
     /// The letter and the word for what a task does.
