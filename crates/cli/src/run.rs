@@ -37,9 +37,10 @@ pub fn run(args: &RunArgs) -> Result<u8, String> {
     if let Some(until) = args.until {
         scenario.until = Instant::ZERO + until;
     }
-    let stop = Stop::install().map_err(|e| format!("cannot listen for Ctrl-C: {e}"))?;
     let config = ptrace::Config { root: args.root.clone(), ..ptrace::Config::default() };
     let platform = Ptrace::new(config).map_err(|e| e.to_string())?;
+    let stop = Stop::install(&platform.interrupt_handle());
+    let stop = stop.map_err(|e| format!("cannot listen for Ctrl-C: {e}"))?;
     let options = Options { trace: args.trace };
     let mut world = World::new(platform, scenario, &options);
     for host in &mut world.hosts {

@@ -13,11 +13,12 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Listens from now on.
-    pub fn install() -> io::Result<Stop> {
+    /// Listens from now on. `interrupt` is set too: it takes the CPU from a guest that computes.
+    pub fn install(interrupt: &Arc<AtomicBool>) -> io::Result<Stop> {
         let flag = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, flag.clone())?;
+            signal_hook::flag::register(signal, interrupt.clone())?;
         }
         Ok(Stop { flag })
     }

@@ -12,17 +12,22 @@ use kernel::fact::{Fact, FileFact, NetFact, TaskFact};
 use kernel::net::packet::{Packet, Transport};
 use kernel::net::tcp::{CloseSent, Flags, TcpFact};
 use kernel::task::Pid;
-use kernel::time::Instant;
+use kernel::time::{Duration, Instant};
 use lab::{LabFact, Record, What};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::net::SocketAddr;
+
+/// Steps this near to each other are one walk: about the cost of two calls.
+const AT_ONCE: Duration = Duration::from_nanos(1000);
 
 type Who = (Option<usize>, Option<Pid>);
 
 /// Steps that follow each other at once.
 struct Chain {
     at: Instant,
+    /// When its last step was taken.
+    last: Instant,
     who: Who,
     steps: Vec<String>,
 }
@@ -71,7 +76,7 @@ impl<W: Write> Text<W> {
     }
 
     fn flush_chain(&mut self, names: &Names) -> io::Result<()> {
-        let Some(Chain { at, who, steps }) = self.chain.take() else { return Ok(()) };
+        let Some(Chain { at, who, steps, .. }) = self.chain.take() else { return Ok(()) };
         self.write(at, who, &steps.join(" → "), names)
     }
 
@@ -86,14 +91,16 @@ impl<W: Write> Text<W> {
             // A step of nobody's belongs to what was going on.
             Some(chain)
                 if (chain.who == who || chain.who.0 == who.0 && who.1.is_none())
+                    && at.saturating_since(chain.last) <= AT_ONCE
                     && !self.verbose =>
             {
                 chain.steps.push(step);
+                chain.last = at;
                 Ok(())
             }
             _ => {
                 self.flush_chain(names)?;
-                self.chain = Some(Chain { at, who, steps: vec![step] });
+                self.chain = Some(Chain { at, last: at, who, steps: vec![step] });
                 Ok(())
             }
         }
