@@ -277,7 +277,7 @@ fn number(raw: impl Iterator<Item = Raw>) -> Vec<Seen> {
 fn afterlife(scratch: &Path) -> Result<Story, String> {
     let json: PathBuf = scratch.join("facts.json");
     let mut cargo = Command::new("cargo");
-    cargo.args(["run", "--quiet", "--release", "--bin", "afterlife", "--", "run", SCENARIO]);
+    cargo.args(["run", "--quiet", "--bin", "afterlife", "--", "run", SCENARIO]);
     cargo.arg("--json").arg(&json).current_dir(root()).stdout(Stdio::null());
     let done = cargo.status().map_err(|e| format!("fates: {e}"))?;
     if !done.success() {
