@@ -1,4 +1,5 @@
 //! The machine's files as the lower layer.
+//! Read only, sorted, by bytes: what the trait `LowerFiles` promises.
 
 mod common;
 use common::*;

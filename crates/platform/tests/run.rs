@@ -1,4 +1,5 @@
 //! User code until it traps: system calls through every door, and what each fault reports.
+//! The programs are bytes written by hand; nothing needs to be installed.
 
 mod common;
 use common::*;

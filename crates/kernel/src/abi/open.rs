@@ -1,4 +1,5 @@
 //! fcntl(2) and open(2): flags of open file descriptions.
+//! Neighbours: `fs/open` and `fs/fcntl` decide what they mean; constants are linux-raw-sys's.
 
 use linux_raw_sys::general as raw;
 

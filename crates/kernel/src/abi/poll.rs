@@ -1,4 +1,5 @@
 //! poll(2): event bits, shared by poll, select and epoll.
+//! Neighbours: `fs/file_operations` (who reports them), `fs/{poll,select,epoll}` (who asks).
 
 use core::fmt;
 use core::ops::{BitAnd, BitOr, BitOrAssign};

@@ -1,4 +1,5 @@
 //! signal(7): numbers, names, default actions, sets.
+//! Neighbours: `task/signal` decides what becomes of them. Rules S-1, S-32, S-45.
 
 use core::fmt;
 

@@ -193,6 +193,7 @@ impl Platform for Tiny {
 
 /// What became of a call.
 #[derive(Clone, PartialEq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, in tests")]
 pub enum Outcome {
     /// It returned.
     Done(Result<u64, Errno>),

@@ -1,4 +1,5 @@
 //! How a connection looks from outside: `tcp_poll` (T-39…T-46) and `tcp_get_info`.
+//! Neighbours: `state` (what is looked at), the socket room (who asks).
 
 use super::fact::Ready;
 use super::state::{TcpConn, TcpState, Urgent};

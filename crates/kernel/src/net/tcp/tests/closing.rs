@@ -1,4 +1,5 @@
 //! T-2…T-22: what the final release of a socket does, row by row, and the orphans after it.
+//! Each test is one row of the table in docs/linux-semantics.md, over the in-memory pair.
 
 use super::*;
 

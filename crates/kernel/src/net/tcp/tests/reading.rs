@@ -1,4 +1,5 @@
 //! T-39…T-46: what the surviving program sees.
+//! Reads, writes and poll bits after FIN, RST and RST after FIN, over the in-memory pair.
 
 use super::*;
 use crate::abi::Errno;

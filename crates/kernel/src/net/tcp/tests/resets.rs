@@ -1,4 +1,5 @@
 //! T-48: which resets count, and what Linux answers to those that don't.
+//! Segments are injected by hand at, beside and outside the window.
 
 use super::*;
 use crate::abi::Errno;

@@ -1,4 +1,5 @@
 //! T-24…T-32 and T-50…T-56: orphans, mini-sockets, and how long a connection lives in silence.
+//! Virtual time is moved to each deadline; nothing sleeps.
 
 use super::*;
 use crate::abi::Errno;
