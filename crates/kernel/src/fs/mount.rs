@@ -3,11 +3,14 @@
 //! machine's (names that resolve, the host's name). Nothing is mounted later.
 //! Neighbours: `dcache`, `overlay`.
 
+use crate::abi::Errno;
 use crate::arena::Arena;
+use crate::fact::Fact;
 use crate::fs::dcache::{Child, Dentry, DentryId, Vfs};
 use crate::fs::file_bytes::FileBytes;
 use crate::fs::inode::{Device, InodeKind};
-use crate::kernel::Config;
+use crate::kernel::{Config, Kernel};
+use crate::syscall::{Call, SysResult};
 use crate::time::Instant;
 use core::net::Ipv4Addr;
 use std::collections::BTreeMap;
@@ -211,6 +214,22 @@ impl Vfs {
         let kind = InodeKind::Regular(bytes);
         let inode = self.new_inode(dev, kind, mode, time);
         self.d_add(dir, &path[cut + 1..], inode);
+    }
+}
+
+impl Kernel {
+    /// mount(2), umount2(2), pivot_root(2) and the new calls of their kind: the tree of a host is
+    /// fixed. EPERM, as for whoever may not.
+    pub fn sys_mount(&mut self, call: &mut Call<'_>) -> SysResult {
+        let detail = format!("call {}", call.flight.nr);
+        self.tell(Some(call.task), Fact::unsupported("mount", detail));
+        Err(Errno::EPERM.into())
+    }
+
+    /// name_to_handle_at(2), open_by_handle_at(2): no file system here has handles.
+    pub fn sys_name_to_handle_at(&mut self, call: &mut Call<'_>) -> SysResult {
+        self.tell(Some(call.task), Fact::unsupported("file handles", ""));
+        Err(Errno::EOPNOTSUPP.into())
     }
 }
 

@@ -186,8 +186,10 @@ impl Kernel {
 
     /// free_pipe_info(): data outlives the writer but not both ends (rule F-15).
     fn free_pipe(&mut self, id: PipeId) {
-        self.pipes.remove(id);
-        self.inode_forget_pipe(id);
+        let pipe = self.pipes.remove(id);
+        if pipe.is_some_and(|pipe| pipe.ino.is_none()) {
+            self.inode_forget_pipe(id);
+        }
     }
 
     /// pipe_poll(): rules F-13, F-14.
