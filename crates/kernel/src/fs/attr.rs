@@ -366,6 +366,28 @@ impl Kernel {
         Ok(0)
     }
 
+    /// posix_fadvise(2): checked, and of no effect where nothing is read ahead.
+    pub fn sys_fadvise64(&mut self, call: &mut Call<'_>) -> SysResult {
+        let file = self.fd_lookup(call.task, call.int(0))?;
+        let (len, advice) = (call.arg(2) as i64, call.int(3));
+        let stat = self.file_stat(file);
+        if stat.mode & crate::abi::stat::S_IFMT == crate::abi::stat::S_IFIFO {
+            return Err(Errno::ESPIPE.into());
+        }
+        let known = (0..=5).contains(&advice);
+        if known && len >= 0 { Ok(0) } else { Err(Errno::EINVAL.into()) }
+    }
+
+    /// readahead(2): the same; only for regular files open for reading.
+    pub fn sys_readahead(&mut self, call: &mut Call<'_>) -> SysResult {
+        let file = self.fd_lookup(call.task, call.int(0))?;
+        if !self.files[file].flags.readable() {
+            return Err(Errno::EBADF.into());
+        }
+        let regular = self.files[file].dentry.is_some_and(|d| self.vfs.inode(d).is_reg());
+        if regular { Ok(0) } else { Err(Errno::EINVAL.into()) }
+    }
+
     /// sync_file_range(2).
     pub fn sys_sync_file_range(&mut self, call: &mut Call<'_>) -> SysResult {
         let file = self.fd_lookup(call.task, call.int(0))?;

@@ -3,11 +3,13 @@
 //! Neighbours: `create`, `namei` (walks), `rename`, `overlay` (whiteouts).
 
 use crate::abi::Errno;
-use crate::abi::stat::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK};
+use crate::abi::stat::{
+    S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, S_ISGID, S_ISUID,
+};
 use crate::fact::Fact;
 use crate::fs::dcache::DentryId;
 use crate::fs::file_bytes::FileBytes;
-use crate::fs::inode::{Device, InodeKind, MAY_EXEC, MAY_WRITE, fs_privileged};
+use crate::fs::inode::{Device, InodeKind, MAY_EXEC, MAY_READ, MAY_WRITE, fs_privileged};
 use crate::fs::mount::dev;
 use crate::fs::namei::{AT_FDCWD, Found, Last, Link, Lookup};
 use crate::kernel::Kernel;
@@ -187,8 +189,21 @@ impl Kernel {
         let (dir, name) = self.filename_create(task, new.0, &new_path, false, call.user)?;
         // What has no name is on a file system of its own.
         let Found::Dentry(source) = source else { return Err(Errno::EXDEV.into()) };
+        self.may_linkat(task, source)?;
         self.vfs_link(task, source, dir, &name)?;
         Ok(0)
+    }
+
+    /// may_linkat() with fs.protected_hardlinks = 1: others' files only if they are plain, not
+    /// set-id, and readable and writable for the caller.
+    fn may_linkat(&self, task: TaskId, source: DentryId) -> Result<(), Errno> {
+        let (cred, inode) = (&self.tasks[task].cred, self.vfs.inode(source));
+        if inode.owner_or_capable(cred) {
+            return Ok(());
+        }
+        let set_id = inode.mode & S_ISUID != 0 || inode.mode & (S_ISGID | 0o010) == S_ISGID | 0o010;
+        let usable = self.inode_permission(source, cred, MAY_READ | MAY_WRITE).is_ok();
+        if inode.is_reg() && !set_id && usable { Ok(()) } else { Err(Errno::EPERM) }
     }
 
     fn vfs_link(
@@ -473,5 +488,6 @@ mod tests {
         w.write("/tmp/mine", b"").unwrap();
         assert_eq!(w.path(UNLINK, "/tmp/mine", &[]), Ok(0));
         assert_eq!(w.path(UNLINK, "/etc/passwd", &[]), Err(Errno::EACCES));
+        assert_eq!(w.paths(LINK, "/etc/passwd", "/tmp/p"), Err(Errno::EPERM));
     }
 }

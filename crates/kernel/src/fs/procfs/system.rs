@@ -67,6 +67,8 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/fs/inotify/max_user_watches", SystemFile::Text("65536\n")),
     ("sys/fs/nr_open", SystemFile::Text("1048576\n")),
     ("sys/fs/pipe-max-size", SystemFile::Text("1048576\n")),
+    ("sys/fs/protected_hardlinks", SystemFile::Text("1\n")),
+    ("sys/fs/protected_symlinks", SystemFile::Text("0\n")),
     ("sys/kernel/cap_last_cap", SystemFile::Text("40\n")),
     ("sys/kernel/core_pattern", SystemFile::Text("core\n")),
     ("sys/kernel/hostname", SystemFile::Hostname),
