@@ -56,7 +56,7 @@ impl PortTable {
     pub fn conflicts(&self, port: u16, new: &Bind) -> bool {
         let Some(users) = self.ports.get(&port) else { return false };
         users.iter().any(|old| {
-            let shared_by_reuse = new.reuse && old.reuse && !old.listening && !new.listening;
+            let shared_by_reuse = new.reuse && old.reuse && !old.listening;
             let shared_by_port = new.reuseport && old.reuseport && new.uid == old.uid;
             old.owner != new.owner
                 && overlap(old.addr, new.addr)
