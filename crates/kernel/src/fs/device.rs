@@ -2,6 +2,8 @@
 //! /dev/null needs no code. See null(4), full(4), random(4). Neighbour: `file_operations`.
 
 use crate::abi::Errno;
+use crate::fs::file::FileId;
+use crate::fs::inode::{Device, InodeKind};
 use crate::kernel::Kernel;
 use crate::syscall::iovec::IoVec;
 use crate::syscall::{Call, SysResult};
@@ -19,6 +21,22 @@ impl Kernel {
     pub fn urandom_read(&mut self, call: &mut Call<'_>, to: &IoVec) -> SysResult {
         let group = self.tasks[call.task].group;
         fill(call, to, |bytes| self.groups[group].random.fill(bytes))
+    }
+
+    /// Is it /dev/random? Both are kind `Urandom`.
+    pub fn is_dev_random(&self, file: FileId) -> bool {
+        let dentry = self.files[file].dentry;
+        dentry.is_some_and(|d| self.vfs.inode(d).kind == InodeKind::CharDevice(Device::Random))
+    }
+
+    /// random_ioctl(): RNDGETENTCNT says that the pool is full. EINVAL for what it does not know.
+    pub fn random_ioctl(&mut self, call: &mut Call<'_>, cmd: u32) -> SysResult {
+        const RNDGETENTCNT: u32 = 0x8004_5200;
+        if cmd == RNDGETENTCNT {
+            call.write_u32(call.ptr(2), 256)?;
+            return Ok(0);
+        }
+        self.no_ioctl(call, cmd).or(Err(Errno::EINVAL.into()))
     }
 
     /// /dev/urandom takes entropy from everybody and believes none of it.

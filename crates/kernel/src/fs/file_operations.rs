@@ -135,6 +135,7 @@ impl Kernel {
             FileKind::Epoll(epoll) => self.ep_poll(task, epoll),
             FileKind::Anon(anon) => self.anon_poll(task, anon),
             FileKind::Console(stream) => self.console_poll(stream),
+            FileKind::Urandom if self.is_dev_random(file) => PollBits::IN | PollBits::RDNORM,
             FileKind::Inode
             | FileKind::Null
             | FileKind::Zero
@@ -151,11 +152,9 @@ impl Kernel {
             | FileKind::Epoll(_)
             | FileKind::Anon(_)
             | FileKind::Console(_) => true,
-            FileKind::Inode
-            | FileKind::Null
-            | FileKind::Zero
-            | FileKind::Full
-            | FileKind::Urandom => false,
+            // /dev/random has .poll, /dev/urandom has not.
+            FileKind::Urandom => self.is_dev_random(file),
+            FileKind::Inode | FileKind::Null | FileKind::Zero | FileKind::Full => false,
         }
     }
 
@@ -192,8 +191,8 @@ impl Kernel {
             FileKind::Epoll(_)
             | FileKind::Null
             | FileKind::Zero
-            | FileKind::Full
-            | FileKind::Urandom => self.no_ioctl(call, cmd),
+            | FileKind::Full => self.no_ioctl(call, cmd),
+            FileKind::Urandom => self.random_ioctl(call, cmd),
         }
     }
 

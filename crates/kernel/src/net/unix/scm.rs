@@ -109,7 +109,9 @@ impl Kernel {
 
     /// unix_copy_addr(): the sender's name, if it has one and none was told yet.
     pub(super) fn scm_recv_name(&self, s: SocketId, i: usize, received: &mut Received) {
-        let from = &self.unix(s).receive_queue[i].from;
+        let skb = &self.unix(s).receive_queue[i];
+        // The name that the sender has now, as long as it lives.
+        let from = self.unix_get(skb.owner).map_or(&skb.from, |sender| &sender.name);
         if received.from.is_none() && !from.is_empty() {
             received.from = Some(SockAddr::Unix(from.clone()));
         }
