@@ -188,10 +188,9 @@ impl Kernel {
             FileKind::Socket(socket) => self.sock_ioctl(call, socket, cmd, arg),
             FileKind::Anon(anon) => self.anon_ioctl(call, anon, cmd),
             FileKind::Console(stream) => self.console_ioctl(call, stream, cmd),
-            FileKind::Epoll(_)
-            | FileKind::Null
-            | FileKind::Zero
-            | FileKind::Full => self.no_ioctl(call, cmd),
+            FileKind::Epoll(_) | FileKind::Null | FileKind::Zero | FileKind::Full => {
+                self.no_ioctl(call, cmd)
+            }
             FileKind::Urandom => self.random_ioctl(call, cmd),
         }
     }
