@@ -1,7 +1,8 @@
-//! The developers' commands: `cargo xtask ci`, `tidy`, `native`, `fates`.
+//! The developers' commands: `cargo xtask ci`, `tidy`, `native`, `fates`, `bench`.
 //! `ci` is what `.ci/run` runs and stops at the first step that fails; `tidy` reads the sources
 //! and holds the rules of CONTRIBUTING.md; `native` runs the guest programs on the real kernel.
 
+mod bench;
 mod ci;
 mod fates;
 mod native;
@@ -17,7 +18,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy                       read the sources: lengths, heads, words, imports, the article's table
   native [--as-nobody] [--times N] [FILTER]
                              run the guest programs of tests/guests on the real kernel
-  fates                      examples/kill-9.toml on the real kernel and here, compared on the wire";
+  fates                      examples/kill-9.toml on the real kernel and here, compared on the wire
+  bench [FILTER]             what a call, a start, a transfer, a death … cost, here and natively";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -27,6 +29,8 @@ fn main() -> ExitCode {
         ["ci", filter] => ci::run(filter),
         ["tidy"] => tidy::run(),
         ["fates"] => fates::run(),
+        ["bench"] => bench::run(""),
+        ["bench", filter] => bench::run(filter),
         ["native", rest @ ..] => native::run(rest),
         _ => Err(USAGE.to_owned()),
     };

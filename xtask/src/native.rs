@@ -76,7 +76,8 @@ fn programs() -> Result<Vec<PathBuf>, String> {
     Ok(programs)
 }
 
-fn executable(line: &str) -> Option<PathBuf> {
+/// The program that a message of cargo says it built.
+pub fn executable(line: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
     message["executable"].as_str().map(PathBuf::from)
 }

@@ -14,8 +14,10 @@
 //! | `lower.rs` | the machine's files |
 //! | `watchdog.rs`, `spin.rs` | guests that do not trap: do they spin? Ctrl-C |
 //! | `sys.rs` | the machine's system calls; all `unsafe` |
+//! | `cost.rs` | what a trap costs at least |
 //! | `error.rs` | why it cannot be started |
 
+mod cost;
 mod decode;
 mod error;
 mod fault;
@@ -32,6 +34,7 @@ mod sys;
 mod watchdog;
 mod xstate;
 
+pub use cost::bare_sysemu_loop;
 pub use error::Error;
 
 use guest::Guest;

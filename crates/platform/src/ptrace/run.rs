@@ -154,6 +154,7 @@ fn vsyscall(guest: &mut Guest, regs: &mut Registers) -> Result<Trap, Errno> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cost::looping;
     use super::super::{Config, Ptrace};
     use super::*;
     use kernel::platform::{Backing, MapChange, Platform, UserMemory, UserPtr};
@@ -161,17 +162,6 @@ mod tests {
 
     const CODE: u64 = 0x1_0000;
     const ROUNDS: u32 = 20_000;
-
-    fn looping(p: &mut Ptrace) -> (kernel::platform::GuestId, Registers) {
-        let guest = p.spawn().expect("spawn");
-        let map = MapChange::Map { start: CODE, len: 4096, prot: 7, backing: Backing::Anonymous };
-        p.change_map(guest, &[map]).expect("map");
-        // mov eax, 110; syscall; jmp back
-        p.write_user(guest, UserPtr(CODE), &[0xb8, 110, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7]);
-        let regs =
-            Registers { rip: CODE, cs: 0x33, ss: 0x2b, eflags: 0x202, ..Registers::default() };
-        (guest, regs)
-    }
 
     fn micros(name: &str, rounds: u32, mut work: impl FnMut()) {
         let start = Instant::now();
@@ -183,7 +173,7 @@ mod tests {
     #[ignore = "a measurement: cargo test --release -p afterlife-platform -- --ignored --nocapture cost"]
     fn what_things_cost() {
         let mut p = Ptrace::new(Config::default()).expect("platform");
-        let (guest, mut regs) = looping(&mut p);
+        let (guest, mut regs) = looping(&mut p).expect("a guest");
         micros("trap through run()", ROUNDS, || {
             assert_eq!(p.run(guest, &mut regs), Trap::Syscall);
             regs.rax = 1;
