@@ -1,47 +1,66 @@
 //! `afterlife run -- COMMAND`: one command in a fresh world of one host, with its output and exit
-//! status as if it ran natively. Environment, directory, user and group are the caller's; the files
-//! are the machine's under a private layer. stdin is read when a guest wants it and the world
-//! stands still. Neighbours: `run`, `args`; the kernel's `fs/console`.
+//! status as if it ran natively. Environment, directory, umask, user and groups are the caller's; the
+//! files are the machine's under a private layer. What the user does (Ctrl-C, Ctrl-Z, a window of
+//! another size) reaches the foreground process group. Neighbours: `run`, `args`, `stop`; `console`
+//! has the streams and the terminal.
 
 use crate::args::RunArgs;
-use crate::run::Show;
-use crate::stop::Stop;
+use crate::console::Console;
+use crate::run::{Show, complain};
+use crate::stop::{Asked, Stop};
 use kernel::abi::Errno;
 use kernel::abi::signal::Signal;
 use kernel::fact::Fact;
-use kernel::fs::console::{Console, StreamKind};
 use kernel::platform::Platform;
+use kernel::task::signal::sigaction::SIG_DFL;
 use kernel::task::spawn::Stdio;
-use kernel::time::Duration;
-use lab::scenario::{DEFAULT_SEED, DEFAULT_UNTIL, HostSpec, ProcessSpec, Scenario, User};
+use kernel::task::{Pid, ThreadGroup};
+use kernel::time::{Duration, Instant};
+use lab::scenario::{self, DEFAULT_SEED, DEFAULT_UNTIL, HostSpec, ProcessSpec, Scenario};
 use lab::world::Fate;
 use lab::{LabFact, Record, Step, What, World};
-use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use rustix::fs::Mode;
+use rustix::process;
+use std::io::{self, Write};
 use std::net::Ipv4Addr;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 /// The name of the one process of the plan.
 const MAIN: &str = "command";
 /// How much virtual time other processes get after the command's end.
 const AFTERMATH: Duration = Duration::from_secs(60);
+/// How much real time they get at most.
+const AFTERMATH_REAL: std::time::Duration = std::time::Duration::from_secs(2);
+/// Two Ctrl-C this near to each other end the run.
+const TWICE: std::time::Duration = std::time::Duration::from_secs(1);
+/// Exit status where the world ended before the command did, as of timeout(1).
+const NEVER_ENDED: u8 = 124;
 /// What the shell says of a death by SIGPIPE: our own output's reader is gone.
 const BROKEN_PIPE: u8 = 128 + 13;
 
 /// A world for the command alone.
 pub fn scenario(args: &RunArgs) -> Result<Scenario, String> {
-    let cwd = std::env::current_dir().map_err(|e| format!("there is no current directory: {e}"))?;
-    let me = std::fs::metadata("/proc/self").map_err(|e| format!("cannot look at /proc: {e}"))?;
+    let cwd = std::env::current_dir().map_err(|e| {
+        format!("the current directory cannot be used: {e}; change to one that exists")
+    })?;
+    let groups = process::getgroups().map_err(|e| format!("cannot ask for the groups: {e}"))?;
+    let user = scenario::User::Ids {
+        uid: process::geteuid().as_raw(),
+        gid: process::getegid().as_raw(),
+        groups: groups.into_iter().map(|gid| gid.as_raw()).collect(),
+    };
+    // There is no asking without setting.
+    let umask = process::umask(Mode::empty());
+    process::umask(umask);
     let process = ProcessSpec {
         name: MAIN.to_owned(),
         host: 0,
         command: args.command.iter().map(|w| w.as_bytes().to_vec()).collect(),
         start: Duration::ZERO,
-        user: User::Ids { uid: me.uid(), gid: me.gid() },
+        user,
         cwd: cwd.into_os_string().into_vec(),
         env: std::env::vars_os().map(|(n, v)| (n.into_vec(), v.into_vec())).collect(),
+        umask: umask.bits(),
         stdio: Stdio::Console,
         line: 0,
     };
@@ -63,48 +82,153 @@ pub fn run<P: Platform>(
     show: &mut Show,
     stop: &Stop,
 ) -> Result<u8, String> {
-    let streams = [stream(&io::stdin()), stream(&io::stdout()), stream(&io::stderr())];
-    world.hosts[0].kernel.console = Console::new(streams);
-    let mut interrupts = 0;
+    let mut console = Console::open(world);
+    let mut user = User { interrupted: None };
+    let mut leftover = None;
     let (reason, status) = loop {
+        if let Some(asked) = stop.take()
+            && let Some(status) = user.asks(asked, &mut console, world)
+        {
+            break ("interrupted", status);
+        }
+        // What the command left behind gets no more input.
+        if leftover.is_none() && !console.wait(world, stop)? {
+            continue;
+        }
         let step = world.step();
         let records: Vec<Record> = world.take_records().collect();
         show.records(&records)?;
         if pass_on(&records).is_err() {
             break ("broken pipe", BROKEN_PIPE);
         }
+        console.follow(world)?;
         if let Some((errno, why)) = records.iter().find_map(not_started) {
             show.end(world, "error")?;
-            let program = args.command[0].to_string_lossy().into_owned();
+            let program = args.command[0].to_string_lossy();
             let _ = writeln!(io::stderr(), "afterlife: cannot run {program}: {why} ({errno:?})");
             return Ok(if errno == Errno::ENOENT { 127 } else { 126 });
         }
-        if stop.take() {
-            interrupts += 1;
-            if interrupts > 1 {
-                break ("interrupted", 130);
-            }
-            interrupt(world);
-        }
         if let Fate::Ended(status, at) = world.fates[MAIN] {
-            let status = status.signal().map_or(status.code() as u8, |s| 128 + s.number());
-            let alone = world.hosts[0].kernel.groups.len() <= 1;
-            if alone || step != Step::Moved || world.now() > at + AFTERMATH {
-                break ("exited", status);
+            let left = leftover.get_or_insert_with(|| Leftover::from(at, stop));
+            if left.is_over(world, step) {
+                break ("exited", status.signal().map_or(status.code() as u8, |s| 128 + s.number()));
             }
         }
         match step {
             Step::Moved => {}
-            Step::Idle if world.hosts[0].kernel.console_wants_input() => feed(world)?,
             Step::Idle => {
                 show.end(world, "idle")?;
-                return Err(stuck(args, world));
+                complain(&stuck(args, world));
+                return Ok(NEVER_ENDED);
             }
-            Step::TimeIsUp => break ("until", 124),
+            Step::TimeIsUp => {
+                show.end(world, "until")?;
+                complain(&format!(
+                    "the command did not end in {:?} of virtual time; --until TIME gives it another",
+                    world.scenario.until.saturating_since(Instant::ZERO),
+                ));
+                return Ok(NEVER_ENDED);
+            }
         }
     };
     show.end(world, reason)?;
     Ok(status)
+}
+
+/// Processes that outlive the command. Natively they would go on; here they have some time to
+/// finish, and go with the world.
+struct Leftover {
+    until: Instant,
+    begun: std::time::Instant,
+}
+
+impl Leftover {
+    /// The command ended `at`.
+    fn from(at: Instant, stop: &Stop) -> Leftover {
+        stop.take_cpu_after(AFTERMATH_REAL);
+        Leftover { until: at + AFTERMATH, begun: std::time::Instant::now() }
+    }
+
+    /// Is nothing left, or the time over?
+    fn is_over<P: Platform>(&self, world: &mut World<P>, step: Step) -> bool {
+        let alone = world.hosts[0].kernel.groups.len() <= 1;
+        if alone || step != Step::Moved || world.now() > self.until {
+            return true;
+        }
+        let late = self.begun.elapsed() > AFTERMATH_REAL;
+        if late {
+            world.leave_to_chance("processes that the command left behind were cut off");
+        }
+        late
+    }
+}
+
+/// What the user did to the run so far.
+struct User {
+    /// The last Ctrl-C or Ctrl-\.
+    interrupted: Option<std::time::Instant>,
+}
+
+impl User {
+    /// The user asked for something; the exit status if the run is to end.
+    fn asks<P: Platform>(
+        &mut self,
+        asked: Asked,
+        console: &mut Console,
+        world: &mut World<P>,
+    ) -> Option<u8> {
+        let signal = match asked {
+            Asked::End(signal) => return Some(128 + signal),
+            Asked::Interrupt => Signal::SIGINT,
+            Asked::Quit => Signal::SIGQUIT,
+            Asked::Suspend => Signal::SIGTSTP,
+            Asked::Resized => {
+                if let Some(winsize) = console.winsize() {
+                    world.resize(0, winsize);
+                }
+                return None;
+            }
+        };
+        if asked == Asked::Suspend {
+            if suspends_all(world) {
+                // Stopping oneself cannot fail in a way that leaves anything to do.
+                let _ = console.suspend();
+                return None;
+            }
+        } else {
+            let now = std::time::Instant::now();
+            let before = self.interrupted.replace(now);
+            if before.is_some_and(|before| now.duration_since(before) < TWICE) {
+                return Some(128 + signal.number());
+            }
+        }
+        if let Some(pgrp) = foreground(world) {
+            world.signal_group(0, pgrp, signal);
+        }
+        None
+    }
+}
+
+/// The foreground process group; without a terminal, the command's.
+fn foreground<P: Platform>(world: &World<P>) -> Option<Pid> {
+    let tty = world.hosts[0].kernel.console.tty.as_ref();
+    tty.and_then(|tty| tty.pgrp).or_else(|| Some(command_group(world)?.pgrp))
+}
+
+fn command_group<P: Platform>(world: &World<P>) -> Option<&ThreadGroup> {
+    let kernel = &world.hosts[0].kernel;
+    match world.fates[MAIN] {
+        Fate::Running(pid) => Some(&kernel.groups[kernel.tasks[kernel.pids.task(pid)?].group]),
+        Fate::Waiting | Fate::NotStarted | Fate::Ended(..) => None,
+    }
+}
+
+/// Does Ctrl-Z stop the run itself? A command without job control of its own would be stopped
+/// natively, and its shell is outside.
+fn suspends_all<P: Platform>(world: &World<P>) -> bool {
+    let Some(command) = command_group(world) else { return true };
+    let action = world.hosts[0].kernel.sighands[command.sighand].of(Signal::SIGTSTP);
+    foreground(world) == Some(command.pgrp) && action.handler == SIG_DFL
 }
 
 fn stuck<P: Platform>(args: &RunArgs, world: &World<P>) -> String {
@@ -137,45 +261,5 @@ fn not_started(record: &Record) -> Option<(Errno, String)> {
     match &record.what {
         What::Lab(LabFact::NotStarted { errno, why, .. }) => Some((*errno, why.clone())),
         _ => None,
-    }
-}
-
-/// Gives the guests what stdin has, or its end.
-fn feed<P: Platform>(world: &mut World<P>) -> Result<(), String> {
-    let mut bytes = vec![0; 1 << 16];
-    let len = io::stdin().lock().read(&mut bytes).map_err(|e| format!("cannot read stdin: {e}"))?;
-    world.input(0, &bytes[..len]);
-    Ok(())
-}
-
-/// Ctrl-C: SIGINT to the foreground process group.
-fn interrupt<P: Platform>(world: &mut World<P>) {
-    let kernel = &world.hosts[0].kernel;
-    let foreground = kernel.console.tty.as_ref().and_then(|tty| tty.pgrp);
-    let main = match world.fates[MAIN] {
-        Fate::Running(pid) => kernel.pids.task(pid),
-        Fate::Waiting | Fate::NotStarted | Fate::Ended(..) => None,
-    };
-    let own = main.map(|task| kernel.groups[kernel.tasks[task].group].pgrp);
-    if let Some(pgrp) = foreground.or(own) {
-        world.signal_group(0, pgrp, Signal::SIGINT);
-    }
-}
-
-/// What one of our own streams is.
-fn stream(of: &(impl AsFd + IsTerminal)) -> StreamKind {
-    if of.is_terminal() {
-        return StreamKind::Tty;
-    }
-    let Ok(owned) = of.as_fd().try_clone_to_owned() else { return StreamKind::Null };
-    let Ok(metadata) = File::from(owned).metadata() else { return StreamKind::Null };
-    let kind = metadata.file_type();
-    if kind.is_file() {
-        StreamKind::File
-    } else if kind.is_char_device() && metadata.rdev() == 0x103 {
-        StreamKind::Null
-    } else {
-        // Pipes, sockets and other devices: bytes come in order and end.
-        StreamKind::Pipe
     }
 }

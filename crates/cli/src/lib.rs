@@ -5,7 +5,9 @@
 
 pub mod args;
 pub mod command;
+pub mod console;
 pub mod guests;
 pub mod render;
 pub mod run;
 pub mod stop;
+pub mod terminal;

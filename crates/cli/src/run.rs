@@ -10,14 +10,14 @@ use crate::render::pcap::Pcap;
 use crate::render::text::Text;
 use crate::render::trace::Trace;
 use crate::render::{End, HostName, Names, Renderer};
-use crate::stop::Stop;
+use crate::stop::{Asked, Stop};
 use kernel::platform::Platform;
 use kernel::time::Instant;
 use lab::scenario::{self, Scenario};
 use lab::{LabFact, Options, Record, Step, What, World, verdict};
 use platform::ptrace::{self, Ptrace};
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
 /// Exit status of a failed check.
@@ -39,7 +39,8 @@ pub fn run(args: &RunArgs) -> Result<u8, String> {
     }
     let config = ptrace::Config { root: args.root.clone(), ..ptrace::Config::default() };
     let platform = Ptrace::new(config).map_err(|e| e.to_string())?;
-    let stop = Stop::install(&platform.interrupt_handle());
+    let on_terminal = args.scenario.is_none() && io::stdin().is_terminal();
+    let stop = Stop::install(&platform.interrupt_handle(), on_terminal);
     let stop = stop.map_err(|e| format!("cannot listen for Ctrl-C: {e}"))?;
     let options = Options { trace: args.trace };
     let mut world = World::new(platform, scenario, &options);
@@ -68,7 +69,7 @@ fn run_scenario<P: Platform>(
     show: &mut Show,
     stop: &Stop,
 ) -> Result<u8, String> {
-    let mut not_started = None;
+    let (mut not_started, mut interrupted) = (None, 0);
     let reason = loop {
         let step = world.step();
         let records: Vec<Record> = world.take_records().collect();
@@ -77,7 +78,13 @@ fn run_scenario<P: Platform>(
         if not_started.is_some() {
             break "error";
         }
-        if stop.take() {
+        match stop.take() {
+            None | Some(Asked::Resized | Asked::Suspend) => {}
+            Some(Asked::Interrupt) => interrupted = 130,
+            Some(Asked::Quit) => interrupted = 131,
+            Some(Asked::End(signal)) => interrupted = 128 + signal,
+        }
+        if interrupted > 0 {
             break "interrupted";
         }
         match step {
@@ -94,8 +101,8 @@ fn run_scenario<P: Platform>(
         let file = args.scenario.as_deref().unwrap_or(Path::new("")).display().to_string();
         return Err(format!("{file}:{line}: {process} cannot be started: {why}"));
     }
-    if reason == "interrupted" {
-        return Ok(130);
+    if interrupted > 0 {
+        return Ok(interrupted);
     }
     let failures = verdict::failures(world);
     for failure in &failures {
@@ -186,7 +193,7 @@ impl Show {
             at: world.now(),
             digest: world.digest(),
             seed: world.scenario.seed,
-            deterministic: world.deterministic(),
+            chance: world.chance(),
             unsupported: world.unsupported().iter().map(|(n, t)| (n.clone(), *t)).collect(),
             reason,
         };

@@ -1,31 +1,102 @@
-//! Ctrl-C and SIGTERM: a flag, so that a run ends cleanly and its files are whole. Neighbours:
-//! `run` and `command`, which look at it after each step.
+//! Signals that the user sends to the run itself: Ctrl-C and its like. Each is a flag that the run
+//! looks at after each step, and a byte in a pipe that ends a wait. Neighbours: `run` and `command`
+//! say what each one means, `console` waits.
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use std::io;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-/// Did the user ask to stop?
-#[derive(Clone, Debug)]
+/// What the user asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asked {
+    /// Ctrl-C.
+    Interrupt,
+    /// Ctrl-\.
+    Quit,
+    /// Ctrl-Z.
+    Suspend,
+    /// The run is to end: SIGTERM or SIGHUP, by its number.
+    End(u8),
+    /// The window has another size.
+    Resized,
+}
+
+/// In the order in which they are looked at.
+const ASKS: [(i32, Asked); 6] = [
+    (SIGTERM, Asked::End(SIGTERM as u8)),
+    (SIGHUP, Asked::End(SIGHUP as u8)),
+    (SIGINT, Asked::Interrupt),
+    (SIGQUIT, Asked::Quit),
+    (SIGTSTP, Asked::Suspend),
+    (SIGWINCH, Asked::Resized),
+];
+
+/// Did the user ask for something?
+#[derive(Debug)]
 pub struct Stop {
-    flag: Arc<AtomicBool>,
+    any: Arc<AtomicBool>,
+    flags: Vec<(Arc<AtomicBool>, Asked)>,
+    awake: UnixStream,
+    interrupt: Arc<AtomicBool>,
 }
 
 impl Stop {
     /// Listens from now on. `interrupt` is set too: it takes the CPU from a guest that computes.
-    pub fn install(interrupt: &Arc<AtomicBool>) -> io::Result<Stop> {
-        let flag = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
+    /// A terminal's keys and window concern a run only if it is `on_terminal`.
+    pub fn install(interrupt: &Arc<AtomicBool>, on_terminal: bool) -> io::Result<Stop> {
+        let (awake, wakes) = UnixStream::pair()?;
+        awake.set_nonblocking(true)?;
+        let any = Arc::new(AtomicBool::new(false));
+        let mut flags = Vec::new();
+        for (signal, asked) in ASKS {
+            if matches!(asked, Asked::Suspend | Asked::Resized) && !on_terminal {
+                continue;
+            }
+            let flag = Arc::new(AtomicBool::new(false));
             signal_hook::flag::register(signal, flag.clone())?;
-            signal_hook::flag::register(signal, interrupt.clone())?;
+            signal_hook::flag::register(signal, any.clone())?;
+            if asked != Asked::Resized {
+                signal_hook::flag::register(signal, interrupt.clone())?;
+            }
+            signal_hook::low_level::pipe::register(signal, wakes.try_clone()?)?;
+            flags.push((flag, asked));
         }
-        Ok(Stop { flag })
+        Ok(Stop { any, flags, awake, interrupt: interrupt.clone() })
     }
 
-    /// Has it been asked for since the last time?
-    pub fn take(&self) -> bool {
+    /// What has been asked for since the last time, the most urgent first.
+    pub fn take(&self) -> Option<Asked> {
         // A plain load first: this is asked after every step.
-        self.flag.load(Ordering::Relaxed) && self.flag.swap(false, Ordering::SeqCst)
+        if !self.any.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.any.store(false, Ordering::SeqCst);
+        // Nothing to read is an error, and no harm.
+        let _ = (&self.awake).read(&mut [0; 64]);
+        let asked = self.flags.iter().find(|(flag, _)| flag.swap(false, Ordering::SeqCst));
+        let asked = asked.map(|(_, asked)| *asked);
+        if asked.is_some() {
+            // There may be another.
+            self.any.store(true, Ordering::SeqCst);
+        }
+        asked
+    }
+
+    /// Takes the CPU from a guest that computes after this time.
+    pub fn take_cpu_after(&self, time: Duration) {
+        let interrupt = self.interrupt.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(time);
+            interrupt.store(true, Ordering::SeqCst);
+        });
+    }
+
+    /// Readable once something was asked for.
+    pub fn awake(&self) -> BorrowedFd<'_> {
+        self.awake.as_fd()
     }
 }

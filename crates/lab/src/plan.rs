@@ -121,14 +121,16 @@ impl<P: Platform> World<P> {
 
 fn spawn(spec: ProcessSpec, cred: Cred) -> Spawn {
     let envp = spec.env.into_iter().map(|(name, value)| [name, b"=".to_vec(), value].concat());
-    let (argv, cwd, stdio) = (spec.command, spec.cwd, spec.stdio);
-    Spawn { argv, envp: envp.collect(), cwd, cred, stdio }
+    let ProcessSpec { command: argv, cwd, umask, stdio, .. } = spec;
+    Spawn { argv, envp: envp.collect(), cwd, cred, umask, stdio }
 }
 
 /// Credentials of a user, whose name is looked up in the machine's /etc/passwd.
 fn resolve(files: &mut impl LowerFiles, user: &User) -> Result<Cred, SpawnError> {
     let name = match user {
-        User::Ids { uid, gid } => return Ok(Cred::user(*uid, *gid)),
+        User::Ids { uid, gid, groups } => {
+            return Ok(Cred { groups: groups.clone(), ..Cred::user(*uid, *gid) });
+        }
         User::Name(name) if name == "root" => return Ok(Cred::user(0, 0)),
         User::Name(name) => name,
     };

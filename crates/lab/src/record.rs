@@ -69,6 +69,11 @@ pub enum LabFact {
         /// Why it hit nothing, if it did not.
         missed: Option<String>,
     },
+    /// Bytes came to a host's standard input; none stand for its end.
+    Input {
+        /// The bytes.
+        bytes: bytes::Bytes,
+    },
     /// A packet did not arrive.
     Dropped {
         /// Which.

@@ -70,6 +70,17 @@ pub enum Step {
     TimeIsUp,
 }
 
+/// What lies ahead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outlook {
+    /// Somebody can run: no time passes before.
+    Busy,
+    /// Nothing happens before this moment, unless input comes.
+    Until(Instant),
+    /// Nothing will ever happen by itself.
+    Nothing,
+}
+
 /// What is due first. The order of the variants decides between things that are due together.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Due {
@@ -98,7 +109,8 @@ pub struct World<P> {
     digest: Digest,
     records: VecDeque<Record>,
     standing: u32,
-    preempted: bool,
+    /// Why this run may not repeat.
+    chance: Option<&'static str>,
     unsupported: BTreeMap<String, u64>,
 }
 
@@ -139,7 +151,7 @@ impl<P: Platform> World<P> {
             digest: Digest::new(scenario.seed),
             records: VecDeque::new(),
             standing: 0,
-            preempted: false,
+            chance: None,
             unsupported: BTreeMap::new(),
             scenario,
         }
@@ -155,9 +167,14 @@ impl<P: Platform> World<P> {
         self.digest.hex()
     }
 
-    /// False once a guest was pre-empted where the real machine decided.
-    pub fn deterministic(&self) -> bool {
-        !self.preempted
+    /// What the real machine or its user decided first, if anything: such a run may not repeat.
+    pub fn chance(&self) -> Option<&'static str> {
+        self.chance
+    }
+
+    /// From now on the run depends on something outside the world.
+    pub fn leave_to_chance(&mut self, why: &'static str) {
+        self.chance.get_or_insert(why);
     }
 
     /// What was asked for and is not here, with how often.
@@ -199,6 +216,31 @@ impl<P: Platform> World<P> {
             Due::Run(host) => self.run_host(host),
         }
         Step::Moved
+    }
+
+    /// What the next step will find.
+    pub fn outlook(&self) -> Outlook {
+        match self.first_due() {
+            None => Outlook::Nothing,
+            Some((_, Due::Run(_))) => Outlook::Busy,
+            Some((at, Due::Plan | Due::Packet | Due::Deadline(_))) if at > self.now => {
+                Outlook::Until(at)
+            }
+            Some((_, Due::Plan | Due::Packet | Due::Deadline(_))) => Outlook::Busy,
+        }
+    }
+
+    /// Time passes while nothing happens, at most until something does.
+    pub fn let_pass(&mut self, until: Instant) {
+        let until = match self.outlook() {
+            Outlook::Busy => self.now,
+            Outlook::Until(at) => until.min(at),
+            Outlook::Nothing => until,
+        };
+        if until > self.now {
+            self.now = until;
+            self.standing = 0;
+        }
     }
 
     /// The earliest thing that can happen.
@@ -265,9 +307,9 @@ impl<P: Platform> World<P> {
 
     /// Bytes came to a host's console; none stand for the end of input.
     pub fn input(&mut self, host: usize, bytes: &[u8]) {
-        self.digest.fact(&("input", host, bytes));
         let now = self.now;
         self.catch_up(host, now);
+        self.tell(now, Some(host), LabFact::Input { bytes: bytes.to_vec().into() });
         let kernel = &mut self.hosts[host].kernel;
         if bytes.is_empty() {
             kernel.console_eof();
@@ -280,15 +322,19 @@ impl<P: Platform> World<P> {
     /// The real user typed a signal (Ctrl-C): it goes to a whole process group. When that happens
     /// is up to the real world, so the run is not deterministic any more.
     pub fn signal_group(&mut self, host: usize, pgrp: Pid, signal: Signal) {
-        self.preempted = true;
+        self.leave_to_chance("the user sent a signal");
         let now = self.now;
         self.catch_up(host, now);
-        let kernel = &mut self.hosts[host].kernel;
-        let members: Vec<Pid> =
-            kernel.groups.iter().filter(|(_, g)| g.pgrp == pgrp).map(|(_, g)| g.tgid).collect();
-        for pid in members {
-            kernel.kill_from_outside(pid, signal);
-        }
+        self.hosts[host].kernel.kill_pgrp(pgrp, signal);
+        self.drain(host);
+    }
+
+    /// The window of a host's terminal has another size.
+    pub fn resize(&mut self, host: usize, winsize: [u16; 4]) {
+        self.leave_to_chance("the window's size changed");
+        let now = self.now;
+        self.catch_up(host, now);
+        self.hosts[host].kernel.tty_resize(winsize);
         self.drain(host);
     }
 
@@ -333,7 +379,7 @@ impl<P: Platform> World<P> {
             Fact::Unsupported { name, .. } => {
                 *self.unsupported.entry(name.clone()).or_default() += 1;
             }
-            Fact::Preempted => self.preempted = true,
+            Fact::Preempted => self.leave_to_chance("a guest was pre-empted by the real clock"),
             _ => {}
         }
     }
@@ -342,7 +388,10 @@ impl<P: Platform> World<P> {
     pub(crate) fn tell(&mut self, at: Instant, host: Option<usize>, fact: LabFact) {
         let pid = match &fact {
             LabFact::Started { pid, .. } | LabFact::Ended { pid, .. } => Some(*pid),
-            LabFact::NotStarted { .. } | LabFact::Fault { .. } | LabFact::Dropped { .. } => None,
+            LabFact::NotStarted { .. }
+            | LabFact::Fault { .. }
+            | LabFact::Input { .. }
+            | LabFact::Dropped { .. } => None,
         };
         self.record(Record { at, host, pid, tid: pid, what: What::Lab(fact) });
     }

@@ -66,11 +66,14 @@ impl<W: Write> Renderer for Json<W> {
             "reason": end.reason,
             "digest": end.digest,
             "seed": end.seed,
-            "deterministic": end.deterministic,
+            "deterministic": end.chance.is_none(),
             "unsupported": unsupported,
             "virtual_ns": end.at.as_nanos(),
         });
-        let Value::Object(object) = object else { return Ok(()) };
+        let Value::Object(mut object) = object else { return Ok(()) };
+        if let Some(chance) = end.chance {
+            object.insert("because".into(), json!(chance));
+        }
         self.line(object)?;
         self.to.flush()
     }
@@ -78,6 +81,16 @@ impl<W: Write> Renderer for Json<W> {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Bytes that moved: as text, and in hexadecimal where they are none.
+fn content(bytes: &[u8]) -> Value {
+    let object = json!({"len": bytes.len(), "text": text(bytes)});
+    if std::str::from_utf8(bytes).is_ok() {
+        return object;
+    }
+    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    with(object, json!({"hex": hex}))
 }
 
 fn texts(words: &[Vec<u8>]) -> Vec<String> {
@@ -119,7 +132,7 @@ fn kernel_fact(fact: &Fact, names: &Names) -> (&'static str, Value) {
         }
         Fact::Preempted => ("preempted", json!({})),
         Fact::Output { stream, bytes } => {
-            ("output", json!({"stream": stream, "len": bytes.len(), "text": text(bytes)}))
+            ("output", with(json!({"stream": stream}), content(bytes)))
         }
         Fact::Task(fact) => task_fact(fact),
         Fact::File(fact) => file_fact(fact),
@@ -266,6 +279,7 @@ fn lab_fact(fact: &LabFact, names: &Names) -> (&'static str, Value) {
             };
             ("fault", with(fault, json!({"missed": missed})))
         }
+        LabFact::Input { bytes } => ("input", content(bytes)),
         LabFact::Dropped { packet, why } => {
             ("dropped", with(self::packet(packet, names), json!({"why": why})))
         }

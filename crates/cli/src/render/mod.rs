@@ -26,8 +26,8 @@ pub struct End {
     pub digest: String,
     /// The seed.
     pub seed: u64,
-    /// False if the real machine decided anything.
-    pub deterministic: bool,
+    /// Why the run may not repeat, if the real machine or its user decided anything.
+    pub chance: Option<&'static str>,
     /// What was asked for and is not here, with how often.
     pub unsupported: Vec<(String, u64)>,
     /// Why the world ended: `idle`, `until`, `interrupted`, `exited`, `error`.

@@ -259,7 +259,7 @@ impl<W: Write> Text<W> {
             LabFact::NotStarted { .. } | LabFact::Fault { .. } => true,
             // A death by signal was told by its walk.
             LabFact::Ended { status, .. } => status.code() != 0,
-            LabFact::Dropped { .. } => false,
+            LabFact::Input { .. } | LabFact::Dropped { .. } => false,
         };
         if told || self.verbose {
             self.line(record.at, who, &words::lab(fact), names)?;
@@ -307,8 +307,8 @@ impl<W: Write> Renderer for Text<W> {
         for (name, times) in &end.unsupported {
             writeln!(self.to, "unsupported: {name} ({times} times)")?;
         }
-        if !end.deterministic {
-            writeln!(self.to, "this run depended on the real machine: it may not repeat")?;
+        if let Some(chance) = end.chance {
+            writeln!(self.to, "this run may not repeat: {chance}")?;
         }
         writeln!(
             self.to,

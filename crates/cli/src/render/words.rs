@@ -45,6 +45,8 @@ pub fn lab(fact: &LabFact) -> String {
                 None => what,
             }
         }
+        LabFact::Input { bytes } if bytes.is_empty() => "standard input ends".to_owned(),
+        LabFact::Input { bytes } => format!("input: {}", printable(bytes)),
         LabFact::Dropped { packet, why } => {
             format!("dropped {} → {}: {why}", packet.source(), packet.destination())
         }

@@ -1,16 +1,16 @@
 //! The console of `afterlife run -- COMMAND`: where streams 0, 1 and 2 of the first command lead.
 //! Output is told as [`Fact::Output`]; input comes from outside, by [`Kernel::console_input`], when
 //! somebody waits for it. The terminal's line discipline is the real terminal's; full ptys are not
-//! here. Neighbours: `file_operations`, `ioctl`; man pages: ioctl_tty(2), termios(3).
+//! here. Neighbours: `tty` (the terminal's ioctls and job control), `file_operations`, `ioctl`.
 
 use crate::abi::Errno;
 use crate::abi::poll::PollBits;
 use crate::fact::Fact;
 use crate::fs::file::FileId;
+use crate::fs::tty::Tty;
 use crate::kernel::Kernel;
 use crate::syscall::iovec::IoVec;
 use crate::syscall::{Call, SysResult, Wait};
-use crate::task::Pid;
 use crate::wait_queue::Event;
 use linux_raw_sys::ioctl as raw;
 use std::collections::VecDeque;
@@ -29,41 +29,6 @@ pub enum StreamKind {
     Null,
 }
 
-/// The terminal behind the console, as its ioctls show it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Tty {
-    /// `struct termios` of the kernel's ABI: four flag words, the line, nineteen characters.
-    pub termios: [u8; 36],
-    /// Rows, columns, and the same in pixels.
-    pub winsize: [u16; 4],
-    /// The session whose controlling terminal this is.
-    pub session: Option<Pid>,
-    /// Its foreground process group.
-    pub pgrp: Option<Pid>,
-}
-
-impl Default for Tty {
-    /// As after login: cooked, 24 × 80.
-    fn default() -> Self {
-        let mut termios = [0; 36];
-        // ICRNL|IXON, OPOST|ONLCR, B38400|CS8|CREAD, ISIG|ICANON|ECHO|ECHOE|ECHOK|ECHOCTL|ECHOKE|IEXTEN
-        for (i, word) in [0x500_u32, 0x5, 0xbf, 0x8a3b].iter().enumerate() {
-            termios[i * 4..i * 4 + 4].copy_from_slice(&word.to_le_bytes());
-        }
-        termios[17..34].copy_from_slice(&[
-            0x03, 0x1c, 0x7f, 0x15, 0x04, 0, 1, 0, 0x11, 0x13, 0x1a, 0, 0x12, 0x0f, 0x17, 0x16, 0,
-        ]);
-        Tty { termios, winsize: [24, 80, 0, 0], session: None, pgrp: None }
-    }
-}
-
-impl Tty {
-    /// ICANON: input comes line by line.
-    fn is_canonical(&self) -> bool {
-        self.termios[12] & 0x02 != 0
-    }
-}
-
 /// The console's state.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Console {
@@ -73,6 +38,8 @@ pub struct Console {
     input: VecDeque<u8>,
     /// No more will come. On a terminal this ends one read only.
     eof: bool,
+    /// A guest looked for typed input without waiting for it.
+    asked: bool,
     /// The terminal, where a stream is one.
     pub tty: Option<Tty>,
 }
@@ -87,6 +54,12 @@ impl Console {
     /// What `stream` is; 3 is /dev/tty.
     pub fn kind(&self, stream: u8) -> StreamKind {
         self.streams.get(usize::from(stream)).copied().unwrap_or(StreamKind::Tty)
+    }
+
+    /// What came and was not read is thrown away.
+    pub fn forget_input(&mut self) {
+        self.input.clear();
+        self.eof = false;
     }
 }
 
@@ -112,6 +85,12 @@ impl Kernel {
         dry && waited_for
     }
 
+    /// Does somebody want what is typed, now or whenever it comes? Then time is real time.
+    pub fn console_is_interactive(&self) -> bool {
+        self.console.kind(0) == StreamKind::Tty
+            && (self.console.asked || self.console_wants_input())
+    }
+
     /// read(2) on a stream: what is there, on a cooked terminal up to the end of a line.
     pub fn console_read(
         &mut self,
@@ -123,6 +102,14 @@ impl Kernel {
         let kind = self.console.kind(stream);
         if kind == StreamKind::Null || to.total() == 0 {
             return Ok(0);
+        }
+        if kind == StreamKind::Tty {
+            if self.console.kind(0) != StreamKind::Tty {
+                let loud = Fact::unsupported("read from a terminal that is not stdin", "");
+                self.tell(Some(call.task), loud);
+                return Err(Errno::EIO.into());
+            }
+            self.tty_may_read(call)?;
         }
         let console = &self.console;
         let cooked = kind == StreamKind::Tty && console.tty.as_ref().is_some_and(Tty::is_canonical);
@@ -141,6 +128,7 @@ impl Kernel {
         // Input other than a terminal's is always ready as soon as the world has fetched it, so
         // that a run can be replayed: O_NONBLOCK never finds it late.
         if kind == StreamKind::Tty && self.files[file].flags.nonblock() {
+            self.console.asked = true;
             return Err(Errno::EAGAIN.into());
         }
         Err(Wait::on(Event::Console).into())
@@ -148,6 +136,9 @@ impl Kernel {
 
     /// write(2) on a stream: told as it is.
     pub fn console_write(&mut self, call: &mut Call<'_>, stream: u8, from: &IoVec) -> SysResult {
+        if self.console.kind(stream) == StreamKind::Tty {
+            self.tty_may_write(call)?;
+        }
         let bytes = from.gather(call, 0, from.total())?;
         let done = bytes.len() as u64;
         if done > 0 {
@@ -197,84 +188,6 @@ impl Kernel {
         if kind != StreamKind::Tty {
             return self.no_ioctl(call, cmd);
         }
-        let Some(mut tty) = self.console.tty.clone() else { return self.no_ioctl(call, cmd) };
-        let result = self.tty_ioctl(call, cmd, &mut tty);
-        self.console.tty = Some(tty);
-        result
-    }
-
-    fn tty_ioctl(&mut self, call: &mut Call<'_>, cmd: u32, tty: &mut Tty) -> SysResult {
-        let arg = call.ptr(2);
-        match cmd {
-            raw::TCGETS => call.write_user(arg, &tty.termios)?,
-            raw::TCSETS | raw::TCSETSW | raw::TCSETSF => {
-                tty.termios = call.read_array(arg)?;
-                if cmd == raw::TCSETSF {
-                    self.console.input.clear();
-                }
-            }
-            raw::TIOCGWINSZ => {
-                let bytes: Vec<u8> = tty.winsize.iter().flat_map(|w| w.to_le_bytes()).collect();
-                call.write_user(arg, &bytes)?;
-            }
-            raw::TIOCSWINSZ => {
-                let bytes: [u8; 8] = call.read_array(arg)?;
-                for (i, pair) in bytes.chunks_exact(2).enumerate() {
-                    tty.winsize[i] = u16::from_le_bytes([pair[0], pair[1]]);
-                }
-            }
-            raw::TIOCGPGRP | raw::TIOCSPGRP | raw::TIOCGSID | raw::TIOCSCTTY => {
-                return self.tty_job_control(call, cmd, tty);
-            }
-            raw::TIOCOUTQ => call.write_u32(arg, 0)?,
-            // Output is never queued.
-            raw::TCSBRK if call.arg(2) != 0 => {}
-            raw::TCFLSH if call.arg(2) != 1 => self.console.input.clear(),
-            raw::TCFLSH => {}
-            _ => {
-                self.tell(Some(call.task), Fact::unsupported("tty ioctl", format!("{cmd:#x}")));
-                return Err(Errno::ENOTTY.into());
-            }
-        }
-        Ok(0)
-    }
-
-    /// Sessions and foreground groups: only for the terminal's own session. Unlike Linux, a
-    /// background group that sets them gets no SIGTTOU.
-    fn tty_job_control(&mut self, call: &mut Call<'_>, cmd: u32, tty: &mut Tty) -> SysResult {
-        let group = &self.groups[self.tasks[call.task].group];
-        let (tgid, session) = (group.tgid, group.session);
-        if cmd == raw::TIOCSCTTY {
-            if tty.session == Some(session) {
-                return Ok(0);
-            }
-            if tgid != session || tty.session.is_some() {
-                return Err(Errno::EPERM.into());
-            }
-            (tty.session, tty.pgrp) = (Some(session), Some(group.pgrp));
-            return Ok(0);
-        }
-        if tty.session != Some(session) {
-            return Err(Errno::ENOTTY.into());
-        }
-        match cmd {
-            raw::TIOCGPGRP => call.write_u32(call.ptr(2), tty.pgrp.map_or(0, |p| p.0))?,
-            raw::TIOCGSID => call.write_u32(call.ptr(2), session.0)?,
-            // TIOCSPGRP
-            _ => {
-                let pgrp = call.read_u32(call.ptr(2))? as i32;
-                if pgrp < 0 {
-                    return Err(Errno::EINVAL.into());
-                }
-                let pgrp = Pid(pgrp as u32);
-                let member = self.groups.iter().find(|(_, g)| g.pgrp == pgrp);
-                match member {
-                    None => return Err(Errno::ESRCH.into()),
-                    Some((_, g)) if g.session != session => return Err(Errno::EPERM.into()),
-                    Some(_) => tty.pgrp = Some(pgrp),
-                }
-            }
-        }
-        Ok(0)
+        self.tty_ioctl(call, cmd)
     }
 }

@@ -36,6 +36,8 @@ pub struct Spawn {
     pub cwd: Vec<u8>,
     /// Whose process it is.
     pub cred: Cred,
+    /// Its file mode creation mask.
+    pub umask: u32,
     /// Its descriptors 0, 1, 2.
     pub stdio: Stdio,
 }
@@ -81,7 +83,7 @@ impl Kernel {
             users: 1,
             root: self.vfs.root,
             pwd: self.vfs.root,
-            umask: 0o022,
+            umask: spawn.umask,
         }));
         let task = self.tasks.insert(task);
         let sighand = self.sighands.insert(SigHand::new());
@@ -105,6 +107,10 @@ impl Kernel {
         self.pids.keep(pid);
         self.pids.keep(pid);
         self.tasks[task].files = Some(self.standard_files(spawn.stdio));
+        if let (Stdio::Console, Some(tty)) = (spawn.stdio, &mut self.console.tty) {
+            // As after login: its session has the terminal, and it is in the foreground.
+            (tty.session, tty.pgrp) = (Some(pid), Some(pid));
+        }
         Ok(task)
     }
 

@@ -67,6 +67,8 @@ pub enum User {
         uid: u32,
         /// Group.
         gid: u32,
+        /// Supplementary groups.
+        groups: Vec<u32>,
     },
 }
 
@@ -87,6 +89,8 @@ pub struct ProcessSpec {
     pub cwd: Vec<u8>,
     /// Its environment.
     pub env: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Its file mode creation mask.
+    pub umask: u32,
     /// Its standard streams.
     pub stdio: Stdio,
     /// The line of the file that it begins on; 0 if it comes from no file.

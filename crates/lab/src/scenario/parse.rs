@@ -138,9 +138,10 @@ impl<'a> Reader<'a> {
             host: self.host(&host),
             command: command.value.iter().map(|a| a.value.as_bytes().to_vec()).collect(),
             start: process.parsed("start", parse_duration)?.map_or(Duration::ZERO, |f| f.value),
-            user: user.map_or(User::Ids { uid: 0, gid: 0 }, |f| f.value),
+            user: user.map_or(User::Ids { uid: 0, gid: 0, groups: Vec::new() }, |f| f.value),
             cwd: cwd.into_bytes(),
             env: env.map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect(),
+            umask: 0o022,
             stdio: Stdio::Null,
             line: source.line(process.at),
         };

@@ -67,7 +67,7 @@ pub fn parse_user(text: &str) -> Result<User, String> {
     }
     let (uid, gid) = text.split_once(':').unwrap_or((text, text));
     let number = |s: &str| s.parse().map_err(|_| bad());
-    Ok(User::Ids { uid: number(uid)?, gid: number(gid)? })
+    Ok(User::Ids { uid: number(uid)?, gid: number(gid)?, groups: Vec::new() })
 }
 
 #[cfg(test)]
@@ -101,8 +101,8 @@ mod tests {
 
     #[test]
     fn users_are_names_or_numbers() {
-        assert_eq!(parse_user("65534"), Ok(User::Ids { uid: 65534, gid: 65534 }));
-        assert_eq!(parse_user("1:2"), Ok(User::Ids { uid: 1, gid: 2 }));
+        assert_eq!(parse_user("65534"), Ok(User::Ids { uid: 65534, gid: 65534, groups: Vec::new() }));
+        assert_eq!(parse_user("1:2"), Ok(User::Ids { uid: 1, gid: 2, groups: Vec::new() }));
         assert_eq!(parse_user("nobody"), Ok(User::Name("nobody".into())));
         assert!(parse_user("a b").is_err());
     }
