@@ -20,7 +20,9 @@ pub enum Command {
     /// Runs a scenario and tells its story, or one command as if natively
     #[command(after_help = "Exit status of a scenario: 0 all checks held, 1 a check failed, \
         2 bad input or an error of ours.\nA command's own exit status is passed on, 128+n for a \
-        death by signal n.")]
+        death by signal n; 124 if the world ended first.\nWhat a command leaves running has 60 s \
+        of virtual time, and 2 s of real time, to finish.\nCtrl-C goes to the foreground \
+        processes, twice within a second it ends the run.")]
     Run(RunArgs),
 }
 

@@ -6,7 +6,7 @@
 
 use crate::args::RunArgs;
 use crate::console::Console;
-use crate::run::{Show, complain};
+use crate::run::{BROKEN_PIPE, Show, complain};
 use crate::stop::{Asked, Stop};
 use kernel::abi::Errno;
 use kernel::abi::signal::Signal;
@@ -35,8 +35,6 @@ const AFTERMATH_REAL: std::time::Duration = std::time::Duration::from_secs(2);
 const TWICE: std::time::Duration = std::time::Duration::from_secs(1);
 /// Exit status where the world ended before the command did, as of timeout(1).
 const NEVER_ENDED: u8 = 124;
-/// What the shell says of a death by SIGPIPE: our own output's reader is gone.
-const BROKEN_PIPE: u8 = 128 + 13;
 
 /// A world for the command alone.
 pub fn scenario(args: &RunArgs) -> Result<Scenario, String> {

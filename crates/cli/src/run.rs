@@ -22,6 +22,8 @@ use std::path::Path;
 
 /// Exit status of a failed check.
 const FAILED: u8 = 1;
+/// Exit status where the reader of our output is gone: what the shell says of SIGPIPE.
+pub const BROKEN_PIPE: u8 = 128 + 13;
 /// Exit status of bad input and of errors of ours.
 const ERROR: u8 = 2;
 
@@ -36,6 +38,9 @@ pub fn run(args: &RunArgs) -> Result<u8, String> {
     }
     if let Some(until) = args.until {
         scenario.until = Instant::ZERO + until;
+    }
+    if let Some(root) = args.root.as_ref().filter(|root| !root.is_dir()) {
+        return Err(format!("--root {}: there is no such directory", root.display()));
     }
     let config = ptrace::Config { root: args.root.clone(), ..ptrace::Config::default() };
     let platform = Ptrace::new(config).map_err(|e| e.to_string())?;
@@ -86,6 +91,9 @@ fn run_scenario<P: Platform>(
         }
         if interrupted > 0 {
             break "interrupted";
+        }
+        if show.nobody_listens() {
+            return Ok(BROKEN_PIPE);
         }
         match step {
             Step::Moved => {}
@@ -181,6 +189,11 @@ impl Show {
             each(&mut self.renderers, |renderer| renderer.record(record, names))?;
         }
         Ok(())
+    }
+
+    /// Is everybody gone who listened? There is no reason to go on then.
+    fn nobody_listens(&self) -> bool {
+        self.renderers.is_empty()
     }
 
     /// Shows the end; all files are whole afterwards.

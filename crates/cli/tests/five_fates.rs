@@ -60,13 +60,40 @@ fn the_story_is_short_and_tells_five_fates_in_release_order() {
         "digest ",
         "afterlife run",
     ];
-    let mut rest = story.as_str();
+    assert!(story.lines().all(|l| l.chars().count() <= 120), "{story}");
+    let joined = unwrapped(&story);
+    let mut rest = joined.as_str();
     for step in steps {
         let at = rest
             .find(step)
             .unwrap_or_else(|| panic!("{step:?} is not told, or out of order:\n{story}"));
         rest = &rest[at..];
     }
+}
+
+/// The story without the breaks of its long lines.
+fn unwrapped(story: &str) -> String {
+    let lines = story.lines().map(|l| match l.trim_start() {
+        more if more.starts_with('→') => format!(" {more}"),
+        _ => format!("\n{l}"),
+    });
+    lines.collect()
+}
+
+/// The README shows what is printed, but for numbers, which any change of a program moves.
+#[test]
+fn the_readme_shows_this_story() {
+    let readme = include_str!("../../../README.md");
+    let shape = |text: &str| {
+        let masked: String =
+            text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        let lines = masked.lines().filter(|l| !l.starts_with("digest "));
+        lines.map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+    };
+    let story = shape(&text(&afterlife(&[SCENARIO]).stdout));
+    let shown = shape(readme);
+    let at = shown.iter().position(|l| *l == story[0]).expect("the README shows the story");
+    assert_eq!(shown[at..at + story.len() - 2], story[..story.len() - 2]);
 }
 
 #[test]

@@ -21,6 +21,11 @@ use std::net::SocketAddr;
 /// Steps this near to each other are one walk: about the cost of two calls.
 const AT_ONCE: Duration = Duration::from_nanos(1000);
 
+/// Columns of a line.
+const WIDTH: usize = 120;
+/// Where a line goes on that is longer.
+const INDENT: usize = 33;
+
 type Who = (Option<usize>, Option<Pid>);
 
 /// Steps that follow each other at once.
@@ -72,7 +77,10 @@ impl<W: Write> Text<W> {
         let (seconds, micros) = (at.0 / 1_000_000_000, at.0 / 1000 % 1_000_000);
         let process = who.1.map_or_else(String::new, |pid| names.process(who.0, pid));
         let host = names.host(who.0);
-        writeln!(self.to, "{seconds:>3}.{micros:06} {host:<2} {process:<14} {what}")
+        let line = format!("{seconds:>3}.{micros:06} {host:<2} {process:<14} {what}");
+        // What guests print stays as it is.
+        let line = if what.starts_with('│') { line } else { wrapped(&line) };
+        writeln!(self.to, "{line}")
     }
 
     fn flush_chain(&mut self, names: &Names) -> io::Result<()> {
@@ -268,6 +276,24 @@ impl<W: Write> Text<W> {
     }
 }
 
+/// A long line goes on under its text, at one of its arrows.
+fn wrapped(line: &str) -> String {
+    let (mut done, mut column) = (String::new(), 0);
+    for (n, step) in line.split(" → ").enumerate() {
+        let width = step.chars().count();
+        let arrow = if n == 0 { "" } else { " → " };
+        if n > 0 && column + 3 + width > WIDTH {
+            done.push_str(&format!("\n{:INDENT$}→ {step}", ""));
+            column = INDENT + 2 + width;
+        } else {
+            done.push_str(arrow);
+            done.push_str(step);
+            column += arrow.chars().count() + width;
+        }
+    }
+    done
+}
+
 /// Has a segment FIN or RST?
 fn ends_connection(packet: &Packet) -> bool {
     match &packet.payload {
@@ -319,5 +345,20 @@ impl<W: Write> Renderer for Text<W> {
             writeln!(self.to, "{}", self.paste)?;
         }
         self.to.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_walk_goes_on_under_its_text() {
+        let walk = vec!["a step of twenty-six letters"; 5].join(" → ");
+        let lines: Vec<String> = wrapped(&walk).lines().map(str::to_owned).collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines.iter().all(|l| l.chars().count() <= WIDTH), "{lines:?}");
+        assert!(lines[1].trim_start().starts_with("→ a step"), "{lines:?}");
+        assert_eq!(wrapped("short → walk"), "short → walk");
     }
 }

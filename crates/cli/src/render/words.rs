@@ -111,9 +111,16 @@ pub fn task(fact: &TaskFact, host: Option<usize>, names: &Names) -> String {
         }
         T::ExitNotify { signal, parent, autoreap, .. } => {
             let parent = parent.map_or_else(|| "nobody".into(), |p| names.process(host, p));
-            let signal = signal.map_or_else(|| "nothing".into(), |s| format!("{s:?}"));
-            let reaped = if *autoreap { ", reaped at once" } else { "" };
-            format!("exit_notify: {signal} to {parent}{reaped}")
+            match (signal, autoreap) {
+                (Some(signal), false) => format!("exit_notify: {signal:?} to {parent}"),
+                (Some(signal), true) => {
+                    format!("exit_notify: {signal:?} to {parent}, reaped at once")
+                }
+                (None, false) => format!("exit_notify: no signal to {parent}"),
+                (None, true) => {
+                    format!("exit_notify: no signal, {parent} leaves no zombies: reaped at once")
+                }
+            }
         }
         T::Reaped { pid, status: s } => {
             format!("reaps {}: {}", names.process(host, *pid), status(*s))

@@ -138,14 +138,17 @@ impl Kernel {
     ) -> Result<(), SpawnError> {
         let shown = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
         let pwd = self.enter_directory(task, &spawn.cwd, user);
-        pwd.map_err(|e| error(e, format!("its working directory {}", shown(&spawn.cwd))))?;
+        pwd.map_err(|e| {
+            let cwd = shown(&spawn.cwd);
+            error(e, format!("the working directory {cwd} cannot be entered in the guest's files"))
+        })?;
         let (path, file) = self.find_program(task, &spawn, user)?;
         let mut held = Vec::new();
         let opener = Opener { task, user: &mut *user, held: &mut held };
         let (argv, envp) = (spawn.argv, spawn.envp);
         let bprm = self.search_binary_handler(opener, path.clone(), file, argv, envp);
         let started = bprm
-            .map_err(|e| error(e, format!("{} cannot be executed", shown(&path))))
+            .map_err(|e| error(e, not_executable(e, &shown(&path))))
             .and_then(|bprm| {
                 let guest = user.spawn();
                 let guest = guest.map_err(|e| error(e, "the platform has no guest left"))?;
@@ -189,7 +192,7 @@ impl Kernel {
         let text = String::from_utf8_lossy(&name).into_owned();
         if name.contains(&b'/') {
             let file = self.open_exec(task, &name, user);
-            return file.map(|f| (name, f)).map_err(|e| error(e, text));
+            return file.map(|f| (name, f)).map_err(|e| error(e, not_executable(e, &text)));
         }
         let path = spawn.envp.iter().find_map(|v| v.strip_prefix(b"PATH="));
         let path = path.unwrap_or(b"/bin:/usr/bin").to_vec();
@@ -204,7 +207,7 @@ impl Kernel {
             }
         }
         let path = String::from_utf8_lossy(&path).into_owned();
-        Err(error(worst, format!("{text}: no such program in PATH={path}")))
+        Err(error(worst, format!("{text} is not in PATH={path}; install it or write its path")))
     }
 
     /// What a failed start leaves is taken away again, without a word to anybody.
@@ -233,6 +236,19 @@ impl Kernel {
         for guest in guests {
             user.release(guest);
         }
+    }
+}
+
+/// Why a file cannot be executed, and what to do about it.
+fn not_executable(errno: Errno, path: &str) -> String {
+    match errno {
+        Errno::ENOENT => format!("{path}, or the interpreter that it names, does not exist"),
+        Errno::EACCES => format!("{path} is no file that its user may execute; see chmod(1)"),
+        Errno::ENOEXEC => format!(
+            "{path} is neither an ELF program for x86-64 nor a script that begins with #!; build \
+             it for x86-64 Linux or name its interpreter"
+        ),
+        _ => format!("{path} cannot be executed"),
     }
 }
 
