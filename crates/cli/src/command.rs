@@ -109,7 +109,10 @@ pub fn run<P: Platform>(
         if let Fate::Ended(status, at) = world.fates[MAIN] {
             let left = leftover.get_or_insert_with(|| Leftover::from(at, stop));
             if left.is_over(world, step) {
-                break ("exited", status.signal().map_or(status.code() as u8, |s| 128 + s.number()));
+                break (
+                    "exited",
+                    status.signal().map_or(status.code() as u8, |s| 128 + s.number()),
+                );
             }
         }
         match step {

@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn a_long_walk_goes_on_under_its_text() {
-        let walk = vec!["a step of twenty-six letters"; 5].join(" → ");
+        let walk = ["a step of twenty-six letters"; 5].join(" → ");
         let lines: Vec<String> = wrapped(&walk).lines().map(str::to_owned).collect();
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines.iter().all(|l| l.chars().count() <= WIDTH), "{lines:?}");

@@ -2,6 +2,7 @@
 //! Neighbour: `text` decides what is told.
 
 use super::Names;
+use kernel::abi::signal::Signal;
 use kernel::fact::task::{Dropped, SignalAction};
 use kernel::fact::{FileFact, NetFact, TaskFact};
 use kernel::net::packet::{Packet, Transport};
@@ -111,20 +112,21 @@ pub fn task(fact: &TaskFact, host: Option<usize>, names: &Names) -> String {
         }
         T::ExitNotify { signal, parent, autoreap, .. } => {
             let parent = parent.map_or_else(|| "nobody".into(), |p| names.process(host, p));
-            match (signal, autoreap) {
-                (Some(signal), false) => format!("exit_notify: {signal:?} to {parent}"),
-                (Some(signal), true) => {
-                    format!("exit_notify: {signal:?} to {parent}, reaped at once")
-                }
-                (None, false) => format!("exit_notify: no signal to {parent}"),
-                (None, true) => {
-                    format!("exit_notify: no signal, {parent} leaves no zombies: reaped at once")
-                }
-            }
+            format!("exit_notify: {}", told(*signal, &parent, *autoreap))
         }
         T::Reaped { pid, status: s } => {
             format!("reaps {}: {}", names.process(host, *pid), status(*s))
         }
+    }
+}
+
+/// Whom exit_notify told.
+fn told(signal: Option<Signal>, parent: &str, autoreap: bool) -> String {
+    match (signal, autoreap) {
+        (Some(signal), false) => format!("{signal:?} to {parent}"),
+        (Some(signal), true) => format!("{signal:?} to {parent}, reaped at once"),
+        (None, false) => format!("no signal to {parent}"),
+        (None, true) => format!("no signal, {parent} leaves no zombies: reaped at once"),
     }
 }
 

@@ -147,9 +147,8 @@ impl Kernel {
         let opener = Opener { task, user: &mut *user, held: &mut held };
         let (argv, envp) = (spawn.argv, spawn.envp);
         let bprm = self.search_binary_handler(opener, path.clone(), file, argv, envp);
-        let started = bprm
-            .map_err(|e| error(e, not_executable(e, &shown(&path))))
-            .and_then(|bprm| {
+        let started =
+            bprm.map_err(|e| error(e, not_executable(e, &shown(&path)))).and_then(|bprm| {
                 let guest = user.spawn();
                 let guest = guest.map_err(|e| error(e, "the platform has no guest left"))?;
                 self.tell(Some(task), bprm.fact());

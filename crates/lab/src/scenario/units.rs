@@ -101,7 +101,10 @@ mod tests {
 
     #[test]
     fn users_are_names_or_numbers() {
-        assert_eq!(parse_user("65534"), Ok(User::Ids { uid: 65534, gid: 65534, groups: Vec::new() }));
+        assert_eq!(
+            parse_user("65534"),
+            Ok(User::Ids { uid: 65534, gid: 65534, groups: Vec::new() })
+        );
         assert_eq!(parse_user("1:2"), Ok(User::Ids { uid: 1, gid: 2, groups: Vec::new() }));
         assert_eq!(parse_user("nobody"), Ok(User::Name("nobody".into())));
         assert!(parse_user("a b").is_err());
