@@ -272,7 +272,9 @@ impl TcpConn {
             sack: self.config.sack && theirs.sack_permitted,
             wscale: self.config.window_scaling && theirs.wscale.is_some(),
         };
-        self.snd.wscale = if self.agreed.wscale { theirs.wscale.unwrap_or(0) } else { 0 };
+        // RFC 7323, 2.3: a larger shift counts as 14.
+        let shift = theirs.wscale.unwrap_or(0).min(14);
+        self.snd.wscale = if self.agreed.wscale { shift } else { 0 };
         self.rcv.window.scale(self.agreed.wscale);
         self.snd.mss_clamp = theirs.mss.map_or(TCP_MSS_DEFAULT, |mss| u32::from(mss).max(48));
         if let (true, Some(ts)) = (self.agreed.timestamps, theirs.timestamps) {

@@ -2,6 +2,7 @@
 //! linux-semantics.md.
 
 mod closing;
+mod hostile;
 mod reading;
 mod resets;
 mod timers;
