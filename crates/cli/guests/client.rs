@@ -1,20 +1,23 @@
 //! `client HOST PORT ROLE`: connects, says its role, waits until something happens to the
 //! connection (five seconds at most), and prints what its calls return then: poll(2)'s bits, read,
-//! write, and a second write a little later.
+//! write, and a second write a little later. With the role `keepalive` it sets SO_KEEPALIVE, waits
+//! for ever and says for how long.
 
 mod common;
 
-use common::{PollFd, bits, outcome, poll, read, resolve, write};
+use common::{PollFd, bits, outcome, poll, read, resolve, setsockopt, write};
 use std::io::Write;
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const IN: i16 = 1;
 const OUT: i16 = 4;
 const RDHUP: i16 = 0x2000;
+const SOL_SOCKET: i32 = 1;
+const SO_KEEPALIVE: i32 = 9;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
@@ -43,12 +46,22 @@ fn main() -> ExitCode {
         return ExitCode::from(1);
     }
     let fd = stream.as_raw_fd();
+    if role == "keepalive" {
+        println!("{role} to {host}: {}", keep_alive(fd));
+        return ExitCode::SUCCESS;
+    }
     if wait(fd, IN | RDHUP, 5000) == 0 {
         let written = send(fd);
         let later = wait(fd, IN | RDHUP, 1000);
         println!("{role}: poll → nothing for 5 s, write → {written}, poll → {}", silence(later));
         return ExitCode::SUCCESS;
     }
+    println!("{role}: {}", results(fd));
+    ExitCode::SUCCESS
+}
+
+/// What the calls return now.
+fn results(fd: i32) -> String {
     let ready = bits(wait(fd, IN | OUT | RDHUP, 0));
     let mut buffer = [0_u8; 16];
     // SAFETY: the buffer has the length that is given.
@@ -56,8 +69,18 @@ fn main() -> ExitCode {
     let first = send(fd);
     sleep(Duration::from_millis(10));
     let second = send(fd);
-    println!("{role}: poll → {ready}, read → {got}, write → {first}, write → {second}");
-    ExitCode::SUCCESS
+    format!("poll → {ready}, read → {got}, write → {first}, write → {second}")
+}
+
+/// Never writes again; the kernel asks now and then whether the other side is still there.
+fn keep_alive(fd: i32) -> String {
+    let on = 1_i32;
+    // SAFETY: the pointer and the length are those of an int.
+    unsafe { setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, (&raw const on).cast(), 4) };
+    let begun = Instant::now();
+    wait(fd, IN | RDHUP, -1);
+    let waited = begun.elapsed().as_secs_f64();
+    format!("nothing for {waited:.1} s, then {}", results(fd))
 }
 
 /// poll(2) on one descriptor; the bits that it reports.

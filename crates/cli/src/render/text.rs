@@ -10,7 +10,7 @@ use kernel::abi::signal::Signal;
 use kernel::fact::task::SignalAction;
 use kernel::fact::{Fact, FileFact, NetFact, TaskFact};
 use kernel::net::packet::{Packet, Transport};
-use kernel::net::tcp::{CloseSent, Flags, TcpFact};
+use kernel::net::tcp::{CloseSent, Flags, GaveUp, ResetWhy, TcpFact};
 use kernel::task::Pid;
 use kernel::time::{Duration, Instant};
 use lab::{LabFact, Record, What};
@@ -240,10 +240,20 @@ impl<W: Write> Text<W> {
             NetFact::Tcp { local, remote, step } => match (step, &mut self.chain) {
                 // What the segment whose arrival is being told does.
                 (TcpFact::StateChange { .. } | TcpFact::Reset { .. }, Some(chain))
-                    if chain.steps[0].contains(&format!("{remote} → {local}")) =>
+                    if chain.steps[0].contains(&format!("{remote} → {local}"))
+                        && record.at.saturating_since(chain.last) <= AT_ONCE =>
                 {
                     chain.steps.push(words::tcp_step(step));
                     Ok(())
+                }
+                // What a kernel does by itself about a peer that says nothing.
+                (TcpFact::KeepaliveProbe { .. }, _)
+                | (TcpFact::SendActiveReset { why: ResetWhy::KeepaliveTimeout }, _) => {
+                    let words = format!("TCP {local}→{remote} {}", words::tcp_step(step));
+                    self.step(record.at, who, words, names)
+                }
+                (TcpFact::TimeoutGaveUp { by: GaveUp::Keepalive, .. }, _) => {
+                    self.step(record.at, who, words::tcp_step(step), names)
                 }
                 _ => Ok(()),
             },

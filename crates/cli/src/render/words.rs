@@ -232,7 +232,7 @@ pub fn tcp_step(step: &TcpFact) -> String {
     match step {
         TcpFact::StateChange { from, to } => format!("{} → {}", from.name(), to.name()),
         TcpFact::SendFin { unsent } => format!("tcp_send_fin, {unsent} bytes before it"),
-        TcpFact::SendActiveReset { why } => format!("tcp_send_active_reset: {why:?}"),
+        TcpFact::SendActiveReset { why } => format!("tcp_send_active_reset [R.]: {why:?}"),
         TcpFact::SendReset { why } => {
             let why = match why {
                 ReplyWhy::NoSocket => "there is no socket",
@@ -250,7 +250,7 @@ pub fn tcp_step(step: &TcpFact) -> String {
         TcpFact::LossProbe { .. } => "tcp_send_loss_probe".into(),
         TcpFact::WindowProbe { unanswered } => format!("tcp_send_probe0, {unanswered} unanswered"),
         TcpFact::KeepaliveProbe { unanswered } => {
-            format!("tcp_keepalive_timer: probe, {unanswered} unanswered")
+            format!("tcp_keepalive_timer: probe [.], {unanswered} unanswered")
         }
         TcpFact::TimeoutGaveUp { error, after, .. } => {
             format!("tcp_write_err: given up after {after:?}: {error:?}")
