@@ -77,6 +77,24 @@ pub fn main(cases: &[Case], seconds: &[Case]) {
     }
 }
 
+/// The main function of a program whose cases are the rows of a matrix: names made by the program.
+pub fn matrix(cases: &[(String, Box<dyn Fn() -> Check>)]) {
+    forget_the_runtime();
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = match words.as_slice() {
+        [list] if list == "--list" => {
+            return cases.iter().for_each(|(name, _)| println!("{name}"));
+        }
+        [name] => name,
+        _ => {
+            eprintln!("usage: PROGRAM --list | PROGRAM CASE");
+            exit(2);
+        }
+    };
+    let case = cases.iter().find(|(name, _)| name == wanted);
+    tell(wanted, case.map(|(_, case)| case()));
+}
+
 /// Rust's runtime ignores SIGPIPE and handles SIGSEGV and SIGBUS on an alternate stack; the cases
 /// want a program as the kernel makes it.
 fn forget_the_runtime() {
@@ -89,15 +107,20 @@ fn forget_the_runtime() {
 }
 
 fn run(cases: &[Case], wanted: &str) {
-    let Some((name, case)) = cases.iter().find(|(name, _)| *name == wanted) else {
-        eprintln!("there is no case {wanted}; --list prints them");
-        exit(2);
-    };
-    match case() {
-        Ok(()) => println!("ok {name}"),
-        Err(why) => {
+    let case = cases.iter().find(|(name, _)| *name == wanted);
+    tell(wanted, case.map(|(_, case)| case()));
+}
+
+fn tell(name: &str, result: Option<Check>) {
+    match result {
+        Some(Ok(())) => println!("ok {name}"),
+        Some(Err(why)) => {
             eprintln!("{name}: {why}");
             exit(1);
+        }
+        None => {
+            eprintln!("there is no case {name}; --list prints them");
+            exit(2);
         }
     }
 }

@@ -2,7 +2,9 @@
 //! of a connection that waits to be killed. Beside sys.rs; used by the programs about networks.
 
 use crate::process::{Gate, Pid, fork, pause_for_ever};
-use crate::sys::{Failed, Fd, Sys, close, count, poll_one, small};
+use crate::signal;
+use crate::sys::{Failed, Fd, Sys, close, count, poll_one, small, write};
+use crate::{Check, fails, same};
 use std::mem::{size_of, zeroed};
 
 /// socket(2).
@@ -177,6 +179,24 @@ pub fn until_readable(fd: Fd) -> Sys<()> {
 /// Waits until the connection was reset or ended in both directions.
 pub fn until_hung_up(fd: Fd) -> Sys<()> {
     poll_one(fd, 0, -1).map(|_| ())
+}
+
+/// Waits until the connection is in this state (TCP_INFO's number), which no call waits for.
+pub fn until_state(fd: Fd, state: u8) -> Sys<()> {
+    while tcp_state(fd)? != state {
+        // The other side's acknowledgment may be delayed by 40 ms.
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// A write that fails with EPIPE and raises SIGPIPE (T-40, T-41).
+pub fn write_is_epipe(fd: Fd) -> Check {
+    signal::handle(libc::SIGPIPE, 0)?;
+    let before = signal::logged().len();
+    fails!(write(fd, b"x"), libc::EPIPE);
+    same!(signal::logged().len(), before + 1, "deliveries of SIGPIPE");
+    Ok(())
 }
 
 /// A child that accepts one connection, prepares it with `prepare`, and then sleeps until it is

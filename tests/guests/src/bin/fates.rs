@@ -8,7 +8,7 @@
 use guests::net::{
     accept, bind, connection, dial, linger, listen, listener, loopback, port, recv, send,
     set_option, shutdown, so_error, socket, tcp_state, until_hung_up, until_readable, victim,
-    victim_with,
+    victim_with, write_is_epipe,
 };
 use guests::process::{Gate, Pid, fork, fork_check, kill_and_wait, pause_for_ever, until_asleep};
 use guests::signal;
@@ -66,15 +66,6 @@ fn idle(_: Fd) -> Check {
 
 fn killed(child: Pid) -> Check {
     same!(kill_and_wait(child, SIGKILL)?, SIGKILL, "the victim's status");
-    Ok(())
-}
-
-/// EPIPE, with the signal.
-fn write_is_epipe(peer: Fd) -> Check {
-    signal::handle(SIGPIPE, 0)?;
-    let before = signal::logged().len();
-    fails!(write(peer, b"x"), EPIPE);
-    same!(signal::logged().len(), before + 1, "deliveries of SIGPIPE");
     Ok(())
 }
 
