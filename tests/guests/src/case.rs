@@ -77,8 +77,11 @@ pub fn main(cases: &[Case], seconds: &[Case]) {
     }
 }
 
+/// A row of a matrix: its name, and what it does.
+pub type Row = (String, Box<dyn Fn() -> Check>);
+
 /// The main function of a program whose cases are the rows of a matrix: names made by the program.
-pub fn matrix(cases: &[(String, Box<dyn Fn() -> Check>)]) {
+pub fn matrix(cases: &[Row]) {
     forget_the_runtime();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let wanted = match words.as_slice() {

@@ -117,7 +117,7 @@ impl Row {
 }
 
 fn main() {
-    let mut cases: Vec<(String, Box<dyn Fn() -> Check>)> = vec![];
+    let mut cases: Vec<guests::case::Row> = vec![];
     let yes_no = [false, true];
     for state in [Established, CloseWait, FinWait2, FinWait1, Closing, LastAck] {
         for bits in 0..16 {
