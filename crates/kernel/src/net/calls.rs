@@ -223,9 +223,13 @@ impl Kernel {
         let new_file = self.sock_alloc_file(call.task, accepted, flags);
         let (at, len_at) = (call.ptr(1), call.ptr(2));
         if !at.is_null() {
-            // A connection that was reset in the queue is returned all the same (T-37), but
-            // Linux asks for its name here and aborts when there is none.
-            let name = self.sock_peername(accepted).map_err(|_| Errno::ECONNABORTED);
+            // A connection that was reset in the queue is returned all the same, with its
+            // address (T-37; measured), although getpeername(2) no longer tells it.
+            let name = match &self.net.sockets[accepted].kind {
+                SocketKind::Tcp(_) => self.tcp_remote(accepted).map(SockAddr::Inet),
+                SocketKind::Udp(_) | SocketKind::Unix(_) => self.sock_peername(accepted),
+            };
+            let name = name.map_err(|_| Errno::ECONNABORTED);
             let told = name.and_then(|name| name.write(call, at, len_at));
             if let Err(errno) = told {
                 self.fput(Some(call.task), new_file);

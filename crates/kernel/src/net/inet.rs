@@ -370,6 +370,12 @@ impl Kernel {
         }
     }
 
+    /// Whom accept(2) tells of: the other end, dead or alive.
+    pub fn tcp_remote(&self, socket: SocketId) -> Result<SocketAddrV4, Errno> {
+        let conn = self.tcp_conn_of(socket).ok_or(Errno::ENOTCONN)?;
+        Ok(self.net.tcp.conns[conn].remote)
+    }
+
     /// getpeername(2): ENOTCONN unless connected; a connection that was reset has no peer (T-37).
     pub fn tcp_peername(&self, socket: SocketId) -> Result<SocketAddrV4, Errno> {
         let conn = self.tcp_conn_of(socket).ok_or(Errno::ENOTCONN)?;

@@ -195,7 +195,7 @@ impl Kernel {
         }
     }
 
-    /// .unlocked_ioctl: SIOCINQ (FIONREAD), SIOCOUTQ, SIOCATMARK.
+    /// .unlocked_ioctl: SIOCINQ (FIONREAD), SIOCOUTQ, SIOCOUTQNSD (TCP only), SIOCATMARK.
     pub fn sock_ioctl(
         &mut self,
         call: &mut Call<'_>,
@@ -205,8 +205,11 @@ impl Kernel {
     ) -> SysResult {
         const FIONREAD: u32 = 0x541b;
         const SIOCOUTQ: u32 = 0x5411;
+        const SIOCOUTQNSD: u32 = 0x894b;
         const SIOCATMARK: u32 = 0x8905;
+        let tcp = matches!(self.net.sockets[socket].kind, SocketKind::Tcp(_));
         let value = match cmd {
+            SIOCOUTQNSD if tcp => self.tcp_outq_nsd(socket)?,
             FIONREAD => self.sock_inq(socket)?,
             SIOCOUTQ => self.sock_outq(socket)?,
             SIOCATMARK => self.sock_atmark(socket)?,

@@ -133,7 +133,7 @@ impl Kernel {
         };
         loop {
             let moved = call.flight.moved;
-            if moved > 0 && (moved == want || self.recv_would_fail(conn)) {
+            if moved > 0 && (moved == want || self.recv_stops(conn)) {
                 break;
             }
             let got =
@@ -159,9 +159,10 @@ impl Kernel {
         Ok(Received { len: call.flight.moved, ..Received::default() })
     }
 
-    fn recv_would_fail(&self, conn: ConnId) -> bool {
+    /// A read that has something goes no further: at the urgent mark, or before an error.
+    fn recv_stops(&self, conn: ConnId) -> bool {
         let tcp = &self.net.tcp.conns[conn].tcp;
-        tcp.unread() == 0 && tcp.poll().has(Ready::ERR)
+        tcp.at_mark() || tcp.unread() == 0 && tcp.poll().has(Ready::ERR)
     }
 
     fn wait_for_data(
@@ -202,7 +203,7 @@ impl Kernel {
         match self.tcp_sock(socket).usage {
             TcpUse::Listening(_) => Err(Errno::EINVAL),
             TcpUse::Idle => Ok(0),
-            TcpUse::Connected(conn) => Ok(self.net.tcp.conns[conn].tcp.unread()),
+            TcpUse::Connected(conn) => Ok(self.net.tcp.conns[conn].tcp.inq()),
         }
     }
 
@@ -212,6 +213,15 @@ impl Kernel {
             TcpUse::Listening(_) => Err(Errno::EINVAL),
             TcpUse::Idle => Ok(0),
             TcpUse::Connected(conn) => Ok(self.net.tcp.conns[conn].tcp.info().unacked),
+        }
+    }
+
+    /// SIOCOUTQNSD: EINVAL on a listener.
+    pub fn tcp_outq_nsd(&self, socket: SocketId) -> Result<u32, Errno> {
+        match self.tcp_sock(socket).usage {
+            TcpUse::Listening(_) => Err(Errno::EINVAL),
+            TcpUse::Idle => Ok(0),
+            TcpUse::Connected(conn) => Ok(self.net.tcp.conns[conn].tcp.info().unsent),
         }
     }
 

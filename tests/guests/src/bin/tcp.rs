@@ -32,6 +32,9 @@ guests::cases! {
     waitall_waits_for_all,
     receive_timeout_would_block,
     fionread_counts_unread_bytes,
+    fionread_stops_before_the_urgent_byte,
+    siocoutq_counts_what_is_not_acknowledged,
+    reset_client_in_the_queue_still_has_its_address,
     vectors_scatter_and_gather,
     pipes_and_sockets_cannot_seek,
     sendfile_feeds_a_socket,
@@ -281,6 +284,59 @@ fn receive_timeout_would_block() -> Check {
     Ok(())
 }
 
+fn queued(fd: Fd, what: u64) -> guests::sys::Sys<i32> {
+    let mut bytes = 0;
+    // SAFETY: these write one int.
+    small("ioctl", unsafe { libc::ioctl(fd, what, &mut bytes) })?;
+    Ok(bytes)
+}
+
+const SIOCOUTQ: u64 = 0x5411;
+const SIOCOUTQNSD: u64 = 0x894b;
+
+/// tcp(7): SIOCOUTQ; the FIN has a number too, and a reset does not empty the count.
+fn siocoutq_counts_what_is_not_acknowledged() -> Check {
+    let (near, far) = connection()?;
+    let both =
+        |fd| -> guests::sys::Sys<_> { Ok((queued(fd, SIOCOUTQ)?, queued(fd, SIOCOUTQNSD)?)) };
+    same!(both(near)?, (0, 0), "nothing sent");
+    write(near, b"hello")?;
+    same!(both(near)?, (0, 0), "acknowledged at once");
+    set_option(near, SOL_SOCKET, libc::SO_SNDBUF, 65_536)?;
+    let mut sent = 5;
+    while let Ok(length) = send(near, &[b'd'; 4096], MSG_DONTWAIT) {
+        sent += length as i32;
+    }
+    let (unacked, unsent) = both(near)?;
+    // What was sent has come, though it need not be acknowledged yet.
+    same!(unsent + unread(far)?, sent, "unsent and received");
+    ensure!(0 < unsent && unsent <= unacked, "{unsent} unsent of {unacked}");
+    shutdown(near, SHUT_WR)?;
+    same!(both(near)?, (unacked + 1, unsent + 1), "with the FIN");
+    linger(far, 0)?;
+    close(far)?;
+    same!(both(near)?, (unacked + 1, unsent + 1), "after the reset");
+    let (listener, _) = listener(1)?;
+    fails!(queued(listener, SIOCOUTQ), EINVAL);
+    fails!(queued(listener, SIOCOUTQNSD), EINVAL);
+    fails!(unread(listener), EINVAL);
+    Ok(())
+}
+
+/// tcp(7): SIOCINQ; the byte itself is not in the stream.
+fn fionread_stops_before_the_urgent_byte() -> Check {
+    let (near, far) = connection()?;
+    write(near, b"ab")?;
+    send(near, b"X", libc::MSG_OOB)?;
+    write(near, b"cd")?;
+    poll_one(far, libc::POLLPRI, -1)?;
+    same!(unread(far)?, 2, "before the byte");
+    same!(read(far, 8)?, b"ab", "read");
+    same!(unread(far)?, 0, "at the byte");
+    same!(read(far, 8)?, b"cd", "read past it");
+    Ok(())
+}
+
 fn unread(fd: Fd) -> guests::sys::Sys<i32> {
     let mut bytes = 0_i32;
     // SAFETY: room for an int.
@@ -461,6 +517,22 @@ fn client_that_resets_before_accept_is_still_accepted() -> Check {
     same!(read(fd, 8)?, b"hey", "read");
     fails!(read(fd, 8), ECONNRESET);
     same!(read(fd, 8)?, b"", "read again");
+    Ok(())
+}
+
+/// T-37: accept tells whose it was, getpeername does not.
+fn reset_client_in_the_queue_still_has_its_address() -> Check {
+    let (listener, at) = listener(1)?;
+    let client = dial(at)?;
+    let from = port(client)?;
+    linger(client, 0)?;
+    close(client)?;
+    let (mut address, mut length) = (loopback(0), 16_u32);
+    // SAFETY: room for an address of that length.
+    let fd =
+        small("accept", unsafe { libc::accept(listener, (&raw mut address).cast(), &mut length) })?;
+    same!((u16::from_be(address.sin_port), length), (from, 16), "the address");
+    fails!(name(fd, true), ENOTCONN);
     Ok(())
 }
 

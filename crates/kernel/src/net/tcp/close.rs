@@ -329,6 +329,9 @@ impl TcpConn {
         self.snd.flight.clear();
         self.snd.push.clear();
         self.snd.fin = false;
+        let (una, nxt) = self.snd.purged;
+        let (seq, end) = (self.snd.nxt, self.snd.write_seq);
+        self.snd.purged = (una + end.since(self.snd.una), nxt + end.saturating_since(seq));
         self.snd.una = self.snd.nxt;
         self.snd.write_seq = self.snd.nxt;
         self.timers.pending = None;

@@ -12,9 +12,10 @@ pub struct TcpInfo {
     pub state: TcpState,
     /// Received and unread bytes (SIOCINQ).
     pub unread: u32,
-    /// Written and unacknowledged bytes (SIOCOUTQ).
+    /// Written and unacknowledged (SIOCOUTQ); our FIN counts, and what was never acknowledged does
+    /// to the end.
     pub unacked: u32,
-    /// Written and unsent bytes (SIOCOUTQNSD).
+    /// Written and unsent (SIOCOUTQNSD), likewise.
     pub unsent: u32,
     /// Retransmission timeout.
     pub rto: Duration,
@@ -79,14 +80,32 @@ impl TcpConn {
         self.unread() >= target
     }
 
+    /// `tcp_inq`: bytes that one read could give; it stops before an urgent byte that is not in
+    /// line (measured).
+    pub fn inq(&self) -> u32 {
+        match self.rcv.urgent.seq() {
+            Some(at)
+                if !self.config.oob_inline
+                    && !at.before(self.rcv.copied)
+                    && at.before(self.rcv.copied + self.unread()) =>
+            {
+                at.since(self.rcv.copied)
+            }
+            Some(_) | None => self.unread(),
+        }
+    }
+
     /// TCP_INFO and the queue ioctls.
     pub fn info(&self) -> TcpInfo {
-        let unacked = self.snd.write_seq.since(self.snd.una);
+        let (una, nxt) = self.snd.purged;
+        let unacked = una + self.snd.write_seq.since(self.snd.una);
+        let unsent = nxt + self.snd.write_seq.saturating_since(self.snd.nxt);
+        let quiet = matches!(self.state, TcpState::SynSent | TcpState::SynRecv);
         TcpInfo {
             state: self.state,
-            unread: self.unread(),
-            unacked: if self.state == TcpState::SynSent { 0 } else { unacked },
-            unsent: self.unsent(),
+            unread: self.inq(),
+            unacked: if quiet { 0 } else { unacked },
+            unsent: if quiet { 0 } else { unsent },
             rto: self.rtt.rto(),
             rtt: self.rtt.srtt().unwrap_or_default(),
             rttvar: self.rtt.var(),

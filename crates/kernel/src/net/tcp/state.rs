@@ -113,6 +113,9 @@ pub(super) struct SendSide {
     pub cwnd_limited: bool,
     /// A tail loss probe is out, with this end.
     pub probe_high: Option<Seq>,
+    /// What was unacknowledged and unsent when the queue was thrown away: the numbers stay as they
+    /// were in Linux, so SIOCOUTQ goes on counting them (measured).
+    pub purged: (u32, u32),
 }
 
 /// What we receive.
@@ -227,6 +230,7 @@ impl TcpConn {
                 dupacks: 0,
                 cwnd_limited: false,
                 probe_high: None,
+                purged: (0, 0),
             },
             rcv: RecvSide {
                 nxt: Seq(0),
