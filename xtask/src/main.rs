@@ -18,7 +18,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy                       read the sources: lengths, heads, words, imports, the article's table
   native [--as-nobody] [--times N] [FILTER]
                              run the guest programs of tests/guests on the real kernel
-  fates                      examples/kill-9.toml on the real kernel and here, compared on the wire
+  fates                      examples/kill-9.toml and the close table (tests/guests: wire) on the real
+                             kernel and here, compared on the wire
   bench [FILTER]             what a call, a start, a transfer, a death … cost, here and natively";
 
 fn main() -> ExitCode {

@@ -1,0 +1,142 @@
+//! Segments as both sides tell them, with relative numbers, and their comparison. From tcpdump's
+//! lines (the real kernel) and from the JSON of `afterlife run` (ours).
+
+use super::wires::ADDRESSES;
+use std::collections::BTreeMap;
+
+/// One segment: which client's connection (by order of SYNs), who sent it, flags, seq, ack, length.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Seen {
+    pub connection: usize,
+    pub from_server: bool,
+    pub flags: String,
+    pub seq: u32,
+    pub ack: u32,
+    pub len: u32,
+}
+
+/// What one side saw.
+pub struct Story {
+    pub segments: Vec<Seen>,
+    /// What each client printed, by role.
+    pub outputs: BTreeMap<String, String>,
+}
+
+/// Compares what `which` picks; prints the differences; 1 if there are any.
+pub fn compare(what: &str, real: &Story, ours: &Story, which: impl Fn(&Seen) -> bool) -> u32 {
+    let pick = |story: &Story| -> Vec<Seen> {
+        story.segments.iter().filter(|s| which(s)).cloned().collect()
+    };
+    let (real, ours) = (pick(real), pick(ours));
+    if real == ours && !real.is_empty() {
+        return 0;
+    }
+    println!("fates: DIFFERS: {what}");
+    for i in 0..real.len().max(ours.len()) {
+        let show = |s: Option<&Seen>| s.map_or("-".to_owned(), |s| format!("{s:?}"));
+        println!("  real {}\n  ours {}", show(real.get(i)), show(ours.get(i)));
+    }
+    1
+}
+
+/// A segment with absolute numbers and its addresses.
+pub struct Raw {
+    pub from: String,
+    pub to: String,
+    pub flags: String,
+    pub seq: Option<u32>,
+    pub ack: u32,
+    pub len: u32,
+}
+
+/// A line of tcpdump: `… IP 10.0.0.2.40000 > 10.0.0.1.7000: Flags [S], seq 1, win 64240, … length 0`.
+pub fn captured(line: &str) -> Option<Raw> {
+    let (_, rest) = line.split_once(" IP ")?;
+    let (from, rest) = rest.split_once(" > ")?;
+    let (to, rest) = rest.split_once(": Flags [")?;
+    let (flags, rest) = rest.split_once(']')?;
+    let field = |name: &str| {
+        let (_, value) = rest.split_once(name)?;
+        let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+        value[..end].parse::<u32>().ok()
+    };
+    Some(Raw {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        flags: flags.to_owned(),
+        seq: field(" seq "),
+        ack: field(" ack ").unwrap_or(0),
+        len: field(" length ").unwrap_or(0),
+    })
+}
+
+/// Relative numbers, and only what the stream needs: bare ACKs depend on the machine's timing.
+pub fn number(raw: impl Iterator<Item = Raw>) -> Vec<Seen> {
+    let mut clients: Vec<String> = Vec::new();
+    let mut starts: BTreeMap<(usize, bool), u32> = BTreeMap::new();
+    let mut seen = Vec::new();
+    for segment in raw {
+        let from_server = segment.from.starts_with(ADDRESSES[0]);
+        let client = if from_server { &segment.to } else { &segment.from };
+        let connection = clients.iter().position(|c| c == client).unwrap_or_else(|| {
+            clients.push(client.clone());
+            clients.len() - 1
+        });
+        if segment.flags.contains('S') {
+            starts.insert((connection, from_server), segment.seq.unwrap_or(0));
+        }
+        let start = |side: bool| starts.get(&(connection, side)).copied().unwrap_or(0);
+        if segment.len == 0 && segment.flags == "." {
+            continue;
+        }
+        let acked = segment.flags.contains('.');
+        seen.push(Seen {
+            connection,
+            from_server,
+            seq: segment.seq.map_or(0, |s| s.wrapping_sub(start(from_server))),
+            ack: if acked { segment.ack.wrapping_sub(start(!from_server)) } else { 0 },
+            len: segment.len,
+            flags: segment.flags,
+        });
+    }
+    seen
+}
+
+/// A segment of our JSON, if it comes from a port that `is_server` accepts or goes to one.
+pub fn told(fact: &serde_json::Value, is_server: impl Fn(u16) -> bool) -> Option<Raw> {
+    let word = |name: &str| fact[name].as_str().unwrap_or_default().to_owned();
+    let number = |name: &str| fact[name].as_u64().unwrap_or(0) as u32;
+    let (from, to) = (word("from"), word("to"));
+    let server = |end: &str| {
+        let port = end.strip_prefix(ADDRESSES[0]).and_then(|port| port[1..].parse().ok());
+        port.is_some_and(&is_server)
+    };
+    (server(&from) || server(&to)).then(|| Raw {
+        from,
+        to,
+        flags: word("flags"),
+        seq: Some(number("seq")),
+        ack: number("ack"),
+        len: number("len"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_tcpdump_becomes_a_segment_with_relative_numbers() {
+        let lines = [
+            "1 IP 10.0.0.2.40000 > 10.0.0.1.7000: Flags [S], seq 1000, win 64240, length 0",
+            "2 IP 10.0.0.1.7000 > 10.0.0.2.40000: Flags [S.], seq 500, ack 1001, win 9, length 0",
+            "3 IP 10.0.0.2.40000 > 10.0.0.1.7000: Flags [.], ack 501, win 502, length 0",
+            "4 IP 10.0.0.2.40000 > 10.0.0.1.7000: Flags [P.], seq 1001:1006, ack 501, length 5",
+        ];
+        let seen = number(lines.iter().filter_map(|l| captured(l)));
+        assert_eq!(seen.len(), 3);
+        let last = &seen[2];
+        assert_eq!((last.flags.as_str(), last.seq, last.ack, last.len), ("P.", 1, 1, 5));
+        assert!(seen[1].from_server && seen[1].ack == 1);
+    }
+}

@@ -1,0 +1,123 @@
+//! Two network namespaces joined by a veth pair, made for a run and taken away again, and what runs
+//! in them: programs, and a tcpdump that sees all of TCP.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// Of the servers' side and the clients'.
+pub const ADDRESSES: [&str; 2] = ["10.0.0.1", "10.0.0.2"];
+
+/// Why it cannot be done here, if it cannot.
+pub fn obstacle() -> Option<String> {
+    let euid = Command::new("id").arg("-u").output().ok()?.stdout;
+    if euid.trim_ascii() != b"0" {
+        return Some("namespaces need root".into());
+    }
+    for (tool, package) in [("ip", "iproute2"), ("tcpdump", "tcpdump")] {
+        if Command::new(tool).arg("-V").output().is_err() {
+            return Some(format!("no `{tool}` here; install the package {package}"));
+        }
+    }
+    None
+}
+
+/// The two namespaces; gone when dropped.
+pub struct Wires;
+
+impl Wires {
+    /// Lays them.
+    pub fn lay() -> Result<Wires, String> {
+        drop(Wires);
+        let wires = Wires;
+        ip("netns add afterlife-a")?;
+        ip("netns add afterlife-b")?;
+        ip("link add al0 netns afterlife-a type veth peer name al0 netns afterlife-b")?;
+        for (side, address) in ["a", "b"].iter().zip(ADDRESSES) {
+            ip(&format!("-n afterlife-{side} addr add {address}/24 dev al0"))?;
+            ip(&format!("-n afterlife-{side} link set al0 up"))?;
+            ip(&format!("-n afterlife-{side} link set lo up"))?;
+        }
+        Ok(wires)
+    }
+}
+
+impl Drop for Wires {
+    fn drop(&mut self) {
+        for side in ["a", "b"] {
+            let mut delete = Command::new("ip");
+            delete.args(["netns", "del", &format!("afterlife-{side}")]);
+            // Not there is as good as gone.
+            let _ = delete.stderr(Stdio::null()).status();
+        }
+    }
+}
+
+fn ip(words: &str) -> Result<(), String> {
+    match Command::new("ip").args(words.split(' ')).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("fates: `ip {words}` ended with {status}")),
+        Err(error) => Err(format!("fates: `ip {words}`: {error}")),
+    }
+}
+
+/// A command in one of them.
+pub fn inside(side: &str, program: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", &format!("afterlife-{side}")]).arg(program).args(words);
+    command
+}
+
+/// Starts it with its stdout in a pipe.
+pub fn start(mut command: Command) -> Result<Child, String> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command.spawn().map_err(|e| format!("fates: {command:?}: {e}"))
+}
+
+/// Waits until the port listens, so that no start depends on the machine's load.
+pub fn wait_for_listener(port: u16) -> Result<(), String> {
+    let line = format!(":{port:04X} 00000000:0000 0A");
+    for _ in 0..500 {
+        let mut ss = inside("a", Path::new("cat"), &["/proc/net/tcp"]);
+        let table = ss.output().map_err(|e| format!("fates: {e}"))?.stdout;
+        // The local port, nobody, and state 0A, LISTEN.
+        if String::from_utf8_lossy(&table).lines().any(|l| l.contains(&line)) {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(10));
+    }
+    Err("fates: the native server does not listen".into())
+}
+
+/// tcpdump in the clients' namespace.
+pub struct Capture(Child);
+
+impl Capture {
+    /// Starts it and waits until it listens.
+    pub fn start(file: &Path) -> Result<Capture, String> {
+        let words = ["-n", "-S", "-l", "-B", "8192", "-i", "al0", "tcp"];
+        let mut tcpdump = inside("b", Path::new("tcpdump"), &words);
+        let file = std::fs::File::create(file).map_err(|e| format!("fates: {e}"))?;
+        tcpdump.stdout(file).stderr(Stdio::null());
+        let child = tcpdump.spawn().map_err(|e| format!("fates: tcpdump: {e}"))?;
+        sleep(Duration::from_millis(700));
+        Ok(Capture(child))
+    }
+
+    /// Ends it, once what is on the way was written.
+    pub fn end(mut self) {
+        sleep(Duration::from_millis(300));
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Kills a program that `ip netns exec` became, and not its children; returns these.
+pub fn kill_alone(mut child: Child) -> Result<Vec<String>, String> {
+    let pid = child.id();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    child.kill().map_err(|e| format!("fates: kill: {e}"))?;
+    child.wait().map_err(|e| format!("fates: wait: {e}"))?;
+    Ok(children.unwrap_or_default().split_whitespace().map(str::to_owned).collect())
+}
