@@ -1,9 +1,9 @@
-//! `cargo xtask fates`: the close table on the wire. First the five fates of examples/kill-9.toml on the real kernel and in afterlife,
-//! compared: what left on the wire (SYN, FIN, RST and payload: flags, relative numbers, lengths, in
-//! order) and what the clients' calls returned. The real side runs in two network namespaces that
-//! are made for it and taken away again, joined by a veth pair, and is captured by tcpdump. Only the
-//! part before the power-off can be had natively. Then the same for a matrix of states and options
-//! (`matrix`). Needs root, iproute2 and tcpdump; says so if not.
+//! `cargo xtask fates`: the close table on the wire, on the real kernel and in afterlife, compared:
+//! what left (SYN, FIN, RST and payload: flags, relative numbers, lengths, in order) and what the
+//! clients' calls returned. First the five fates of examples/kill-9.toml (only the part before the
+//! power-off can be had natively), then a matrix of states and options (`matrix`). The real side
+//! runs in two network namespaces (`wires`) and is captured by tcpdump (`segments`). Needs root,
+//! iproute2 and tcpdump; says so if not.
 
 mod matrix;
 mod segments;
