@@ -111,5 +111,4 @@ fn random_calls_are_answered_and_repeat() {
     }
     // Programs that all die at their first call would find nothing.
     assert!(calls > 20 * range as usize, "{calls} calls in {range} programs");
-    println!("{calls} calls in {range} programs");
 }
