@@ -44,7 +44,8 @@ pub fn run(args: &RunArgs) -> Result<u8, String> {
     }
     let config = ptrace::Config { root: args.root.clone(), ..ptrace::Config::default() };
     let platform = Ptrace::new(config).map_err(|e| e.to_string())?;
-    let on_terminal = args.scenario.is_none() && io::stdin().is_terminal();
+    let streams = [io::stdin().is_terminal(), io::stdout().is_terminal()];
+    let on_terminal = args.scenario.is_none() && streams.contains(&true);
     let stop = Stop::install(&platform.interrupt_handle(), on_terminal);
     let stop = stop.map_err(|e| format!("cannot listen for Ctrl-C: {e}"))?;
     let options = Options { trace: args.trace };

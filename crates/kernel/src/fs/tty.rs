@@ -215,3 +215,86 @@ impl Kernel {
         Ok(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::open::OFlags;
+    use crate::fs::console::{Console, StreamKind};
+    use crate::fs::file::{File, FileKind};
+    use crate::fs::testing::{Outcome, Tiny, World};
+
+    const READ: u64 = 0;
+    const IOCTL: u64 = 16;
+
+    /// A world whose task has a terminal that is the controlling one of its session.
+    fn at_terminal() -> (World, u64) {
+        let mut w = World::new(Tiny::default());
+        w.kernel.console = Console::new([StreamKind::Tty; 3]);
+        let file = w.kernel.files.insert(File::new(FileKind::Console(0), OFlags::RDWR));
+        let table = w.kernel.table_mut(w.task);
+        let fd = table.alloc_fd(0, 16, false).expect("room");
+        table.fd_install(fd, file);
+        (w, fd as u64)
+    }
+
+    #[test]
+    fn settings_go_round_and_a_flush_is_counted() {
+        let (mut w, fd) = at_terminal();
+        let mut raw_mode = Tty::default().termios;
+        raw_mode[12] &= !0x02; // ICANON
+        let at = w.put(&raw_mode);
+        w.kernel.console_input(b"typed");
+        assert_eq!(w.sys(IOCTL, &[fd, raw::TCSETS.into(), at]), Ok(0));
+        assert_eq!(w.sys(IOCTL, &[fd, raw::TCGETS.into(), World::OUT]), Ok(0));
+        assert_eq!(w.out(TERMIOS), raw_mode);
+        assert_eq!(w.sys(READ, &[fd, World::OUT, 2]), Ok(2));
+        assert_eq!(w.sys(IOCTL, &[fd, raw::TCSETSF.into(), at]), Ok(0));
+        assert!(matches!(w.begin(READ, &[fd, World::OUT, 2]), Outcome::Waits(..)));
+        let tty = w.kernel.console.tty.expect("a terminal");
+        assert_eq!((tty.flushes, tty.is_canonical()), (1, false));
+    }
+
+    #[test]
+    fn a_cooked_terminal_gives_lines_and_ends_one_read() {
+        let (mut w, fd) = at_terminal();
+        w.kernel.console_input(b"one\ntwo\n");
+        assert_eq!(w.sys(READ, &[fd, World::OUT, 100]), Ok(4));
+        assert_eq!(w.sys(READ, &[fd, World::OUT, 2]), Ok(2));
+        assert_eq!(w.sys(READ, &[fd, World::OUT, 100]), Ok(2));
+        w.kernel.console_eof();
+        assert_eq!(w.sys(READ, &[fd, World::OUT, 100]), Ok(0));
+        assert!(matches!(w.begin(READ, &[fd, World::OUT, 100]), Outcome::Waits(..)));
+    }
+
+    #[test]
+    fn only_its_own_session_controls_a_terminal() {
+        // ioctl_tty(2).
+        let (mut w, fd) = at_terminal();
+        let group = w.kernel.tasks[w.task].group;
+        let pgrp = w.kernel.groups[group].tgid;
+        (w.kernel.groups[group].session, w.kernel.groups[group].pgrp) = (pgrp, pgrp);
+        let get = [fd, raw::TIOCGPGRP.into(), World::OUT];
+        assert_eq!(w.sys(IOCTL, &get), Err(Errno::ENOTTY));
+        assert_eq!(w.sys(IOCTL, &[fd, raw::TIOCSCTTY.into(), 0]), Ok(0));
+        assert_eq!(w.sys(IOCTL, &get), Ok(0));
+        assert_eq!(w.out(4), pgrp.0.to_le_bytes());
+        let nobody = w.put(&77_u32.to_le_bytes());
+        assert_eq!(w.sys(IOCTL, &[fd, raw::TIOCSPGRP.into(), nobody]), Err(Errno::ESRCH));
+        // Another session has it: only root may steal it.
+        w.kernel.console.tty.as_mut().expect("a terminal").session = Some(Pid(77));
+        assert_eq!(w.sys(IOCTL, &[fd, raw::TIOCSCTTY.into(), 0]), Err(Errno::EPERM));
+        assert_eq!(w.sys(IOCTL, &[fd, raw::TIOCSCTTY.into(), 1]), Ok(0));
+    }
+
+    #[test]
+    fn a_background_read_of_an_orphan_is_eio() {
+        let (mut w, fd) = at_terminal();
+        let group = w.kernel.tasks[w.task].group;
+        let session = w.kernel.groups[group].session;
+        let tty = w.kernel.console.tty.as_mut().expect("a terminal");
+        (tty.session, tty.pgrp) = (Some(session), Some(Pid(77)));
+        w.kernel.console_input(b"x\n");
+        assert_eq!(w.sys(READ, &[fd, World::OUT, 2]), Err(Errno::EIO));
+    }
+}

@@ -5,6 +5,7 @@
 use crate::abi::Errno;
 use crate::abi::open::OFlags;
 use crate::abi::signal::Signal;
+use crate::fs::console::StreamKind;
 use crate::fs::fdtable::{FdTable, TableId};
 use crate::fs::file::{File, FileId, FileKind};
 use crate::fs::inode::MAY_EXEC;
@@ -142,6 +143,7 @@ impl Kernel {
             let cwd = shown(&spawn.cwd);
             error(e, format!("the working directory {cwd} cannot be entered in the guest's files"))
         })?;
+        self.name_terminal(task, user);
         let (path, file) = self.find_program(task, &spawn, user)?;
         let mut held = Vec::new();
         let opener = Opener { task, user: &mut *user, held: &mut held };
@@ -177,6 +179,20 @@ impl Kernel {
         let fs = self.tasks[task].fs.expect("a newborn has one");
         self.set_fs_pwd(fs, dir);
         Ok(())
+    }
+
+    /// Standard streams that are the terminal are open on /dev/tty, so that ttyname(3) finds it.
+    /// Unlike Linux, the terminal has no name of its own.
+    fn name_terminal(&mut self, task: TaskId, user: &mut dyn Platform) {
+        let lookup = Lookup::FOLLOW;
+        let Ok(tty) = self.user_path_at(task, AT_FDCWD, b"/dev/tty", lookup, user) else { return };
+        for fd in 0..3 {
+            let Ok(file) = self.table(task).get(fd) else { continue };
+            let FileKind::Console(stream) = self.files[file].kind else { continue };
+            if self.console.kind(stream) == StreamKind::Tty {
+                self.files[file].dentry = Some(self.vfs.dget(tty));
+            }
+        }
     }
 
     /// execvp(3): a name without a slash is looked for in PATH.
