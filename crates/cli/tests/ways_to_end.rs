@@ -111,6 +111,27 @@ fn an_interrupted_run_leaves_whole_files() {
 }
 
 #[test]
+fn an_interrupt_goes_to_the_command_and_a_second_one_ends_the_run() {
+    // Once while it waits for input, once while it computes and does not care.
+    let caught = "trap 'echo caught; exit 9' INT; echo on; read x";
+    let deaf = "trap '' INT; echo on; while :; do n=$((n+1)); done";
+    for (script, status) in [(caught, 9), (deaf, 130)] {
+        let mut run = afterlife();
+        run.args(["--", "/bin/sh", "-c", script]).stdin(Stdio::piped());
+        let mut child = run.spawn().expect("afterlife starts");
+        let keys = child.stdin.take();
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout"));
+        sees(&mut lines, "on");
+        signal(&child, "INT");
+        while script == deaf && child.try_wait().expect("a child").is_none() {
+            signal(&child, "INT");
+        }
+        assert_eq!(child.wait().expect("it ends").code(), Some(status), "{script}");
+        drop(keys);
+    }
+}
+
+#[test]
 fn a_reader_that_leaves_ends_the_run_quietly() {
     let dir = directory("head", LONG);
     let mut child = afterlife().arg(dir.join("s.toml")).spawn().expect("afterlife starts");
