@@ -224,7 +224,7 @@ fn a_command_that_cannot_end_is_status_124_with_a_sentence() {
         [("sleep infinity", "can never happen"), ("while :; do sleep 1; done", "--until TIME")]
     {
         let mut run = afterlife();
-        run.args(["--until", "1h", "--", "/bin/sh", "-c", command]);
+        run.args(["--until", "10s", "--", "/bin/sh", "-c", command]);
         let output = run.output().expect("afterlife starts");
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(124), "{command}: {error}");
@@ -260,7 +260,7 @@ fn input_is_told_as_it_came() {
 }
 
 #[test]
-fn ten_runs_are_the_same_run_on_a_busy_machine_too() {
+fn ten_runs_on_a_busy_machine_are_the_same_run_as_on_a_quiet_one() {
     let dir = directory("ten", "");
     let busy = AtomicBool::new(true);
     let run = |seed: &str| {
@@ -271,9 +271,8 @@ fn ten_runs_are_the_same_run_on_a_busy_machine_too() {
         let digest = end_of(&json)["digest"].as_str().map(str::to_owned);
         (digest, story, fs::read(json).expect("JSON"), fs::read(pcap).expect("pcap"))
     };
-    // Three of the ten on a busy machine: each takes some seconds there.
     let first = run("1");
-    assert!((1..7).all(|_| run("1") == first), "two runs of one seed differ");
+    assert!((1..5).all(|_| run("1") == first), "two runs of one seed differ");
     assert_ne!(first.0, run("2").0);
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -283,7 +282,7 @@ fn ten_runs_are_the_same_run_on_a_busy_machine_too() {
                 }
             });
         }
-        let same = (7..10).all(|_| run("1") == first);
+        let same = (0..10).all(|_| run("1") == first);
         busy.store(false, Ordering::Relaxed);
         assert!(same, "two runs of one seed differ on a busy machine");
     });
