@@ -1,0 +1,305 @@
+//! What is left of a connection when one side says nothing any more: the schedules of P-1 to P-13
+//! with whole hosts, links and system calls, in virtual time. The numbers are those measured on
+//! Linux 6.18 (docs/linux-semantics.md): T-24, T-31, T-32, T-50, T-51, T-54 to T-56.
+//! That a host comes back after a power-off (P-5, P-12, P-13) is not there yet.
+
+use kernel::fact::{Fact, NetFact};
+use kernel::net::packet::Transport;
+use kernel::net::tcp::{GaveUp, TcpFact};
+use lab::scripted::{Insn, Is, Program, Reg, Scripted};
+use lab::world::Fate;
+use lab::{Options, Record, Scenario, Step, What, World, scenario};
+
+const READ: u64 = 0;
+const WRITE: u64 = 1;
+const PAUSE: u64 = 34;
+const NANOSLEEP: u64 = 35;
+const SOCKET: u64 = 41;
+const CONNECT: u64 = 42;
+const ACCEPT: u64 = 43;
+const BIND: u64 = 49;
+const LISTEN: u64 = 50;
+const SETSOCKOPT: u64 = 54;
+
+const SOL_SOCKET: u64 = 1;
+const SO_KEEPALIVE: u64 = 9;
+const IPPROTO_TCP: u64 = 6;
+const TCP_KEEPIDLE: u64 = 4;
+const TCP_KEEPINTVL: u64 = 5;
+const TCP_KEEPCNT: u64 = 6;
+const TCP_USER_TIMEOUT: u64 = 18;
+const ECONNRESET: i64 = 104;
+const ETIMEDOUT: i64 = 110;
+
+const POWER_OFF_A: &str = "[[fault]]\nat = \"50ms\"\npower-off = \"a\"\n";
+const KILL: &str = "[[fault]]\nat = \"100ms\"\nkill = \"server\"\n";
+
+/// Accepts one connection into rbx, on host a.
+fn server() -> Program {
+    let mut program = Program::new(1);
+    let here = program.sockaddr_in([0, 0, 0, 0], 7000);
+    program.call(SOCKET, [2.into(), 1.into(), 0.into()]);
+    program.set(Reg::Rbp, Reg::Rax);
+    program.call(BIND, [Reg::Rbp.into(), here.into(), 16.into()]);
+    program.expect(0, 11);
+    program.call(LISTEN, [Reg::Rbp.into(), 8.into()]);
+    program.expect(0, 12);
+    program.call(ACCEPT, [Reg::Rbp.into(), 0.into(), 0.into()]);
+    program.expect_success(13);
+    program.set(Reg::Rbx, Reg::Rax);
+    program
+}
+
+/// The same, and waits for ever.
+fn idle_server() -> Program {
+    let mut program = server();
+    program.call(PAUSE, []);
+    program.exit(20);
+    program
+}
+
+/// Connects; the socket is in rbx. `result` is what connect gives.
+fn client(result: i64) -> Program {
+    let mut program = Program::new(2);
+    let there = program.sockaddr_in([10, 0, 0, 1], 7000);
+    program.call(SOCKET, [2.into(), 1.into(), 0.into()]);
+    program.set(Reg::Rbx, Reg::Rax);
+    program.call(CONNECT, [Reg::Rbx.into(), there.into(), 16.into()]);
+    program.expect(result, 14);
+    program
+}
+
+fn option(program: &mut Program, level: u64, name: u64, value: u32) {
+    let at = program.bytes(&value.to_le_bytes());
+    let args = [Reg::Rbx.into(), level.into(), name.into(), at.into(), 4.into()];
+    program.call(SETSOCKOPT, args);
+    program.expect(0, 15);
+}
+
+fn sleep(program: &mut Program, ms: u64) {
+    let time = [(ms / 1000).to_le_bytes(), (ms % 1000 * 1_000_000).to_le_bytes()].concat();
+    let at = program.bytes(&time);
+    program.call(NANOSLEEP, [at.into(), 0.into()]);
+    program.expect(0, 16);
+}
+
+/// A call with one byte, and its result.
+fn byte(program: &mut Program, nr: u64, result: i64, code: i32) {
+    let at = program.bytes(&[0; 8]);
+    program.call(nr, [Reg::Rbx.into(), at.into(), 1.into()]);
+    program.expect(result, code);
+}
+
+/// A run to its end: the server on a, the client on b 1 ms later.
+fn run(server: Program, client: Program, faults: &str) -> (World<Scripted>, Vec<Record>) {
+    let mut platform = Scripted::default();
+    platform.install("/bin/server", server);
+    platform.install("/bin/client", client);
+    let text = format!(
+        "[[process]]\nname = \"server\"\nhost = \"a\"\ncommand = [\"/bin/server\"]\n\
+         [[process]]\nname = \"client\"\nhost = \"b\"\nstart = \"1ms\"\ncommand = [\"/bin/client\"]\n\
+         {faults}"
+    );
+    let scenario: Scenario = scenario::parse("silence.toml", &text).unwrap();
+    let mut world = World::new(platform, scenario, &Options::default());
+    while world.step() == Step::Moved {}
+    let records = world.take_records().collect();
+    (world, records)
+}
+
+/// When the client ended, in seconds; with status 7, as all of them end when all is as expected.
+fn client_ended(world: &World<Scripted>) -> f64 {
+    let Fate::Ended(status, at) = world.fates["client"] else {
+        panic!("the client: {:?}", world.fates["client"])
+    };
+    assert_eq!(status.0, 7 << 8, "the client's status");
+    at.0 as f64 / 1e9
+}
+
+/// A segment that a host sent: when, flags, length of the payload.
+fn sent(records: &[Record], host: usize) -> Vec<(f64, String, usize)> {
+    let segment = |record: &Record| match &record.what {
+        What::Kernel(Fact::Net(NetFact::Sent { packet, loopback: false })) => {
+            match &packet.payload {
+                Transport::Tcp { segment, .. } => Some((
+                    record.at.0 as f64 / 1e9,
+                    segment.flags.to_string(),
+                    segment.payload.len(),
+                )),
+                Transport::Udp { .. } | Transport::Icmp(_) => None,
+            }
+        }
+        What::Kernel(_) | What::Lab(_) => None,
+    };
+    records.iter().filter(|r| r.host == Some(host)).filter_map(segment).collect()
+}
+
+/// When TCP gave a connection up, and why.
+fn gave_up(records: &[Record]) -> (f64, GaveUp) {
+    let found = records.iter().find_map(|record| match &record.what {
+        What::Kernel(Fact::Net(NetFact::Tcp {
+            step: TcpFact::TimeoutGaveUp { by, .. }, ..
+        })) => Some((record.at.0 as f64 / 1e9, *by)),
+        What::Kernel(_) | What::Lab(_) => None,
+    });
+    found.expect("a connection is given up")
+}
+
+/// Times counted from the first one are the measured ones, in which a timer comes up to an eighth
+/// of its length late (the timer wheel of Linux), and ours at its time.
+fn schedule(times: &[f64], measured: &[f64]) {
+    assert_eq!(times.len(), measured.len(), "{times:?}");
+    for (time, wanted) in times.iter().zip(measured) {
+        let since = time - times[0];
+        assert!((since - wanted).abs() <= 0.03 + wanted * 0.07, "{since} for {wanted}: {times:?}");
+    }
+}
+
+#[test]
+fn a_writer_retransmits_to_a_dark_host_and_gives_up_by_the_clock() {
+    // T-50, P-4, P-7.
+    let mut program = client(0);
+    sleep(&mut program, 100);
+    byte(&mut program, WRITE, 1, 17);
+    byte(&mut program, READ, -ETIMEDOUT, 18);
+    byte(&mut program, READ, 0, 19);
+    program.exit(7);
+    let (world, records) = run(idle_server(), program, POWER_OFF_A);
+    let data: Vec<f64> = sent(&records, 1).iter().filter(|s| s.2 == 1).map(|s| s.0).collect();
+    let measured = [
+        0., 0.21, 0.42, 0.83, 1.7, 3.3, 6.7, 13.3, 26.7, 53., 106., 213., 334., 454., 575., 694.,
+        815.,
+    ];
+    schedule(&data, &measured);
+    let (at, by) = gave_up(&records);
+    assert_eq!(by, GaveUp::Retransmission);
+    schedule(&[data[0], at], &[0., 935.8]);
+    assert!((client_ended(&world) - at).abs() < 0.01);
+    // Silently: the last thing sent is data.
+    assert_eq!(sent(&records, 1).last().map(|s| s.2), Some(1));
+}
+
+#[test]
+fn a_syn_to_a_dark_host_is_sent_eleven_times() {
+    // T-51, P-11.
+    let mut program = client(-ETIMEDOUT);
+    program.exit(7);
+    let dark = "[[fault]]\nat = \"500us\"\npower-off = \"a\"\n";
+    let (world, records) = run(idle_server(), program, dark);
+    let syns: Vec<f64> = sent(&records, 1).iter().map(|s| s.0).collect();
+    assert!(sent(&records, 1).iter().all(|s| s.1 == "S"));
+    schedule(&syns, &[0., 1., 2., 3., 4., 5., 7., 11., 19., 35., 67.]);
+    let ended = client_ended(&world) - syns[0];
+    assert!((131.0..=135.0).contains(&ended), "{ended}");
+}
+
+#[test]
+fn the_fin_of_an_orphan_to_a_dark_host_is_repeated_for_108_seconds() {
+    // T-31, P-10: the client's host goes dark, then the server dies.
+    let mut program = client(0);
+    program.call(PAUSE, []);
+    program.exit(20);
+    let faults = format!("[[fault]]\nat = \"50ms\"\npower-off = \"b\"\n{KILL}");
+    let (_, records) = run(idle_server(), program, &faults);
+    let fins: Vec<f64> = sent(&records, 0).iter().filter(|s| s.1 == "F.").map(|s| s.0).collect();
+    schedule(&fins, &[0., 0.2, 0.4, 0.84, 1.7, 3.3, 6.9, 13.5, 26.8, 54.3]);
+    schedule(&[fins[0], gave_up(&records).0], &[0., 107.8]);
+    // Silently.
+    assert!(sent(&records, 0).iter().all(|s| !s.1.contains('R')));
+}
+
+#[test]
+fn an_orphan_in_fin_wait2_is_forgotten_after_a_minute() {
+    // T-24, T-26, T-25: data after and before that is answered by a bare [R].
+    for (after, there) in [(70_000, false), (30_000, true)] {
+        let mut program = client(0);
+        sleep(&mut program, after);
+        byte(&mut program, READ, 0, 17);
+        byte(&mut program, WRITE, 1, 18);
+        sleep(&mut program, 10);
+        byte(&mut program, READ, 0, 19);
+        program.exit(7);
+        let (world, records) = run(idle_server(), program, KILL);
+        client_ended(&world);
+        let server = sent(&records, 0);
+        let (last, before) = server.split_last().expect("segments of the server");
+        assert_eq!((last.1.as_str(), last.2), ("R", 0), "{server:?}");
+        // The FIN was the last word until then.
+        assert_eq!(before.last().map(|s| s.1.as_str()), Some("F."));
+        let expired = |record: &Record| match &record.what {
+            What::Kernel(Fact::Net(NetFact::Tcp { step: TcpFact::SendReset { why }, .. })) => {
+                Some(*why == kernel::net::tcp::ReplyWhy::NoSocket)
+            }
+            What::Kernel(_) | What::Lab(_) => None,
+        };
+        assert_eq!(records.iter().find_map(expired), Some(!there), "after {after} ms");
+    }
+}
+
+#[test]
+fn an_orphan_before_a_closed_window_dies_silently_and_the_reader_learns_late() {
+    // T-32: the server dies in a blocked write; the client sleeps past the end, then reads.
+    let mut sender = server();
+    let data = sender.space(8 << 20);
+    sender.call(WRITE, [Reg::Rbx.into(), data.into(), (8 << 20).into()]);
+    sender.exit(20);
+    let mut program = client(0);
+    sleep(&mut program, 1_000_000);
+    let buffer = program.space(65_536);
+    let again = program.mark();
+    program.call(READ, [Reg::Rbx.into(), buffer.into(), 65_536.into()]);
+    program.push(Insn::JumpIf(0.into(), Is::Less, Reg::Rax.into(), again));
+    program.expect(-ECONNRESET, 17);
+    program.exit(7);
+    let (world, records) = run(sender, program, KILL);
+    assert!(client_ended(&world) > 1000.);
+    let (at, by) = gave_up(&records);
+    assert_eq!(by, GaveUp::ZeroWindow);
+    // Measured 340.9 s with another machine's round trip; doublings of about 200 ms up to 120 s.
+    assert!((300.0..=350.0).contains(&at), "{at}");
+    // Between the death and the client's reading nobody hears of it.
+    let server = sent(&records, 0);
+    assert!(server.iter().filter(|s| s.1.contains('R')).all(|s| s.0 > 1000.), "{server:?}");
+    assert_eq!(server.last().map(|s| s.1.as_str()), Some("R"));
+    assert!(server.iter().all(|s| !s.1.contains('F')), "the FIN never leaves");
+}
+
+#[test]
+fn keepalive_ends_by_count_or_by_user_timeout() {
+    // T-54: idle 2, interval 1, count 3: 5 s. T-56: count 9 and 4 s of TCP_USER_TIMEOUT: 4 s.
+    for (count, user_timeout, probes, seconds) in [(3, 0, 3, 5.0), (9, 4000, 2, 4.0)] {
+        let mut program = client(0);
+        option(&mut program, SOL_SOCKET, SO_KEEPALIVE, 1);
+        option(&mut program, IPPROTO_TCP, TCP_KEEPIDLE, 2);
+        option(&mut program, IPPROTO_TCP, TCP_KEEPINTVL, 1);
+        option(&mut program, IPPROTO_TCP, TCP_KEEPCNT, count);
+        option(&mut program, IPPROTO_TCP, TCP_USER_TIMEOUT, user_timeout);
+        byte(&mut program, READ, -ETIMEDOUT, 17);
+        byte(&mut program, READ, 0, 18);
+        program.exit(7);
+        let (world, records) = run(idle_server(), program, POWER_OFF_A);
+        let ended = client_ended(&world);
+        assert!((ended - seconds).abs() < 0.1, "{ended} for {seconds}");
+        let later: Vec<String> =
+            sent(&records, 1).into_iter().filter(|s| s.0 > 1.).map(|s| s.1).collect();
+        assert_eq!(later.iter().filter(|flags| *flags == ".").count(), probes, "{later:?}");
+        assert_eq!(later.last().map(String::as_str), Some("R."), "{later:?}");
+    }
+}
+
+#[test]
+fn keepalive_waits_while_data_is_on_the_way() {
+    // T-55: idle 2, interval 1, count 3, and one byte unacknowledged: the other clock decides.
+    let mut program = client(0);
+    option(&mut program, SOL_SOCKET, SO_KEEPALIVE, 1);
+    option(&mut program, IPPROTO_TCP, TCP_KEEPIDLE, 2);
+    option(&mut program, IPPROTO_TCP, TCP_KEEPINTVL, 1);
+    option(&mut program, IPPROTO_TCP, TCP_KEEPCNT, 3);
+    sleep(&mut program, 100);
+    byte(&mut program, WRITE, 1, 17);
+    byte(&mut program, READ, -ETIMEDOUT, 18);
+    program.exit(7);
+    let (world, records) = run(idle_server(), program, POWER_OFF_A);
+    assert!(client_ended(&world) > 900.);
+    assert_eq!(gave_up(&records).1, GaveUp::Retransmission);
+}
