@@ -20,6 +20,7 @@ const PROGRAMS: &[&str] = &[
     env!("CARGO_BIN_EXE_fates"),
     env!("CARGO_BIN_EXE_fds"),
     env!("CARGO_BIN_EXE_frames"),
+    env!("CARGO_BIN_EXE_halves"),
     env!("CARGO_BIN_EXE_handlers"),
     env!("CARGO_BIN_EXE_locals"),
     env!("CARGO_BIN_EXE_memory"),

@@ -41,6 +41,10 @@ pub struct TcpSocket {
     pub usage: TcpUse,
     /// Settings for the connection or listener to come; a living connection has its own copy.
     pub config: TcpConfig,
+    /// RCV_SHUTDOWN before a connection: shutdown(2) failed, but it holds for what comes (measured).
+    pub shut_rd: bool,
+    /// SEND_SHUTDOWN, likewise.
+    pub shut_wr: bool,
     /// SS_CONNECTING: a connect has not been told its outcome.
     pub connecting: bool,
 }
@@ -52,6 +56,8 @@ impl TcpSocket {
             bound: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
             usage: TcpUse::Idle,
             config: TcpConfig::default(),
+            shut_rd: false,
+            shut_wr: false,
             connecting: false,
         }
     }
@@ -226,7 +232,9 @@ impl Kernel {
         let config = self.tcp_config_for(&base, to_ip);
         let isn = self.draw_isn();
         let mut out = crate::net::tcp::Output::default();
-        let tcp = TcpConn::connect(config, self.now, isn, &mut out);
+        let mut tcp = TcpConn::connect(config, self.now, isn, &mut out);
+        let before = self.tcp_sock(socket);
+        tcp.born_shut(before.shut_rd, before.shut_wr);
         let bind = self.bind_record(socket, local_ip, bound.port() != 0);
         let conn = self.add_conn(tcp, (local, remote), Some(socket), bind);
         let s = self.tcp_sock_mut(socket);
@@ -239,7 +247,8 @@ impl Kernel {
     /// connect with AF_UNSPEC: tcp_disconnect(), after which the socket is as new (but for its
     /// binding).
     fn tcp_disconnect(&mut self, socket: SocketId) -> SysResult {
-        self.tcp_sock_mut(socket).connecting = false;
+        let tcp = self.tcp_sock_mut(socket);
+        (tcp.connecting, tcp.shut_rd, tcp.shut_wr) = (false, false, false);
         if let Some(conn) = self.tcp_conn_of(socket) {
             self.with_conn(conn, |tcp, now, out| tcp.disconnect(now, out));
             self.detach_conn(socket);
@@ -259,7 +268,13 @@ impl Kernel {
     /// inet_shutdown(). ENOTCONN where there is nothing to shut (T-47).
     pub fn inet_shutdown(&mut self, socket: SocketId, rd: bool, wr: bool) -> Result<(), Errno> {
         match self.tcp_sock(socket).usage {
-            TcpUse::Idle => Err(Errno::ENOTCONN),
+            TcpUse::Idle => {
+                let tcp = self.tcp_sock_mut(socket);
+                tcp.shut_rd |= rd;
+                tcp.shut_wr |= wr;
+                self.publish_all(Event::Socket(socket));
+                Err(Errno::ENOTCONN)
+            }
             TcpUse::Listening(_) => {
                 if rd {
                     self.inet_csk_listen_stop(None, socket);
@@ -273,6 +288,10 @@ impl Kernel {
                     (true, false) => Shutdown::Read,
                     (false, _) => Shutdown::Write,
                 };
+                if self.net.tcp.conns[conn].tcp.state() == TcpState::SynSent {
+                    // Aborted: another connect may follow (T-47).
+                    self.tcp_sock_mut(socket).connecting = false;
+                }
                 let result = self.with_conn(conn, |tcp, now, out| tcp.shutdown(now, how, out));
                 self.publish_all(Event::Socket(socket));
                 result
@@ -342,6 +361,9 @@ impl Kernel {
     pub fn tcp_poll(&self, socket: SocketId) -> PollBits {
         let ready = match &self.tcp_sock(socket).usage {
             // TCP_CLOSE: OUT because write fails at once, HUP because nothing is connected.
+            TcpUse::Idle if self.tcp_sock(socket).shut_rd => {
+                Ready::IN | Ready::OUT | Ready::HUP | Ready::RDHUP
+            }
             TcpUse::Idle => Ready::OUT | Ready::HUP,
             TcpUse::Listening(listener) => listener.poll(),
             TcpUse::Connected(conn) => self.net.tcp.conns[*conn].tcp.poll(),
@@ -417,6 +439,8 @@ impl Kernel {
             bound: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
             usage: TcpUse::Connected(conn),
             config: self.tcp_sock(listener).config.clone(),
+            shut_rd: false,
+            shut_wr: false,
             connecting: false,
         };
         let socket = self.sock_alloc(task, SockType::Stream, SocketKind::Tcp(tcp));

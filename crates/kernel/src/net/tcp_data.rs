@@ -119,7 +119,12 @@ impl Kernel {
         flags: MsgFlags,
     ) -> Result<Received, Stop> {
         let TcpUse::Connected(conn) = self.tcp_sock(socket).usage else {
-            return Err(Errno::ENOTCONN.into());
+            let tcp = self.tcp_sock(socket);
+            return if tcp.shut_rd && !tcp.is_listening() && !flags.has(MsgFlags::OOB) {
+                Ok(Received::default())
+            } else {
+                Err(Errno::ENOTCONN.into())
+            };
         };
         if flags.has(MsgFlags::OOB) {
             return self.tcp_recv_urg(call, conn, iov, flags);

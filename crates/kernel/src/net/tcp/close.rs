@@ -272,11 +272,20 @@ impl TcpConn {
     /// # Errors
     /// ENOTCONN when there is no connection.
     pub fn shutdown(&mut self, now: Instant, how: Shutdown, out: &mut Output) -> Result<(), Errno> {
+        let (rd, wr) = (how != Shutdown::Write, how != Shutdown::Read);
         match self.state {
-            TcpState::Close => return Err(Errno::ENOTCONN),
-            // T-47: a handshake is aborted.
+            // An error, but it has its effect (measured).
+            TcpState::Close => {
+                self.shut_rd |= rd;
+                self.shut_wr |= wr;
+                out.wake_all();
+                return Err(Errno::ENOTCONN);
+            }
+            // T-47: a handshake is aborted, and the socket is as new but for its error (measured).
             TcpState::SynSent => {
                 self.tcp_disconnect(now, ResetWhy::Disconnect, out);
+                self.shut_rd = false;
+                self.shut_wr = false;
                 return Ok(());
             }
             TcpState::Established
@@ -290,8 +299,8 @@ impl TcpConn {
             | TcpState::Closing => {}
         }
         // SHUT_RD sends nothing (T-45).
-        self.shut_rd |= matches!(how, Shutdown::Read | Shutdown::Both);
-        if matches!(how, Shutdown::Write | Shutdown::Both) {
+        self.shut_rd |= rd;
+        if wr {
             self.shut_wr = true;
             let open = [TcpState::Established, TcpState::SynRecv, TcpState::CloseWait];
             if open.contains(&self.state) {
@@ -300,6 +309,12 @@ impl TcpConn {
         }
         out.wake_all();
         Ok(())
+    }
+
+    /// What a shutdown before connect left behind.
+    pub fn born_shut(&mut self, rd: bool, wr: bool) {
+        self.shut_rd = rd;
+        self.shut_wr = wr;
     }
 
     /// `tcp_done`: CLOSE; no timers; whoever sleeps looks again.
