@@ -93,6 +93,9 @@ impl Console {
             let passed = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
             world.let_pass(from + Duration::from_nanos(passed));
         }
+        if asked {
+            stop.heard();
+        }
         if input {
             self.fetch(world)?;
         }

@@ -75,8 +75,7 @@ impl Stop {
             return None;
         }
         self.any.store(false, Ordering::SeqCst);
-        // Nothing to read is an error, and no harm.
-        let _ = (&self.awake).read(&mut [0; 64]);
+        self.heard();
         let asked = self.flags.iter().find(|(flag, _)| flag.swap(false, Ordering::SeqCst));
         let asked = asked.map(|(_, asked)| *asked);
         if asked.is_some() {
@@ -84,6 +83,12 @@ impl Stop {
             self.any.store(true, Ordering::SeqCst);
         }
         asked
+    }
+
+    /// A wait that `awake` ended is over: the next one is to wait.
+    pub fn heard(&self) {
+        // Nothing to read is an error, and no harm.
+        let _ = (&self.awake).read(&mut [0; 64]);
     }
 
     /// Takes the CPU from a guest that computes after this time.
