@@ -1,4 +1,4 @@
-//! Builds the guest programs of `guests/` with the compiler that builds this crate, so that the
+//! Builds the guest programs of `tests/guests/carried` with the compiler that builds this crate, so that the
 //! command carries them: std only, statically linked where the machine's C library allows it, and
 //! dynamically where it does not. `src/guests.rs` includes what comes out.
 
@@ -15,9 +15,9 @@ fn main() {
         target.starts_with("x86_64-unknown-linux"),
         "afterlife runs x86-64 Linux programs on an x86-64 Linux machine; {target} is neither"
     );
-    println!("cargo::rerun-if-changed=guests");
+    println!("cargo::rerun-if-changed=../../tests/guests/carried");
     for name in GUESTS {
-        let source = format!("guests/{name}.rs");
+        let source = format!("../../tests/guests/carried/{name}.rs");
         let to = Path::new(&out).join(name);
         let built = build(&rustc, &target, &source, &to, true)
             || build(&rustc, &target, &source, &to, false);

@@ -1,4 +1,4 @@
-//! The guest programs that the command carries (`crates/cli/guests`, built by `build.rs`) and puts
+//! The guest programs that the command carries (`tests/guests/carried`, built by `build.rs`) and puts
 //! into every world under [`DIRECTORY`]: real ELF files, nothing special about them.
 
 use kernel::Kernel;

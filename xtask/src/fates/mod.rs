@@ -65,7 +65,7 @@ fn five_fates(scratch: &Path) -> Result<(), String> {
 /// The guest programs of the scenario as native programs.
 fn build(into: &Path) -> Result<(), String> {
     for program in ["server", "client"] {
-        let source = root().join(format!("crates/cli/guests/{program}.rs"));
+        let source = root().join(format!("tests/guests/carried/{program}.rs"));
         let mut rustc = Command::new("rustc");
         rustc.args(["--edition", "2024", "-O", "-o"]).arg(into.join(program)).arg(source);
         let done = rustc.status().map_err(|e| format!("fates: rustc: {e}"))?;

@@ -81,7 +81,7 @@ fn exists(item: &str, sources: &[Source]) -> bool {
         _ => (modules, None),
     };
     let modules = modules.join("/");
-    let places = [format!("crates/{room}/src/{modules}"), format!("crates/{room}/{modules}")];
+    let places = [format!("crates/{room}/src/{modules}"), format!("tests/{room}/{modules}")];
     let mut candidates = sources.iter().filter(|source| {
         places.iter().map(|place| place.trim_end_matches('/')).any(|place| {
             let rest = source.path.strip_prefix(place);

@@ -42,7 +42,7 @@ const EVERYWHERE: &[(&str, &str)] = &[
 ];
 
 /// Where `unsafe` may stand.
-const UNSAFE: &[&str] = &["crates/platform/", "tests/guests/", "crates/cli/guests/"];
+const UNSAFE: &[&str] = &["crates/platform/", "tests/guests/"];
 
 /// Crates whose lib.rs forbids `unsafe` to the compiler as well.
 const FORBID: &[&str] =
