@@ -48,6 +48,9 @@ pub struct Config {
     /// Run every handler that waits a second time and compare (invariant 3): what debug builds do
     /// by default and release builds never.
     pub check_reruns: bool,
+    /// kernel.threads-max: tasks that can exist at a time. Unlike Linux's, low: each is a process of
+    /// the machine.
+    pub threads_max: usize,
     /// Memory that all guests of the host may charge, in bytes.
     pub memory: u64,
 }
@@ -65,6 +68,7 @@ impl Default for Config {
             syscall_cost: Duration::from_nanos(500),
             trace: false,
             check_reruns: cfg!(debug_assertions),
+            threads_max: 4096,
             memory: 8 << 30,
         }
     }

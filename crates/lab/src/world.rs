@@ -12,7 +12,7 @@ use crate::record::{LabFact, Record, What};
 use crate::scenario::Scenario;
 use kernel::abi::signal::Signal;
 use kernel::fact::{Fact, TaskFact};
-use kernel::platform::Platform;
+use kernel::platform::{Platform, Trap};
 use kernel::task::{Pid, TaskId, WaitStatus};
 use kernel::time::{Duration, Instant};
 use kernel::{Config, Kernel};
@@ -189,7 +189,7 @@ impl<P: Platform> World<P> {
 
     /// Lets the earliest thing happen.
     pub fn step(&mut self) -> Step {
-        let Some((at, due)) = self.first_due() else { return Step::Idle };
+        let Some((at, due)) = self.first_due(None) else { return Step::Idle };
         if at > self.scenario.until {
             self.now = self.scenario.until;
             return Step::TimeIsUp;
@@ -220,7 +220,7 @@ impl<P: Platform> World<P> {
 
     /// What the next step will find.
     pub fn outlook(&self) -> Outlook {
-        match self.first_due() {
+        match self.first_due(None) {
             None => Outlook::Nothing,
             Some((_, Due::Run(_))) => Outlook::Busy,
             Some((at, Due::Plan | Due::Packet | Due::Deadline(_))) if at > self.now => {
@@ -243,8 +243,8 @@ impl<P: Platform> World<P> {
         }
     }
 
-    /// The earliest thing that can happen.
-    fn first_due(&self) -> Option<(Instant, Due)> {
+    /// The earliest thing that can happen, without what the tasks of host `but` do.
+    fn first_due(&self, but: Option<usize>) -> Option<(Instant, Due)> {
         let plan = self.plan.get(self.next_planned).map(|(at, _)| (*at, Due::Plan));
         let packet = self.links.next_arrival().map(|at| (at, Due::Packet));
         let hosts = self.hosts.iter().enumerate().filter(|(_, host)| !host.off);
@@ -253,6 +253,7 @@ impl<P: Platform> World<P> {
             Some((at.max(host.kernel.now), Due::Deadline(i)))
         });
         let ready = hosts
+            .filter(|(i, _)| Some(*i) != but)
             .filter_map(|(i, host)| host.kernel.pick().map(|_| (host.kernel.now, Due::Run(i))));
         [plan, packet].into_iter().flatten().chain(deadlines).chain(ready).min()
     }
@@ -267,7 +268,7 @@ impl<P: Platform> World<P> {
     fn run_host(&mut self, index: usize) {
         let host = &mut self.hosts[index];
         let Some(task) = host.kernel.pick() else { return };
-        let before = host.kernel.now;
+        let (before, mut spins) = (host.kernel.now, false);
         let end = match host.slice {
             Some((holder, end)) if holder == task => end,
             _ => before + SLICE,
@@ -283,12 +284,19 @@ impl<P: Platform> World<P> {
             host.kernel.tasks[task].regs = regs;
             host.kernel.enter(task, trap, &mut user);
             host.kernel.now = host.kernel.now.max(before + TRAP_COST);
+            spins = trap == Trap::Spin;
         }
         if host.kernel.now >= end {
             host.kernel.end_slice(task);
             host.slice = None;
         }
         self.drain(index);
+        if spins {
+            // The next thing that can change what it sees; the end of the world if there is none.
+            let end = self.scenario.until + Duration::from_nanos(1);
+            let at = self.first_due(Some(index)).map_or(end, |(at, _)| at.min(end));
+            self.hosts[index].kernel.spin_until(task, at);
+        }
     }
 
     /// The next packet arrives, unless its host is off.

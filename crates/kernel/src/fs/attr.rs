@@ -235,6 +235,10 @@ impl Kernel {
         if end > MAX_LFS_FILESIZE {
             return Err(Errno::EFBIG.into());
         }
+        // Unlike Linux, no blocks are reserved; but what can never be there is refused.
+        if mode != punch && len > self.config.memory {
+            return Err(Errno::ENOSPC.into());
+        }
         if mode == punch {
             let inode = self.vfs.dentries[dentry].inode;
             self.check_seals(inode, F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)?;

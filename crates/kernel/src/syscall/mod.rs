@@ -273,8 +273,9 @@ impl Kernel {
         let t = &mut self.tasks[task];
         t.in_flight = Some(flight);
         t.waiting_on = wait.on.clone();
+        let until = wait.until;
         t.run = Run::Blocked(wait);
-        self.run_queue.remove(task);
+        self.run_queue.sleep(task, until);
     }
 
     /// Takes a woken task out of the queues that it slept in.

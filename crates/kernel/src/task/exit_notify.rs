@@ -25,6 +25,7 @@ impl Kernel {
             self.kill_orphaned_pgrp(group, None);
         }
         self.leave_wait_queues(task);
+        self.try_to_wake_up(task); // a guest that vanished in its sleep has a deadline no more
         self.run_queue.remove(task);
         self.tasks[task].run = Run::Zombie;
         // An exec may wait for this thread, and pidfds of threads look.

@@ -160,6 +160,9 @@ impl Kernel {
         if args.has(lx::CLONE_SETTLS) && args.tls >= TASK_SIZE {
             return Err(Errno::EPERM);
         }
+        if self.tasks.len() >= self.config.threads_max {
+            return Err(Errno::EAGAIN);
+        }
         let uid = self.tasks[task].cred.uid;
         let mine = self.tasks.iter().filter(|(_, t)| t.cred.uid == uid).count() as u64;
         let privileged = uid == 0 || self.tasks[task].cred.is_privileged();

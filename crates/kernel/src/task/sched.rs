@@ -1,17 +1,19 @@
 //! Who runs next: a FIFO of ready tasks. A task runs until it blocks, yields, exits or ends its
-//! slice; the lab asks. Sleep and wake-up (`try_to_wake_up`) are here too.
+//! slice; the lab asks. Sleep and wake-up (`try_to_wake_up`) are here too, with the sleepers'
+//! deadlines in order.
 
 use crate::abi::Errno;
 use crate::kernel::Kernel;
-use crate::syscall::{Call, SysResult};
+use crate::syscall::{Call, SysResult, Wait};
 use crate::task::{Run, TaskId};
 use crate::time::Instant;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
-/// Ready tasks in the order in which they will run.
+/// Ready tasks in the order in which they will run, and those that sleep until some time.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RunQueue {
     ready: VecDeque<TaskId>,
+    asleep: BTreeSet<(Instant, TaskId)>,
 }
 
 impl RunQueue {
@@ -20,6 +22,20 @@ impl RunQueue {
         if !self.ready.contains(&task) {
             self.ready.push_back(task);
         }
+    }
+
+    /// A ready task goes to sleep, until some time if one is given.
+    pub fn sleep(&mut self, task: TaskId, until: Option<Instant>) {
+        self.remove(task);
+        self.asleep.extend(until.map(|at| (at, task)));
+    }
+
+    /// A task that went to sleep so is ready again: to the end of the queue.
+    pub fn wake(&mut self, task: TaskId, until: Option<Instant>) {
+        if let Some(at) = until {
+            self.asleep.remove(&(at, task));
+        }
+        self.push(task);
     }
 
     /// It is not ready any more.
@@ -72,9 +88,9 @@ impl Kernel {
     pub fn try_to_wake_up(&mut self, task: TaskId) {
         let Some(t) = self.tasks.get_mut(task) else { return };
         match t.run {
-            Run::Blocked(_) => {
+            Run::Blocked(Wait { until, .. }) => {
                 t.run = Run::Ready;
-                self.run_queue.push(task);
+                self.run_queue.wake(task, until);
             }
             Run::Ready | Run::Stopped | Run::Zombie => {}
         }
@@ -82,30 +98,25 @@ impl Kernel {
 
     /// Sleepers whose time is up become ready; their handlers look at the clock.
     pub fn wake_expired_sleepers(&mut self) {
-        let now = self.now;
-        let mut due: Vec<(Instant, TaskId)> = self
-            .tasks
-            .iter()
-            .filter_map(|(id, t)| match &t.run {
-                Run::Blocked(wait) => wait.until.filter(|u| *u <= now).map(|u| (u, id)),
-                Run::Ready | Run::Stopped | Run::Zombie => None,
-            })
-            .collect();
-        due.sort();
-        for (_, task) in due {
+        let due = self.run_queue.asleep.iter().take_while(|(at, _)| *at <= self.now);
+        let due: Vec<TaskId> = due.map(|(_, task)| *task).collect();
+        for task in due {
             self.try_to_wake_up(task);
         }
     }
 
     /// The earliest deadline of a sleeping call.
     pub fn next_sleeper_deadline(&self) -> Option<Instant> {
-        self.tasks
-            .iter()
-            .filter_map(|(_, t)| match &t.run {
-                Run::Blocked(wait) => wait.until,
-                Run::Ready | Run::Stopped | Run::Zombie => None,
-            })
-            .min()
+        self.run_queue.asleep.first().map(|(at, _)| *at)
+    }
+
+    /// `task` computes in a circle and nobody else is ready: what it sees does not change before
+    /// `at`. Timers that count its CPU time come first, in steps.
+    pub fn spin_until(&mut self, task: TaskId, at: Instant) {
+        if self.run_queue.len() == 1 && !self.has_cpu_timers() && at > self.now {
+            self.tasks[task].utime += at.saturating_since(self.now);
+            self.now = at;
+        }
     }
 
     /// sched_yield(2).

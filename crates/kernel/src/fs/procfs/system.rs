@@ -26,6 +26,7 @@ pub enum SystemFile {
     RandomUuid,
     BootId,
     PidMax,
+    ThreadsMax,
     /// A file that always says this.
     Text(&'static str),
 }
@@ -39,6 +40,7 @@ impl SystemFile {
             | SystemFile::RandomUuid
             | SystemFile::BootId
             | SystemFile::PidMax
+            | SystemFile::ThreadsMax
             | SystemFile::Text(_) => true,
             SystemFile::Cmdline
             | SystemFile::Cpuinfo
@@ -82,7 +84,7 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/kernel/random/entropy_avail", SystemFile::Text("256\n")),
     ("sys/kernel/random/uuid", SystemFile::RandomUuid),
     ("sys/kernel/randomize_va_space", SystemFile::Text("0\n")),
-    ("sys/kernel/threads-max", SystemFile::Text("62000\n")),
+    ("sys/kernel/threads-max", SystemFile::ThreadsMax),
     ("sys/kernel/yama/ptrace_scope", SystemFile::Text("0\n")),
     ("sys/net/core/somaxconn", SystemFile::Text("4096\n")),
     ("sys/net/ipv4/ip_local_port_range", SystemFile::Text("32768\t60999\n")),
@@ -135,6 +137,7 @@ impl Kernel {
                 let (seed, number) = (self.config.seed, self.config.number);
                 uuid(&mut Stream::new(seed, number, u64::MAX, Purpose::Getrandom))
             }
+            SystemFile::ThreadsMax => format!("{}\n", self.config.threads_max),
             SystemFile::PidMax => format!("{}\n", self.pids.pid_max),
             SystemFile::Text(text) => text.into(),
         }

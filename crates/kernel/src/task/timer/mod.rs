@@ -113,6 +113,13 @@ impl Kernel {
         }
     }
 
+    /// Does any timer count CPU time?
+    pub fn has_cpu_timers(&self) -> bool {
+        let counting = [ItimerWhich::Virtual, ItimerWhich::Prof];
+        let armed = |which| self.timers.itimers.of(which).any(|(_, a)| a.expires.is_some());
+        counting.into_iter().any(armed) || self.timers.posix.values().any(|t| t.clock.is_cpu())
+    }
+
     /// run_posix_cpu_timers(): timers on CPU clocks, looked at on the way to user mode, where
     /// virtual CPU time has just moved.
     pub fn run_posix_cpu_timers(&mut self, task: crate::task::TaskId) {
