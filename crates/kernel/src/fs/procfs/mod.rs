@@ -7,6 +7,7 @@
 pub mod link;
 pub mod memory;
 pub mod net;
+pub mod sysctl;
 pub mod system;
 pub mod task;
 

@@ -1,6 +1,7 @@
 //! Files of procfs that are about the host. The numbers are the virtual host's: one CPU, the
 //! configured memory, virtual time. Nothing of the machine shows. Neighbours: `mod`, `task`.
 
+use super::sysctl::TcpSysctl;
 use crate::kernel::Kernel;
 use crate::random::{Purpose, Stream};
 use crate::task::Run;
@@ -27,6 +28,8 @@ pub enum SystemFile {
     BootId,
     PidMax,
     ThreadsMax,
+    /// A setting of TCP.
+    Tcp(TcpSysctl),
     /// A file that always says this.
     Text(&'static str),
 }
@@ -41,6 +44,7 @@ impl SystemFile {
             | SystemFile::BootId
             | SystemFile::PidMax
             | SystemFile::ThreadsMax
+            | SystemFile::Tcp(_)
             | SystemFile::Text(_) => true,
             SystemFile::Cmdline
             | SystemFile::Cpuinfo
@@ -88,6 +92,24 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/kernel/yama/ptrace_scope", SystemFile::Text("0\n")),
     ("sys/net/core/somaxconn", SystemFile::Text("4096\n")),
     ("sys/net/ipv4/ip_local_port_range", SystemFile::Text("32768\t60999\n")),
+    ("sys/net/ipv4/tcp_abort_on_overflow", SystemFile::Tcp(TcpSysctl::AbortOnOverflow)),
+    ("sys/net/ipv4/tcp_fin_timeout", SystemFile::Tcp(TcpSysctl::FinTimeout)),
+    ("sys/net/ipv4/tcp_keepalive_intvl", SystemFile::Tcp(TcpSysctl::KeepaliveIntvl)),
+    ("sys/net/ipv4/tcp_keepalive_probes", SystemFile::Tcp(TcpSysctl::KeepaliveProbes)),
+    ("sys/net/ipv4/tcp_keepalive_time", SystemFile::Tcp(TcpSysctl::KeepaliveTime)),
+    ("sys/net/ipv4/tcp_orphan_retries", SystemFile::Tcp(TcpSysctl::OrphanRetries)),
+    ("sys/net/ipv4/tcp_retries2", SystemFile::Tcp(TcpSysctl::Retries2)),
+    ("sys/net/ipv4/tcp_rfc1337", SystemFile::Tcp(TcpSysctl::Rfc1337)),
+    ("sys/net/ipv4/tcp_rmem", SystemFile::Tcp(TcpSysctl::Rmem)),
+    ("sys/net/ipv4/tcp_rto_max_ms", SystemFile::Tcp(TcpSysctl::RtoMaxMs)),
+    ("sys/net/ipv4/tcp_rto_min_us", SystemFile::Tcp(TcpSysctl::RtoMinUs)),
+    ("sys/net/ipv4/tcp_sack", SystemFile::Tcp(TcpSysctl::Sack)),
+    ("sys/net/ipv4/tcp_syn_linear_timeouts", SystemFile::Tcp(TcpSysctl::SynLinearTimeouts)),
+    ("sys/net/ipv4/tcp_syn_retries", SystemFile::Tcp(TcpSysctl::SynRetries)),
+    ("sys/net/ipv4/tcp_synack_retries", SystemFile::Tcp(TcpSysctl::SynackRetries)),
+    ("sys/net/ipv4/tcp_timestamps", SystemFile::Tcp(TcpSysctl::Timestamps)),
+    ("sys/net/ipv4/tcp_window_scaling", SystemFile::Tcp(TcpSysctl::WindowScaling)),
+    ("sys/net/ipv4/tcp_wmem", SystemFile::Tcp(TcpSysctl::Wmem)),
     ("sys/vm/max_map_count", SystemFile::Text("65530\n")),
     ("sys/vm/overcommit_memory", SystemFile::Text("2\n")),
     ("uptime", SystemFile::Uptime),
@@ -139,6 +161,7 @@ impl Kernel {
             }
             SystemFile::ThreadsMax => format!("{}\n", self.config.threads_max),
             SystemFile::PidMax => format!("{}\n", self.pids.pid_max),
+            SystemFile::Tcp(setting) => setting.text(),
             SystemFile::Text(text) => text.into(),
         }
         .into_bytes()

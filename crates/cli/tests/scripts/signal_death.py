@@ -1,0 +1,2 @@
+import os, sys
+print("before"); sys.stdout.flush(); os.kill(os.getpid(), 15)

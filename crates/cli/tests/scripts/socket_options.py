@@ -1,0 +1,12 @@
+import socket, struct
+s = socket.socket()
+for n in "SO_REUSEADDR SO_KEEPALIVE SO_RCVBUF SO_SNDBUF SO_TYPE SO_ACCEPTCONN SO_DOMAIN SO_PROTOCOL SO_ERROR SO_BROADCAST SO_REUSEPORT SO_OOBINLINE SO_PRIORITY".split(): print(n, s.getsockopt(socket.SOL_SOCKET, getattr(socket, n)))
+for n in "TCP_NODELAY TCP_KEEPIDLE TCP_KEEPINTVL TCP_KEEPCNT TCP_USER_TIMEOUT TCP_SYNCNT TCP_LINGER2 TCP_CORK TCP_QUICKACK".split(): print(n, s.getsockopt(socket.IPPROTO_TCP, getattr(socket, n)))
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 10000); print(s.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
+s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 5)); print(struct.unpack("ii", s.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)))
+for k in (socket.IP_TTL, socket.IP_TOS): print(s.getsockopt(socket.IPPROTO_IP, k))
+try: s.getpeername()
+except OSError as e: print(e)
+print(socket.inet_aton("1.2.3.4"), socket.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM)[0][4], socket.gethostbyname("localhost"))
+try: socket.socket().setsockopt(6, 9999, 1)
+except OSError as e: print(e)

@@ -1,0 +1,12 @@
+import socket
+a, b = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in "ab"); a.bind(("127.0.0.1", 0)); b.bind(("127.0.0.1", 0))
+a.sendto(b"hello", b.getsockname()); d, f = b.recvfrom(99); print(d, f == a.getsockname()); b.sendto(b"x" * 100, f); print(len(a.recv(10)))
+a.sendto(b"", b.getsockname()); print(b.recv(9)); b.connect(a.getsockname()); b.send(b"c"); print(a.recv(9)); addr = b.getsockname(); b.close()
+a.connect(addr); a.send(b"x")
+try: a.settimeout(1); a.recv(1)
+except ConnectionRefusedError as e: print(e)
+try: a.send(b"x" * 70000)
+except OSError as e: print(e)
+c = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); c.settimeout(0.01); c.bind(("127.0.0.1", 0))
+try: c.recv(1)
+except TimeoutError as e: print(e)

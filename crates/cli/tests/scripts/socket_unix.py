@@ -1,0 +1,10 @@
+import os, socket, tempfile
+d = tempfile.mkdtemp(); l = socket.socket(socket.AF_UNIX); l.bind(d + "/s"); l.listen(); c = socket.socket(socket.AF_UNIX); c.connect(d + "/s"); s, a = l.accept(); print(repr(a))
+c.sendall(b"x"); print(s.recv(9)); import struct; u = struct.unpack("3i", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)); print(u[0] == os.getpid(), u[1:])
+try: socket.socket(socket.AF_UNIX).bind(d + "/s")
+except OSError as e: print(e)
+l.close()
+try: socket.socket(socket.AF_UNIX).connect(d + "/s")
+except OSError as e: print(e)
+x = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); x.bind("\0abs"); y = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); y.sendto(b"dgram", "\0abs"); print(x.recvfrom(99), x.getsockname())
+p, q = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET); p.send(b"ab"); p.send(b"cd"); print(q.recv(1), q.recv(9)); p.close(); print(q.recv(1)); import stat; print(stat.S_ISSOCK(os.stat(d + "/s").st_mode))
