@@ -15,10 +15,11 @@ const PYTHONS: [&str; 2] = ["/usr/bin/python3", "/root/.pyenv/versions/3.11.7/bi
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scripts");
 
-/// What both sides start from: nothing of the caller's environment.
+/// What both sides start from: nothing of the caller's environment, and a directory that no other
+/// test changes (`python3 -c` lists where it is: that is input, and the digest covers it).
 fn run(program: &str, args: &[&str]) -> Result<Output, Failed> {
     let mut command = Command::new(program);
-    command.args(args).env_clear().current_dir("/tmp").stdin(Stdio::null());
+    command.args(args).env_clear().current_dir(SCRIPTS).stdin(Stdio::null());
     command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", "/tmp").env("LC_ALL", "C");
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command.output().map_err(|e| format!("cannot start {command:?}: {e}").into())
