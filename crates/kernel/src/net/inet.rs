@@ -45,6 +45,8 @@ pub struct TcpSocket {
     pub shut_rd: bool,
     /// SEND_SHUTDOWN, likewise.
     pub shut_wr: bool,
+    /// TCP_DEFER_ACCEPT in seconds, as getsockopt tells it.
+    pub defer_accept: u32,
     /// SS_CONNECTING: a connect has not been told its outcome.
     pub connecting: bool,
 }
@@ -58,6 +60,7 @@ impl TcpSocket {
             config: TcpConfig::default(),
             shut_rd: false,
             shut_wr: false,
+            defer_accept: 0,
             connecting: false,
         }
     }
@@ -441,6 +444,7 @@ impl Kernel {
             config: self.tcp_sock(listener).config.clone(),
             shut_rd: false,
             shut_wr: false,
+            defer_accept: 0,
             connecting: false,
         };
         let socket = self.sock_alloc(task, SockType::Stream, SocketKind::Tcp(tcp));
