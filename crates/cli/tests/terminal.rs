@@ -89,8 +89,12 @@ fn the_terminal_echoes_and_edits_lines() {
     assert_eq!(typist.leaves(), Some(0));
 }
 
+/// A job that says when it is ready, with the default action for every key's signal from then on.
+/// (bash's own subshell would lose a SIGINT between its look-up of a program and its execve: its
+/// handler only notes it. strace's delays show the same loss on real Linux.)
+const JOB: &str = "sh -c 'echo re\"\"ady; exec sleep 100'\n";
+
 #[test]
-#[ignore = "a key's signal is lost in 1 of 20 runs on a loaded machine: an open bug"]
 fn ctrl_c_kills_the_foreground_job_and_not_its_shell() {
     let Some(mut typist) =
         Typist::at(&format!("exec env PS1='$ ' {AFTERLIFE} run -- bash --norc --noediting -i"))
@@ -100,7 +104,7 @@ fn ctrl_c_kills_the_foreground_job_and_not_its_shell() {
     let greeting = typist.sees("$ ");
     assert!(!greeting.contains("job control"), "{greeting}");
     // The echo of a command must not be taken for its output.
-    typist.types("(echo re''ady; exec sleep 100)\n");
+    typist.types(JOB);
     typist.sees("ready");
     typist.types("\x03");
     typist.sees("$ ");
@@ -111,7 +115,6 @@ fn ctrl_c_kills_the_foreground_job_and_not_its_shell() {
 }
 
 #[test]
-#[ignore = "not seen failing; it sends a key's signal at the same moment as the test above"]
 fn jobs_are_stopped_listed_and_continued() {
     let Some(mut typist) =
         Typist::at(&format!("exec env PS1='$ ' {AFTERLIFE} run -- bash --norc --noediting -i"))
@@ -119,7 +122,7 @@ fn jobs_are_stopped_listed_and_continued() {
         return;
     };
     typist.sees("$ ");
-    typist.types("(echo re''ady; exec sleep 100)\n");
+    typist.types(JOB);
     typist.sees("ready");
     typist.types("\x1a");
     typist.sees("Stopped");
