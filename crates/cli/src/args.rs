@@ -51,14 +51,18 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// Ends the world at this virtual time, as in 30s or 5min
-    #[arg(long, value_name = "TIME", value_parser = until)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub until: Option<kernel::time::Duration>,
+    /// How long a program may compute while others wait, in real CPU time (10s); then it is
+    /// pre-empted, and the run may not repeat
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub patience: Option<kernel::time::Duration>,
     /// A command to run in a fresh world of one host, after --
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 
-fn until(text: &str) -> Result<kernel::time::Duration, String> {
+fn time(text: &str) -> Result<kernel::time::Duration, String> {
     lab::scenario::parse_duration(text)
 }
 
@@ -71,6 +75,9 @@ impl RunArgs {
         }
         if let Some(until) = self.until {
             words.push(format!("--until {}ns", until.as_nanos()));
+        }
+        if let Some(patience) = self.patience {
+            words.push(format!("--patience {}ns", patience.as_nanos()));
         }
         if let Some(scenario) = &self.scenario {
             words.push(quote(&scenario.display().to_string()));

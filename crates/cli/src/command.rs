@@ -107,7 +107,7 @@ pub fn run<P: Platform>(
             return Ok(if errno == Errno::ENOENT { 127 } else { 126 });
         }
         if let Fate::Ended(status, at) = world.fates[MAIN] {
-            let left = leftover.get_or_insert_with(|| Leftover::from(at, stop));
+            let left = leftover.get_or_insert_with(|| Leftover::from(at));
             if left.is_over(world, step) {
                 break (
                     "exited",
@@ -145,8 +145,7 @@ struct Leftover {
 
 impl Leftover {
     /// The command ended `at`.
-    fn from(at: Instant, stop: &Stop) -> Leftover {
-        stop.take_cpu_after(AFTERMATH_REAL);
+    fn from(at: Instant) -> Leftover {
         Leftover { until: at + AFTERMATH, begun: std::time::Instant::now() }
     }
 

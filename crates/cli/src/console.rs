@@ -78,7 +78,7 @@ impl Console {
         if self.kind == StreamKind::Tty {
             if !self.live && kernel.console_is_interactive() {
                 self.live = true;
-                world.leave_to_chance("input comes from a terminal");
+                world.follow_the_real_clock("input comes from a terminal");
             }
             if !self.live {
                 return Ok(true);

@@ -46,9 +46,10 @@ pub fn run(args: &RunArgs) -> Result<u8, String> {
     let platform = Ptrace::new(config).map_err(|e| e.to_string())?;
     let streams = [io::stdin().is_terminal(), io::stdout().is_terminal()];
     let on_terminal = args.scenario.is_none() && streams.contains(&true);
-    let stop = Stop::install(&platform.interrupt_handle(), on_terminal);
+    let stop = Stop::install(on_terminal);
     let stop = stop.map_err(|e| format!("cannot listen for Ctrl-C: {e}"))?;
-    let options = Options { trace: args.trace };
+    let patience = args.patience.unwrap_or(Options::default().patience);
+    let options = Options { trace: args.trace, patience };
     let mut world = World::new(platform, scenario, &options);
     for host in &mut world.hosts {
         guests::install(&mut host.kernel);
@@ -207,7 +208,7 @@ impl Show {
             at: world.now(),
             digest: world.digest(),
             seed: world.scenario.seed,
-            chance: world.chance(),
+            chance: world.chance().map(str::to_owned),
             unsupported: world.unsupported().iter().map(|(n, t)| (n.clone(), *t)).collect(),
             reason,
         };

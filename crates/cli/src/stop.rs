@@ -8,7 +8,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 /// What the user asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,13 +40,11 @@ pub struct Stop {
     any: Arc<AtomicBool>,
     flags: Vec<(Arc<AtomicBool>, Asked)>,
     awake: UnixStream,
-    interrupt: Arc<AtomicBool>,
 }
 
 impl Stop {
-    /// Listens from now on. `interrupt` is set too: it takes the CPU from a guest that computes.
-    /// A terminal's keys and window concern a run only if it is `on_terminal`.
-    pub fn install(interrupt: &Arc<AtomicBool>, on_terminal: bool) -> io::Result<Stop> {
+    /// Listens from now on. A terminal's keys and window concern a run only if it is `on_terminal`.
+    pub fn install(on_terminal: bool) -> io::Result<Stop> {
         let (awake, wakes) = UnixStream::pair()?;
         awake.set_nonblocking(true)?;
         let any = Arc::new(AtomicBool::new(false));
@@ -59,13 +56,10 @@ impl Stop {
             let flag = Arc::new(AtomicBool::new(false));
             signal_hook::flag::register(signal, flag.clone())?;
             signal_hook::flag::register(signal, any.clone())?;
-            if asked != Asked::Resized {
-                signal_hook::flag::register(signal, interrupt.clone())?;
-            }
             signal_hook::low_level::pipe::register(signal, wakes.try_clone()?)?;
             flags.push((flag, asked));
         }
-        Ok(Stop { any, flags, awake, interrupt: interrupt.clone() })
+        Ok(Stop { any, flags, awake })
     }
 
     /// What has been asked for since the last time, the most urgent first.
@@ -89,15 +83,6 @@ impl Stop {
     pub fn heard(&self) {
         // Nothing to read is an error, and no harm.
         let _ = (&self.awake).read(&mut [0; 64]);
-    }
-
-    /// Takes the CPU from a guest that computes after this time.
-    pub fn take_cpu_after(&self, time: Duration) {
-        let interrupt = self.interrupt.clone();
-        std::thread::spawn(move || {
-            std::thread::sleep(time);
-            interrupt.store(true, Ordering::SeqCst);
-        });
     }
 
     /// Readable once something was asked for.

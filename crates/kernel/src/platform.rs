@@ -4,7 +4,7 @@
 //! The kernel owns the words (areas, registers, signal frames), the platform moves the bytes.
 
 use crate::abi::Errno;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use core::fmt;
 
 /// One native execution context: a thread of a guest program with an address space that it may
@@ -108,9 +108,13 @@ pub enum Trap {
     /// The watchdog found that the guest spins without any effect: it gives up the CPU. The
     /// registers are in the same state in every run.
     Spin,
-    /// The guest was pre-empted at a place that depends on the real machine: the run is not
-    /// deterministic any more.
-    Preempted,
+    /// The guest computes and has not trapped. Nothing happened: run again, it goes on as if it had
+    /// not been stopped. When this is told depends on the real machine, so whoever makes use of it
+    /// makes a run that may not repeat.
+    Computing {
+        /// The CPU time that it has used without a trap, about.
+        spent: Duration,
+    },
     /// The native process vanished (killed from outside, the machine's OOM killer): the guest can
     /// never run again.
     Gone,

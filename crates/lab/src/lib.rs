@@ -10,6 +10,7 @@ pub mod digest;
 pub mod fault;
 pub mod link;
 pub mod plan;
+mod preempt;
 pub mod record;
 pub mod scenario;
 pub mod scripted;

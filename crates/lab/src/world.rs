@@ -3,11 +3,12 @@
 //! a packet, a deadline, or a host with a ready task, which runs until it is not the earliest any
 //! more. So time moves only when nobody can run, and by what calls cost (invariant 6).
 //!
-//! Neighbours: `scenario` (what a world is made from), `plan` (starts and faults), `link`, `digest`;
-//! `record` is what comes out.
+//! Neighbours: `scenario` (what a world is made from), `plan` (starts and faults), `preempt` (guests
+//! that do not trap), `link`, `digest`; `record` is what comes out.
 
 use crate::digest::{Digest, Witness};
 use crate::link::{Flight, Links};
+use crate::preempt::{Computing, PATIENCE};
 use crate::record::{LabFact, Record, What};
 use crate::scenario::Scenario;
 use kernel::abi::signal::Signal;
@@ -20,11 +21,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 /// How long a task runs before another ready one of its host gets its turn.
-const SLICE: Duration = Duration::from_millis(1);
+pub(crate) const SLICE: Duration = Duration::from_millis(1);
 /// What a trap costs at least, so that a loop of faults does not hold the clock.
 const TRAP_COST: Duration = Duration::from_nanos(100);
 /// Steps in which no clock moved: more are a bug of ours.
-const PATIENCE: u32 = 1_000_000;
+const STANDSTILL: u32 = 1_000_000;
 
 /// One host of a world.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,7 +37,9 @@ pub struct Host {
     /// It has no power any more.
     pub off: bool,
     /// Who runs, and until when before others get their turn.
-    slice: Option<(TaskId, Instant)>,
+    pub(crate) slice: Option<(TaskId, Instant)>,
+    /// Who does not trap.
+    pub(crate) computing: Computing,
 }
 
 /// What became of a process of the scenario.
@@ -53,10 +56,18 @@ pub enum Fate {
 }
 
 /// How a world is run, beside its scenario.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
     /// Render the arguments of calls.
     pub trace: bool,
+    /// How long a guest may compute while others wait, in the machine's CPU time.
+    pub patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { trace: false, patience: PATIENCE }
+    }
 }
 
 /// What a step did.
@@ -83,7 +94,7 @@ pub enum Outlook {
 
 /// What is due first. The order of the variants decides between things that are due together.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Due {
+pub(crate) enum Due {
     Plan,
     Packet,
     Deadline(usize),
@@ -104,13 +115,17 @@ pub struct World<P> {
     pub(crate) names: BTreeMap<(usize, Pid), String>,
     pub(crate) next_planned: usize,
     pub(crate) plan: Vec<(Instant, crate::plan::Planned)>,
+    /// See [`Options::patience`].
+    pub(crate) patience: Duration,
+    /// Virtual time follows the real clock.
+    pub(crate) real_time: bool,
     links: Links,
     now: Instant,
     digest: Digest,
     records: VecDeque<Record>,
-    standing: u32,
+    pub(crate) standing: u32,
     /// Why this run may not repeat.
-    chance: Option<&'static str>,
+    chance: Option<String>,
     unsupported: BTreeMap<String, u64>,
 }
 
@@ -132,6 +147,7 @@ impl<P: Platform> World<P> {
             }),
             off: false,
             slice: None,
+            computing: Computing::default(),
         };
         let hosts = scenario.hosts.iter().enumerate().map(boot).collect();
         let mut links = Links::default();
@@ -145,6 +161,8 @@ impl<P: Platform> World<P> {
             fates,
             names: BTreeMap::new(),
             next_planned: 0,
+            patience: options.patience,
+            real_time: false,
             plan: crate::plan::plan(&scenario),
             links,
             now: Instant::ZERO,
@@ -168,13 +186,20 @@ impl<P: Platform> World<P> {
     }
 
     /// What the real machine or its user decided first, if anything: such a run may not repeat.
-    pub fn chance(&self) -> Option<&'static str> {
-        self.chance
+    pub fn chance(&self) -> Option<&str> {
+        self.chance.as_deref()
     }
 
     /// From now on the run depends on something outside the world.
-    pub fn leave_to_chance(&mut self, why: &'static str) {
-        self.chance.get_or_insert(why);
+    pub fn leave_to_chance(&mut self, why: impl Into<String>) {
+        self.chance.get_or_insert_with(|| why.into());
+    }
+
+    /// From now on virtual time follows the real clock ([`World::let_pass`]), for guests that
+    /// compute too.
+    pub fn follow_the_real_clock(&mut self, why: impl Into<String>) {
+        self.leave_to_chance(why);
+        self.real_time = true;
     }
 
     /// What was asked for and is not here, with how often.
@@ -200,7 +225,7 @@ impl<P: Platform> World<P> {
         }
         self.standing += 1;
         assert!(
-            self.standing < PATIENCE,
+            self.standing < STANDSTILL,
             "the world stands still at {:?} with {due:?} due (seed {}): a bug in afterlife",
             self.now,
             self.scenario.seed,
@@ -244,7 +269,7 @@ impl<P: Platform> World<P> {
     }
 
     /// The earliest thing that can happen, without what the tasks of host `but` do.
-    fn first_due(&self, but: Option<usize>) -> Option<(Instant, Due)> {
+    pub(crate) fn first_due(&self, but: Option<usize>) -> Option<(Instant, Due)> {
         let plan = self.plan.get(self.next_planned).map(|(at, _)| (*at, Due::Plan));
         let packet = self.links.next_arrival().map(|at| (at, Due::Packet));
         let hosts = self.hosts.iter().enumerate().filter(|(_, host)| !host.off);
@@ -260,43 +285,51 @@ impl<P: Platform> World<P> {
 
     /// The host's clock is not behind `at` any more.
     pub(crate) fn catch_up(&mut self, host: usize, at: Instant) {
-        let kernel = &mut self.hosts[host].kernel;
-        kernel.now = kernel.now.max(at);
+        let host = &mut self.hosts[host];
+        host.kernel.now = host.kernel.now.max(at);
+        host.computing.something_happened();
     }
 
     /// Runs the host's next task through one trap.
     fn run_host(&mut self, index: usize) {
         let host = &mut self.hosts[index];
         let Some(task) = host.kernel.pick() else { return };
-        let (before, mut spins) = (host.kernel.now, false);
+        if self.lets_time_pass(index, task) {
+            return;
+        }
+        let host = &mut self.hosts[index];
+        let before = host.kernel.now;
+        let goes_on = host.kernel.goes_on_in_user_mode(task);
         let end = match host.slice {
             Some((holder, end)) if holder == task => end,
             _ => before + SLICE,
         };
         host.slice = Some((task, end));
         let mut user = Witness { platform: &mut self.platform, digest: &mut self.digest };
-        if host.kernel.resume(task, &mut user) {
+        let runs = host.kernel.resume(task, &mut user);
+        if !runs || !goes_on {
+            host.computing.something_happened();
+        }
+        if runs {
             let t = &mut host.kernel.tasks[task];
             let guest = t.guest.expect("a task that is to run has a guest");
             let mut regs = t.regs;
             user.set_time(before);
             let trap = user.run(guest, &mut regs);
             host.kernel.tasks[task].regs = regs;
+            if let Trap::Computing { spent } = trap {
+                return self.computes(index, task, spent);
+            }
             host.kernel.enter(task, trap, &mut user);
             host.kernel.now = host.kernel.now.max(before + TRAP_COST);
-            spins = trap == Trap::Spin;
+            host.computing.trapped(task, trap);
         }
         if host.kernel.now >= end {
             host.kernel.end_slice(task);
             host.slice = None;
         }
         self.drain(index);
-        if spins {
-            // The next thing that can change what it sees; the end of the world if there is none.
-            let end = self.scenario.until + Duration::from_nanos(1);
-            let at = self.first_due(Some(index)).map_or(end, |(at, _)| at.min(end));
-            self.hosts[index].kernel.spin_until(task, at);
-        }
+        self.let_spin(index);
     }
 
     /// The next packet arrives, unless its host is off.
@@ -387,7 +420,6 @@ impl<P: Platform> World<P> {
             Fact::Unsupported { name, .. } => {
                 *self.unsupported.entry(name.clone()).or_default() += 1;
             }
-            Fact::Preempted => self.leave_to_chance("a guest was pre-empted by the real clock"),
             _ => {}
         }
     }

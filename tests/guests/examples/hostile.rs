@@ -7,6 +7,7 @@ use guests::sys::{errno, map, raw};
 use guests::{ensure, fails, same, sys};
 use std::arch::asm;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 type Check = Result<(), String>;
 
@@ -31,6 +32,8 @@ fn main() -> Check {
         "open" => open_without_end(),
         "spin" => spin(false),
         "store" => spin(true),
+        "count" => count(words.get(1).map_or("", String::as_str)),
+        "spinners" => spinners(),
         "pages" => platform_pages(),
         "doors" => doors(),
         "jump" => jumps(),
@@ -190,6 +193,50 @@ fn spin(store: bool) -> Check {
         }
         std::hint::spin_loop();
     }
+}
+
+static FLAG: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn raise(_: i32) {
+    FLAG.store(true, Ordering::Relaxed);
+}
+
+/// Counts in memory until a thread that sleeps for a moment, or a signal handler, raises a flag.
+fn count(until: &str) -> Check {
+    let thread = (until == "thread").then(|| {
+        std::thread::spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            raise(0);
+        })
+    });
+    if until == "alarm" {
+        let handler = raise as *const () as usize;
+        // SAFETY: the handler only touches an atomic.
+        unsafe {
+            libc::signal(libc::SIGALRM, handler);
+            libc::alarm(1);
+        }
+    }
+    let mut counter = 0_u64;
+    while !FLAG.load(Ordering::Relaxed) {
+        // SAFETY: a live object.
+        unsafe { ptr::write_volatile(&mut counter, ptr::read_volatile(&counter).wrapping_add(1)) };
+    }
+    thread.map_or(Ok(()), |thread| thread.join().map_err(|_| "the thread panicked".into()))
+}
+
+/// Three threads that spin without stores, and an alarm in a day.
+fn spinners() -> Check {
+    // SAFETY: no memory is involved.
+    unsafe { libc::alarm(86_000) };
+    let wait = || {
+        while !FLAG.load(Ordering::Relaxed) {
+            std::hint::spin_loop();
+        }
+    };
+    let _others = [std::thread::spawn(wait), std::thread::spawn(wait)];
+    wait();
+    Err("somebody raised the flag".into())
 }
 
 fn platform_pages() -> Check {

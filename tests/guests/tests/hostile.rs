@@ -16,7 +16,7 @@ fn built(name: &str) -> PathBuf {
 
 fn afterlife(words: &[&str]) -> Child {
     let mut command = Command::new(built("afterlife"));
-    command.args(["run", "--"]).arg(built("examples/hostile")).args(words);
+    command.args(["run", "--patience", "200ms", "--"]).arg(built("examples/hostile")).args(words);
     command.env("HOSTILE_INSIDE", "1").stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().expect("run `cargo build --workspace` first")
@@ -96,6 +96,36 @@ fn descriptors_end_with_emfile() {
 #[test]
 fn time_passes_for_a_guest_that_spins() {
     dies_by(&["spin"], libc::SIGALRM);
+    dies_by(&["spinners"], libc::SIGALRM);
+}
+
+#[test]
+fn time_passes_for_a_guest_that_computes_while_something_waits() {
+    dies_by(&["store"], libc::SIGALRM);
+    is_contained(&["count", "thread"]);
+    is_contained(&["count", "alarm"]);
+}
+
+#[test]
+fn a_planned_kill_comes_to_a_guest_that_computes() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("computes.toml");
+    let program = built("examples/hostile");
+    // An hour is waited for in bounded time too, and the world may end there as well.
+    let scenario = format!(
+        "until = \"2h\"\n\
+         [[process]]\nname = \"one\"\nhost = \"a\"\ncommand = [{program:?}, \"count\", \"never\"]\n\
+         env = {{ HOSTILE_INSIDE = \"1\" }}\n\
+         [[fault]]\nat = \"1h\"\nkill = \"one\"\n\
+         [[check]]\nexits = {{ process = \"one\", signal = \"KILL\" }}\n"
+    );
+    std::fs::write(&path, scenario).expect("a scenario");
+    let mut command = Command::new(built("afterlife"));
+    let output = command.args(["run", "--patience", "50ms"]).arg(&path).output().expect("a run");
+    let story = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{story}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(story.contains("3600.000000 a"), "{story}");
+    assert!(story.contains("this run may not repeat: hostile[2] on a computed for "), "{story}");
+    assert!(story.contains("and was pre-empted at 0x"), "{story}");
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl<W: Write> Renderer for Json<W> {
             "virtual_ns": end.at.as_nanos(),
         });
         let Value::Object(mut object) = object else { return Ok(()) };
-        if let Some(chance) = end.chance {
+        if let Some(chance) = &end.chance {
             object.insert("because".into(), json!(chance));
         }
         self.line(object)?;
@@ -130,7 +130,14 @@ fn kernel_fact(fact: &Fact, names: &Names) -> (&'static str, Value) {
         Fact::Unsupported { name, detail } => {
             ("unsupported", json!({"name": name, "detail": detail}))
         }
-        Fact::Preempted => ("preempted", json!({})),
+        Fact::Preempted { at, computed, passed } => (
+            "preempted",
+            json!({
+                "address": format!("{at:#x}"),
+                "computed_ns": computed.as_nanos() as u64,
+                "passed_ns": passed.as_nanos() as u64,
+            }),
+        ),
         Fact::Output { stream, bytes } => {
             ("output", with(json!({"stream": stream}), content(bytes)))
         }

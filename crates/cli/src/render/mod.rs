@@ -27,7 +27,7 @@ pub struct End {
     /// The seed.
     pub seed: u64,
     /// Why the run may not repeat, if the real machine or its user decided anything.
-    pub chance: Option<&'static str>,
+    pub chance: Option<String>,
     /// What was asked for and is not here, with how often.
     pub unsupported: Vec<(String, u64)>,
     /// Why the world ended: `idle`, `until`, `interrupted`, `exited`, `error`.

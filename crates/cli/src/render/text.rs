@@ -54,6 +54,8 @@ pub struct Text<W: Write> {
     releasing: BTreeMap<Who, Vec<i32>>,
     /// Connections whose end by a death was told: local and remote as the peer sees them.
     ended: BTreeSet<(SocketAddr, SocketAddr)>,
+    /// A computation was pre-empted.
+    preempted: bool,
 }
 
 impl<W: Write> Text<W> {
@@ -70,6 +72,7 @@ impl<W: Write> Text<W> {
             fds: BTreeMap::new(),
             releasing: BTreeMap::new(),
             ended: BTreeSet::new(),
+            preempted: false,
         }
     }
 
@@ -328,8 +331,16 @@ impl<W: Write> Renderer for Text<W> {
             }
             // The end lists them.
             What::Kernel(Fact::Unsupported { .. }) => Ok(()),
-            What::Kernel(Fact::Preempted) => {
-                self.line(record.at, who, "pre-empted by the real machine's clock", names)
+            What::Kernel(Fact::Preempted { at, computed, passed }) => {
+                // One that is pre-empted once often is again; the end tells of the first.
+                if !self.verbose && std::mem::replace(&mut self.preempted, true) {
+                    return Ok(());
+                }
+                let line = format!(
+                    "computed for {computed:.1?} without a system call while others waited: \
+                     pre-empted at {at:#x}, {passed:.1?} pass"
+                );
+                self.line(record.at, who, &line, names)
             }
             What::Kernel(Fact::Syscall { .. } | Fact::Blocked { .. }) => Ok(()),
         }
@@ -343,7 +354,7 @@ impl<W: Write> Renderer for Text<W> {
         for (name, times) in &end.unsupported {
             writeln!(self.to, "unsupported: {name} ({times} times)")?;
         }
-        if let Some(chance) = end.chance {
+        if let Some(chance) = &end.chance {
             writeln!(self.to, "this run may not repeat: {chance}")?;
         }
         writeln!(

@@ -11,7 +11,7 @@ pub use net::NetFact;
 pub use task::TaskFact;
 
 use crate::task::Pid;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// One fact of one host.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,8 +56,16 @@ pub enum Fact {
         /// Its arguments, for the curious.
         detail: String,
     },
-    /// A guest was pre-empted where the real machine decided: not deterministic any more.
-    Preempted,
+    /// A guest that computed was pre-empted where the real machine's clock decided: the run is not
+    /// deterministic any more.
+    Preempted {
+        /// Where: its rip.
+        at: u64,
+        /// The real CPU time for which it has computed without a system call or fault.
+        computed: Duration,
+        /// The virtual time that passes for it now.
+        passed: Duration,
+    },
     /// Bytes that a guest wrote to the console.
     Output {
         /// 1 or 2.

@@ -133,10 +133,8 @@ impl Kernel {
             Trap::Tsc { length } => self.answer_tsc(task, length),
             // It burned CPU without effect: time moves, and others get their turn.
             Trap::Spin => self.yield_cpu(task, Duration::from_millis(1)),
-            Trap::Preempted => {
-                self.tell(Some(task), Fact::Preempted);
-                self.yield_cpu(task, Duration::from_millis(1));
-            }
+            // It is to go on; or `preempt` is called.
+            Trap::Computing { .. } => {}
             Trap::Gone => self.guest_vanished(task, user),
         }
         self.exit_to_user_mode(task, user);
@@ -296,6 +294,14 @@ impl Kernel {
             regs.rcx = 0; // IA32_TSC_AUX: cpu 0, node 0
         }
         regs.rip += u64::from(length);
+    }
+
+    /// `task`, which has computed for `computed` of the machine's CPU time without a trap, has to
+    /// let others run; `passed` is the virtual time that this takes, which the lab lets pass.
+    pub fn preempt(&mut self, task: TaskId, computed: Duration, passed: Duration) {
+        let at = self.tasks[task].regs.rip;
+        self.tell(Some(task), Fact::Preempted { at, computed, passed });
+        self.yield_cpu(task, Duration::ZERO);
     }
 
     fn yield_cpu(&mut self, task: TaskId, spent: Duration) {

@@ -56,6 +56,11 @@ impl RunQueue {
         self.ready.front().copied()
     }
 
+    /// All ready tasks, in the order in which they will run.
+    pub fn iter(&self) -> impl Iterator<Item = TaskId> {
+        self.ready.iter().copied()
+    }
+
     /// How many are ready.
     pub fn len(&self) -> usize {
         self.ready.len()
@@ -110,11 +115,15 @@ impl Kernel {
         self.run_queue.asleep.first().map(|(at, _)| *at)
     }
 
-    /// `task` computes in a circle and nobody else is ready: what it sees does not change before
-    /// `at`. Timers that count its CPU time come first, in steps.
-    pub fn spin_until(&mut self, task: TaskId, at: Instant) {
-        if self.run_queue.len() == 1 && !self.has_cpu_timers() && at > self.now {
-            self.tasks[task].utime += at.saturating_since(self.now);
+    /// All ready tasks compute in circles: what they see does not change before `at`, or before a
+    /// timer that counts CPU time is due. They share the time in equal parts.
+    pub fn spin_until(&mut self, at: Instant) {
+        let at = self.next_cpu_timer().map_or(at, |left| at.min(self.now + left));
+        if at > self.now && !self.run_queue.is_empty() {
+            let part = at.saturating_since(self.now) / self.run_queue.len() as u32;
+            for task in &self.run_queue.ready {
+                self.tasks[*task].utime += part;
+            }
             self.now = at;
         }
     }

@@ -5,6 +5,7 @@ use super::memory::{EXEC, Hole, Objects, READ, Space, WRITE};
 use super::program::{Insn, Is, Program, Reg, STEP, SYSCALL_AT, Value};
 use kernel::abi::Errno;
 use kernel::platform::{Fault, Registers, Trap};
+use kernel::time::Duration;
 use std::collections::BTreeMap;
 
 /// Instructions that one run executes before it counts as spinning.
@@ -115,6 +116,13 @@ impl Cpu<'_> {
                 return Err(Trap::Tsc { length: 2 });
             }
             Insn::Spin => return Err(Trap::Spin),
+            Insn::Compute(counter, seconds) => {
+                let counter = self.reg(*counter);
+                if *counter < *seconds {
+                    *counter += 1;
+                    return Err(Trap::Computing { spent: Duration::from_secs(*counter) });
+                }
+            }
             Insn::Touch { at, write } => {
                 let at = self.value(program, *at)?;
                 let [byte] = self.load(at)?;

@@ -122,6 +122,9 @@ pub enum Insn {
     Tsc,
     /// Computes without effect for ever: the watchdog would take the CPU away.
     Spin,
+    /// Computes for so many seconds of the machine's CPU time, which it counts in a register; the
+    /// watchdog looks once a second.
+    Compute(Reg, u64),
     /// Touches an address: reads it, or with `write` writes it.
     Touch {
         /// Where.

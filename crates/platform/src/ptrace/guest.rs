@@ -4,6 +4,7 @@
 use super::sys::{self, Pid, Resume, Stop};
 use kernel::abi::Errno;
 use kernel::platform::Registers;
+use std::time::Duration;
 
 /// One native process and what its CPU would go on with.
 #[derive(Debug)]
@@ -14,12 +15,25 @@ pub(super) struct Guest {
     pub context: Registers,
     /// Killed from outside, and reaped.
     pub gone: bool,
+    /// It was interrupted since its last trap.
+    pub computing: Option<Computing>,
+}
+
+/// How long a guest has computed without a trap.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Computing {
+    /// Interruptions so far.
+    pub ticks: u32,
+    /// The CPU time that it had used at the first of them.
+    pub since: Duration,
+    /// The CPU time that it used from then to the last of them.
+    pub spent: Duration,
 }
 
 impl Guest {
     /// A child of ours, from now on killed and reaped when this is dropped.
     pub(super) fn new(pid: Pid) -> Guest {
-        Guest { pid, context: Registers::default(), gone: false }
+        Guest { pid, context: Registers::default(), gone: false, computing: None }
     }
 
     /// Waits for its first stop.
@@ -33,6 +47,18 @@ impl Guest {
         self.context = sys::getregs(self.pid).map_err(|errno| self.lost(errno))?;
         self.context.orig_rax = u64::MAX;
         Ok(())
+    }
+
+    /// It was interrupted while it computed; how that looks now.
+    pub(super) fn computes(&mut self) -> Computing {
+        // Without a clock it would compute for ever, as far as anybody can tell.
+        let now = sys::cpu_time(self.pid).unwrap_or_default();
+        let before =
+            self.computing.unwrap_or(Computing { ticks: 0, since: now, spent: Duration::ZERO });
+        let spent = now.saturating_sub(before.since);
+        let computing = Computing { ticks: before.ticks.saturating_add(1), spent, ..before };
+        self.computing = Some(computing);
+        computing
     }
 
     /// Lets it go on.

@@ -12,7 +12,7 @@
 //! | `map.rs`, `memory.rs`, `object.rs` | address spaces, bytes, memory objects |
 //! | `xstate.rs` | extended registers |
 //! | `lower.rs` | the machine's files |
-//! | `watchdog.rs`, `spin.rs` | guests that do not trap: do they spin? Ctrl-C |
+//! | `watchdog.rs`, `spin.rs` | guests that do not trap: do they spin? |
 //! | `sys.rs` | the machine's system calls; all `unsafe` |
 //! | `cost.rs` | what a trap costs at least |
 //! | `error.rs` | why it cannot be started |
@@ -48,8 +48,6 @@ use object::Objects;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use watchdog::Watchdog;
 
@@ -111,13 +109,6 @@ impl Ptrace {
             affinity,
             not_send: PhantomData,
         })
-    }
-
-    /// A flag that makes [`Platform::run`] return [`Trap::Preempted`] once, within
-    /// [`Config::patience`] or at its next call, and is cleared by that. A signal handler or another
-    /// thread may set it.
-    pub fn interrupt_handle(&self) -> Arc<AtomicBool> {
-        self.watchdog.requested.clone()
     }
 
     /// The native process ids of all guests, for diagnostics and tests.

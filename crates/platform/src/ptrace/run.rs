@@ -21,31 +21,29 @@ const X32_SYSCALL_BIT: u64 = 0x4000_0000;
 /// See [`kernel::platform::Platform::run`].
 pub(super) fn run(guest: &mut Guest, regs: &mut Registers, watchdog: &Watchdog) -> Trap {
     regs.orig_rax = u64::MAX;
-    if watchdog.take_request() {
-        return Trap::Preempted;
-    }
     if let Err(errno) = load(guest, regs) {
         return if guest.gone { Trap::Gone } else { refused(errno) };
     }
     watchdog.enter(guest);
     let trap = until_trap(guest, regs, watchdog).unwrap_or(Trap::Gone);
     watchdog.leave();
+    if !matches!(trap, Trap::Computing { .. }) {
+        guest.computing = None;
+    }
     trap
 }
 
 fn until_trap(guest: &mut Guest, regs: &mut Registers, watchdog: &Watchdog) -> Result<Trap, Errno> {
-    let mut ticks = 0;
     loop {
         guest.resume(Resume::Sysemu)?;
         let mut stop = guest.wait()?;
         if stop == Stop::Event(EVENT_STOP) {
             guest.refresh()?;
-            ticks += 1;
-            match watchdog.tick(guest, ticks)? {
+            match watchdog.tick(guest)? {
                 Tick::Nothing => continue,
-                Tick::Preempt => {
+                Tick::Computing(spent) => {
                     *regs = guest.context;
-                    return Ok(Trap::Preempted);
+                    return Ok(Trap::Computing { spent });
                 }
                 Tick::Spin => {
                     *regs = guest.context;

@@ -12,7 +12,6 @@ use super::watchdog::Tick;
 use super::xstate;
 use kernel::abi::Errno;
 use kernel::platform::Registers;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// `si_code` of a single step.
 const TRAP_TRACE: i32 = 2;
@@ -73,13 +72,13 @@ enum Step {
 }
 
 /// Steps `guest`, whose registers were read, for at most `steps` instructions.
-pub(super) fn search(guest: &mut Guest, steps: u32, requested: &AtomicBool) -> Result<Tick, Errno> {
+pub(super) fn search(guest: &mut Guest, steps: u32) -> Result<Tick, Errno> {
     let mut cycle = Cycle::from(guest, 1)?;
     for _ in 0..steps {
-        match step(guest, requested)? {
+        match step(guest)? {
             Step::Done(true) => {
                 if cycle.closes(guest)? {
-                    return settle(guest, &cycle.lowest, requested);
+                    return settle(guest, &cycle.lowest);
                 }
             }
             Step::Done(false) => cycle = Cycle::from(guest, 1)?,
@@ -91,9 +90,9 @@ pub(super) fn search(guest: &mut Guest, steps: u32, requested: &AtomicBool) -> R
 }
 
 /// Goes once more round the cycle to its canonical place.
-fn settle(guest: &mut Guest, lowest: &Key, requested: &AtomicBool) -> Result<Tick, Errno> {
+fn settle(guest: &mut Guest, lowest: &Key) -> Result<Tick, Errno> {
     while key(&guest.context) != *lowest {
-        match step(guest, requested)? {
+        match step(guest)? {
             Step::Done(_) => {}
             Step::Unfit => unreachable!("all of the cycle was stepped before"),
             Step::Other(tick) => return Ok(tick),
@@ -103,16 +102,13 @@ fn settle(guest: &mut Guest, lowest: &Key, requested: &AtomicBool) -> Result<Tic
 }
 
 /// Executes one instruction.
-fn step(guest: &mut Guest, requested: &AtomicBool) -> Result<Step, Errno> {
+fn step(guest: &mut Guest) -> Result<Step, Errno> {
     let code = Code::at(guest.pid, guest.context.rip);
     if code.unfit_for_stepping() || guest.context.eflags & EFLAGS_TF != 0 {
         return Ok(Step::Unfit);
     }
     let stores = code.stores(&guest.context);
     let before = contents(guest, &stores);
-    if requested.load(Ordering::Relaxed) {
-        return Ok(Step::Other(Tick::Nothing)); // run() is interrupted again soon and takes it
-    }
     // Once begun a step is waited for: its SIGTRAP must not be taken for the guest's own.
     loop {
         guest.resume(Resume::Step)?;

@@ -1,14 +1,13 @@
-//! Guests that do not trap. A long computation is legal and never pre-empted; a guest that spins
-//! (waits in a loop for what another guest or a signal will change) must give up the CPU, at a place
-//! that is the same in every run. The timer only decides when to look, `spin.rs` decides from the
-//! guest's state alone. Ctrl-C ends a run too: that is the one place that depends on real time.
+//! Guests that do not trap. A long computation is legal; a guest that spins (waits in a loop for
+//! what another guest or a signal will change) must give up the CPU, at a place that is the same in
+//! every run. The timer only decides when to look, `spin.rs` decides from the guest's state alone.
+//! Whoever computes on is shown to the caller at each tick, which costs it nothing: the lab decides
+//! whether somebody has waited too long (`lab::preempt`), the command whether the user typed Ctrl-C.
 
 use super::guest::Guest;
 use super::spin;
 use super::sys::{Stop, timer::Timer};
 use kernel::abi::Errno;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Instructions to step at the first look: most spinning loops are shorter than 50.
@@ -19,31 +18,26 @@ const LONGEST_LOOK: u32 = 20_000;
 /// What came of an interruption.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Tick {
-    /// Go on.
+    /// It goes on.
     Nothing,
-    /// Somebody asked for it.
-    Preempt,
+    /// It computes, for as long as this.
+    Computing(Duration),
     /// It spins; its registers are those of the canonical place in the cycle.
     Spin,
     /// It stopped for a reason of its own.
     Stopped(Stop),
 }
 
-/// The timer and the request.
+/// The timer.
 #[derive(Debug)]
 pub(super) struct Watchdog {
     timer: Timer,
-    pub requested: Arc<AtomicBool>,
+    patience: Duration,
 }
 
 impl Watchdog {
     pub(super) fn new(patience: Duration) -> Result<Watchdog, Errno> {
-        Ok(Watchdog { timer: Timer::new(patience)?, requested: Arc::default() })
-    }
-
-    /// True once per request.
-    pub(super) fn take_request(&self) -> bool {
-        self.requested.load(Ordering::Relaxed) && self.requested.swap(false, Ordering::Relaxed)
+        Ok(Watchdog { timer: Timer::new(patience)?, patience })
     }
 
     pub(super) fn enter(&self, guest: &Guest) {
@@ -54,18 +48,21 @@ impl Watchdog {
         self.timer.leave();
     }
 
-    /// The `nth` interruption of one run. The first may come early in it; then it looks at the 1st,
-    /// 2nd, 4th, 8th …, each time for twice as long, so that looking takes a bounded part of a long
-    /// computation's time.
-    pub(super) fn tick(&self, guest: &mut Guest, nth: u32) -> Result<Tick, Errno> {
-        if self.take_request() {
-            return Ok(Tick::Preempt);
+    /// An interruption of a run. The first since the last trap may come early; then it looks at the
+    /// 1st, 2nd, 4th, 8th …, each time for twice as long, so that looking takes a bounded part of a
+    /// long computation's time.
+    pub(super) fn tick(&self, guest: &mut Guest) -> Result<Tick, Errno> {
+        let computing = guest.computes();
+        let periods = computing.ticks - 1;
+        if periods.is_power_of_two() {
+            let steps = FIRST_LOOK.saturating_mul(periods).min(LONGEST_LOOK);
+            match spin::search(guest, steps)? {
+                Tick::Nothing => {}
+                tick @ (Tick::Computing(_) | Tick::Spin | Tick::Stopped(_)) => return Ok(tick),
+            }
         }
-        let periods = nth - 1;
-        if !periods.is_power_of_two() {
-            return Ok(Tick::Nothing);
-        }
-        let steps = FIRST_LOOK.saturating_mul(periods).min(LONGEST_LOOK);
-        spin::search(guest, steps, &self.requested)
+        // On a busy machine real time passes without any of its own.
+        let computes = computing.spent >= self.patience;
+        Ok(if computes { Tick::Computing(computing.spent) } else { Tick::Nothing })
     }
 }

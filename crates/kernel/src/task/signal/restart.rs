@@ -45,6 +45,11 @@ impl Kernel {
         self.rseq_handle_notify_resume(task, user);
     }
 
+    /// Is `task` on its way to user mode with nothing to do before?
+    pub fn goes_on_in_user_mode(&self, task: TaskId) -> bool {
+        self.is_going_to_user_mode(task) && !self.signal_pending(task)
+    }
+
     fn is_going_to_user_mode(&self, task: TaskId) -> bool {
         self.is_ready(task)
             && self.tasks.get(task).is_some_and(|t| !t.exiting && t.in_flight.is_none())

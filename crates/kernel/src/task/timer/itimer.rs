@@ -111,7 +111,7 @@ impl Kernel {
         before
     }
 
-    fn itimer_now(&self, group: GroupId, which: ItimerWhich) -> u64 {
+    pub(super) fn itimer_now(&self, group: GroupId, which: ItimerWhich) -> u64 {
         match which {
             ItimerWhich::Real => self.clock_now(Clock::Monotonic),
             ItimerWhich::Virtual => nanos(self.group_cputime(group).0),

@@ -10,7 +10,7 @@ pub mod sleep;
 
 use crate::kernel::Kernel;
 use crate::task::GroupId;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use clock::Clock;
 use itimer::{ItimerWhich, Itimers};
 use posix::{PosixTimer, TimerId};
@@ -113,11 +113,24 @@ impl Kernel {
         }
     }
 
-    /// Does any timer count CPU time?
-    pub fn has_cpu_timers(&self) -> bool {
-        let counting = [ItimerWhich::Virtual, ItimerWhich::Prof];
-        let armed = |which| self.timers.itimers.of(which).any(|(_, a)| a.expires.is_some());
-        counting.into_iter().any(armed) || self.timers.posix.values().any(|t| t.clock.is_cpu())
+    /// How much CPU time the ready tasks use at least before the next timer that counts it is due.
+    pub fn next_cpu_timer(&self) -> Option<Duration> {
+        if self.timers.itimers.is_empty() && self.timers.posix.is_empty() {
+            return None;
+        }
+        let of = |which| self.timers.itimers.of(which).map(move |timer| (which, timer));
+        let itimers = of(ItimerWhich::Virtual).chain(of(ItimerWhich::Prof));
+        // That of a process that sleeps is looked at when it goes to user mode.
+        let runs = |group| self.run_queue.iter().any(|t| self.tasks[t].group == group);
+        let itimers = itimers.filter(|(_, (group, _))| runs(*group));
+        let itimers = itimers.filter_map(|(which, (group, arming))| {
+            Some(arming.expires?.saturating_sub(self.itimer_now(group, which)))
+        });
+        let counting = self.timers.posix.values().filter(|t| t.clock.is_cpu() && t.notifies());
+        let posix = counting.filter_map(|timer| {
+            Some(timer.arming.expires?.saturating_sub(self.clock_now(timer.clock)))
+        });
+        itimers.chain(posix).min().map(Duration::from_nanos)
     }
 
     /// run_posix_cpu_timers(): timers on CPU clocks, looked at on the way to user mode, where
