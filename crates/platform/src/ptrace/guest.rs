@@ -22,12 +22,12 @@ pub(super) struct Guest {
 /// How long a guest has computed without a trap.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Computing {
-    /// Interruptions so far.
-    pub ticks: u32,
-    /// The CPU time that it had used at the first of them.
+    /// The CPU time that it had used at the first interruption.
     pub since: Duration,
-    /// The CPU time that it used from then to the last of them.
+    /// The CPU time that it used from then to the last one.
     pub spent: Duration,
+    /// When it is to be looked at, in periods of the watchdog's patience.
+    pub next_look: u32,
 }
 
 impl Guest {
@@ -50,15 +50,21 @@ impl Guest {
     }
 
     /// It was interrupted while it computed; how that looks now.
-    pub(super) fn computes(&mut self) -> Computing {
+    pub(super) fn computes(&mut self) -> &mut Computing {
         // Without a clock it would compute for ever, as far as anybody can tell.
         let now = sys::cpu_time(self.pid).unwrap_or_default();
-        let before =
-            self.computing.unwrap_or(Computing { ticks: 0, since: now, spent: Duration::ZERO });
-        let spent = now.saturating_sub(before.since);
-        let computing = Computing { ticks: before.ticks.saturating_add(1), spent, ..before };
-        self.computing = Some(computing);
+        let first = Computing { since: now, spent: Duration::ZERO, next_look: 1 };
+        let computing = self.computing.get_or_insert(first);
+        computing.spent = now.saturating_sub(computing.since);
         computing
+    }
+
+    /// The CPU time since [`Guest::computes`] went into looking at it.
+    pub(super) fn was_looked_at(&mut self) {
+        let now = sys::cpu_time(self.pid).unwrap_or_default();
+        if let Some(computing) = &mut self.computing {
+            computing.since = now.saturating_sub(computing.spent);
+        }
     }
 
     /// Lets it go on.

@@ -48,21 +48,25 @@ impl Watchdog {
         self.timer.leave();
     }
 
-    /// An interruption of a run. The first since the last trap may come early; then it looks at the
-    /// 1st, 2nd, 4th, 8th …, each time for twice as long, so that looking takes a bounded part of a
-    /// long computation's time.
+    /// An interruption of a run. It is looked at after 1, 2, 4, 8 … periods of CPU time, each time
+    /// for twice as long, so that looking takes a bounded part of a long computation's time.
     pub(super) fn tick(&self, guest: &mut Guest) -> Result<Tick, Errno> {
         let computing = guest.computes();
-        let periods = computing.ticks - 1;
-        if periods.is_power_of_two() {
+        let spent = computing.spent;
+        // Nearly a period counts as one: ticks are not as exact as clocks.
+        let periods = (spent + self.patience / 4).as_nanos() / self.patience.as_nanos().max(1);
+        let periods = u32::try_from(periods).unwrap_or(u32::MAX / 2);
+        if periods == 0 {
+            return Ok(Tick::Nothing); // on a busy machine real time passes without any of its own
+        }
+        if periods >= computing.next_look {
+            computing.next_look = (periods + 1).next_power_of_two();
             let steps = FIRST_LOOK.saturating_mul(periods).min(LONGEST_LOOK);
             match spin::search(guest, steps)? {
-                Tick::Nothing => {}
+                Tick::Nothing => guest.was_looked_at(),
                 tick @ (Tick::Computing(_) | Tick::Spin | Tick::Stopped(_)) => return Ok(tick),
             }
         }
-        // On a busy machine real time passes without any of its own.
-        let computes = computing.spent >= self.patience;
-        Ok(if computes { Tick::Computing(computing.spent) } else { Tick::Nothing })
+        Ok(Tick::Computing(spent))
     }
 }
