@@ -55,6 +55,9 @@ pub fn run(args: &RunArgs) -> Result<u8, String> {
         guests::install(&mut host.kernel);
     }
     let mut show = Show::open(args, &world)?;
+    if show.nobody_listens() {
+        world.skip_story();
+    }
     if args.scenario.is_some() {
         run_scenario(args, &mut world, &mut show, &stop)
     } else {

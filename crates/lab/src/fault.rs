@@ -4,7 +4,7 @@
 use kernel::abi::signal::Signal;
 
 /// What goes wrong.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum FaultKind {
     /// A process of the scenario is sent a signal from outside, which no permission holds up.
     Signal {

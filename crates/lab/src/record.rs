@@ -9,7 +9,7 @@ use kernel::task::{Pid, WaitStatus};
 use kernel::time::Instant;
 
 /// One fact of a world.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Record {
     /// When.
     pub at: Instant,
@@ -24,7 +24,7 @@ pub struct Record {
 }
 
 /// What happened.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum What {
     /// Something that a kernel told.
     Kernel(Fact),
@@ -33,7 +33,7 @@ pub enum What {
 }
 
 /// What the lab did.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum LabFact {
     /// A process of the plan was started.
     Started {

@@ -17,7 +17,7 @@ use kernel::platform::{Platform, Trap};
 use kernel::task::{Pid, TaskId, WaitStatus};
 use kernel::time::{Duration, Instant};
 use kernel::{Config, Kernel};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// How long a task runs before another ready one of its host gets its turn.
@@ -122,7 +122,9 @@ pub struct World<P> {
     links: Links,
     now: Instant,
     digest: Digest,
-    records: VecDeque<Record>,
+    records: Vec<Record>,
+    /// Somebody reads the story.
+    story: bool,
     pub(crate) standing: u32,
     /// Why this run may not repeat.
     chance: Option<String>,
@@ -167,7 +169,8 @@ impl<P: Platform> World<P> {
             links,
             now: Instant::ZERO,
             digest: Digest::new(scenario.seed),
-            records: VecDeque::new(),
+            records: Vec::new(),
+            story: true,
             standing: 0,
             chance: None,
             unsupported: BTreeMap::new(),
@@ -208,8 +211,14 @@ impl<P: Platform> World<P> {
     }
 
     /// Takes the facts that were not taken yet, in order.
-    pub fn take_records(&mut self) -> impl Iterator<Item = Record> {
-        self.records.drain(..)
+    pub fn take_records(&mut self) -> std::vec::IntoIter<Record> {
+        core::mem::take(&mut self.records).into_iter()
+    }
+
+    /// Nobody reads the story: from now on only what guests print and what the lab itself does is
+    /// there to take. The digest is the same.
+    pub fn skip_story(&mut self) {
+        self.story = false;
     }
 
     /// Lets the earliest thing happen.
@@ -383,14 +392,16 @@ impl<P: Platform> World<P> {
     pub(crate) fn drain(&mut self, index: usize) {
         let kernel = &mut self.hosts[index].kernel;
         let now = kernel.now;
-        let facts = core::mem::take(&mut kernel.facts);
+        let mut facts = core::mem::take(&mut kernel.facts);
         let packets = core::mem::take(&mut kernel.outbox);
-        for entry in facts {
+        for entry in facts.drain(..) {
             self.note(index, &entry.fact, entry.pid, entry.tid, entry.at);
             let what = What::Kernel(entry.fact);
             let (at, host) = (entry.at, Some(index));
             self.record(Record { at, host, pid: entry.pid, tid: entry.tid, what });
         }
+        // The next step's facts go where these were: fresh memory is what they cost most.
+        self.hosts[index].kernel.facts = facts;
         for packet in packets {
             match self.hosts.iter().position(|h| IpAddr::V4(h.kernel.config.address) == packet.dst)
             {
@@ -438,17 +449,18 @@ impl<P: Platform> World<P> {
 
     /// Facts go into the digest without what a trace shows of them: it must not change with one.
     fn record(&mut self, mut record: Record) {
-        let What::Kernel(Fact::Syscall { shown, .. }) = &mut record.what else {
-            self.digest.fact(&record);
-            self.records.push_back(record);
-            return;
+        let trace = match &mut record.what {
+            What::Kernel(Fact::Syscall { shown, .. }) => shown.take(),
+            What::Kernel(_) | What::Lab(_) => None,
         };
-        let kept = shown.take();
         self.digest.fact(&record);
-        if let What::Kernel(Fact::Syscall { shown, .. }) = &mut record.what {
-            *shown = kept;
+        if let (What::Kernel(Fact::Syscall { shown, .. }), Some(trace)) = (&mut record.what, trace)
+        {
+            *shown = Some(trace);
         }
-        self.records.push_back(record);
+        if self.story || matches!(record.what, What::Lab(_) | What::Kernel(Fact::Output { .. })) {
+            self.records.push(record);
+        }
     }
 
     /// The platform as the digest's witness, and one host's kernel.

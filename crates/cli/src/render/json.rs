@@ -213,10 +213,12 @@ fn file_fact(fact: &FileFact) -> (&'static str, Value) {
     match fact {
         FileFact::CloseFiles { open } => ("close_files", json!({"open": open})),
         FileFact::FilpClose { fd, what, refs_left } => {
-            ("filp_close", json!({"fd": fd, "what": what, "refs_left": refs_left}))
+            ("filp_close", json!({"fd": fd, "what": what.to_string(), "refs_left": refs_left}))
         }
-        FileFact::Fput { what, deferred } => ("fput", json!({"what": what, "deferred": deferred})),
-        FileFact::FinalFput { what } => ("__fput", json!({"what": what})),
+        FileFact::Fput { what, deferred } => {
+            ("fput", json!({"what": what.to_string(), "deferred": deferred}))
+        }
+        FileFact::FinalFput { what } => ("__fput", json!({"what": what.to_string()})),
     }
 }
 
@@ -233,7 +235,7 @@ fn net_fact(fact: &NetFact, names: &Names) -> (&'static str, Value) {
         NetFact::Received { packet, loopback } => {
             ("received", with(self::packet(packet, names), json!({"loopback": loopback})))
         }
-        NetFact::SockClose { what } => ("sock_close", json!({"what": what})),
+        NetFact::SockClose { what } => ("sock_close", json!({"what": what.to_string()})),
         NetFact::UnixRelease { what, decision } => {
             ("unix_release", json!({"what": what, "decision": decision}))
         }

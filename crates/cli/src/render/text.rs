@@ -198,18 +198,18 @@ impl<W: Write> Text<W> {
         match fact {
             FileFact::CloseFiles { .. } => self.step(record.at, who, words::file(fact), names),
             FileFact::FilpClose { fd, what, refs_left } => {
-                if *refs_left > 0 && words::is_connection(what) {
+                if *refs_left > 0 && words::is_connection(&what.to_string()) {
                     let others =
                         if *refs_left == 1 { "another process holds" } else { "others hold" };
                     let what = format!("  fd {fd} {what}: {others} it too → fput: nothing is sent");
                     return self.line(record.at, who, &what, names);
                 }
-                self.fds.entry((who, what.clone())).or_default().push(*fd);
+                self.fds.entry((who, what.to_string())).or_default().push(*fd);
                 Ok(())
             }
             FileFact::Fput { .. } => Ok(()),
             FileFact::FinalFput { what } => {
-                let fds = self.fds.remove(&(who, what.clone())).unwrap_or_default();
+                let fds = self.fds.remove(&(who, what.to_string())).unwrap_or_default();
                 self.releasing.insert(who, fds);
                 Ok(())
             }

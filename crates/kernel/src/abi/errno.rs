@@ -7,7 +7,7 @@ use core::fmt;
 macro_rules! errnos {
     ($($name:ident = $value:literal,)*) => {
         /// An error number, as in errno(3).
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct Errno(i32);
 
         #[allow(missing_docs)]

@@ -4,7 +4,7 @@
 use core::fmt;
 
 /// A signal number, 1..=64.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Signal(u8);
 
 /// What a signal does at SIG_DFL (rule S-45).

@@ -6,7 +6,7 @@ pub mod file;
 pub mod net;
 pub mod task;
 
-pub use file::FileFact;
+pub use file::{FileFact, OpenOn};
 pub use net::NetFact;
 pub use task::TaskFact;
 
@@ -14,7 +14,7 @@ use crate::task::Pid;
 use crate::time::{Duration, Instant};
 
 /// One fact of one host.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Entry {
     /// When.
     pub at: Instant,
@@ -27,7 +27,7 @@ pub struct Entry {
 }
 
 /// What happened.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Fact {
     /// A system call returned (or never will: `result` is None for exit, exec and sigreturn).
     Syscall {

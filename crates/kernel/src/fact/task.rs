@@ -5,7 +5,7 @@ use crate::abi::signal::Signal;
 use crate::task::{Pid, WaitStatus};
 
 /// What happened to a task. Variants are named after Linux's functions.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs)]
 pub enum TaskFact {
     // Birth.
@@ -103,7 +103,7 @@ pub enum TaskFact {
 }
 
 /// Why a signal was not queued, or not wholly.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Dropped {
     /// The group is dying already (rule S-11).
     GroupExit,
@@ -120,7 +120,7 @@ pub enum Dropped {
 }
 
 /// How complete_signal came to its choice (rules S-20, S-21).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Choice {
     /// The thread that was named, or the leader, wants it.
     FirstCandidate,
@@ -134,7 +134,7 @@ pub enum Choice {
 }
 
 /// What get_signal decided.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs)]
 pub enum SignalAction {
     Handler,

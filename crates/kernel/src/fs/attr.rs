@@ -30,7 +30,7 @@ impl Kernel {
         match self.files[file].dentry {
             Some(dentry) => Ok(dentry),
             None => {
-                let what = self.describe_file(file);
+                let what = self.describe_file(file).to_string();
                 self.tell(
                     Some(call.task),
                     Fact::unsupported("attributes of a nameless file", what),

@@ -5,6 +5,7 @@
 
 use crate::abi::Errno;
 use crate::abi::poll::PollBits;
+use crate::fact::OpenOn;
 use crate::fs::file::{FileId, FileKind};
 use crate::fs::read_write::Direction;
 use crate::kernel::Kernel;
@@ -206,7 +207,7 @@ impl Kernel {
         match self.files[file].kind {
             FileKind::Socket(socket) => self.sock_fasync(call, socket, on),
             FileKind::Pipe(_) | FileKind::Console(_) if on => {
-                let what = self.describe_file(file);
+                let what = self.describe_file(file).to_string();
                 let fact = crate::fact::Fact::unsupported("O_ASYNC", what);
                 self.tell(Some(call.task), fact);
                 Ok(())
@@ -240,11 +241,11 @@ impl Kernel {
         }
     }
 
-    /// A few words for the story: `TCP 10.0.0.1:7000→10.0.0.2:40000`, `pipe:[3] (read)`, a path.
-    pub fn describe_file(&self, file: FileId) -> String {
+    /// What it is open on, for the story.
+    pub fn describe_file(&self, file: FileId) -> OpenOn {
         let f = &self.files[file];
         match f.kind {
-            FileKind::Inode => self.describe_inode(file),
+            FileKind::Inode => self.describe_inode(file).into(),
             FileKind::Pipe(pipe) => {
                 let ino = self.pipes.get(pipe).and_then(|p| p.ino);
                 let end = match (f.flags.readable(), f.flags.writable()) {
@@ -253,8 +254,8 @@ impl Kernel {
                     (true, true) | (false, false) => "both ends",
                 };
                 match ino {
-                    Some(ino) => format!("pipe:[{ino}] ({end})"),
-                    None => format!("FIFO ({end})"),
+                    Some(ino) => format!("pipe:[{ino}] ({end})").into(),
+                    None => format!("FIFO ({end})").into(),
                 }
             }
             FileKind::Socket(socket) => self.describe_socket(socket),

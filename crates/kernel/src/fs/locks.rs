@@ -173,7 +173,7 @@ impl Kernel {
         match self.file_inode(file) {
             Some(inode) => Ok(inode),
             None => {
-                let what = self.describe_file(file);
+                let what = self.describe_file(file).to_string();
                 self.tell(Some(call.task), Fact::unsupported("lock of a nameless file", what));
                 Err(Errno::ENOLCK)
             }

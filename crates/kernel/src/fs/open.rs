@@ -117,7 +117,7 @@ impl Kernel {
                     Ok(self.dentry_open(task, dentry, FileKind::Inode, op.flags))
                 }
                 Found::File(file) => {
-                    let what = self.describe_file(file);
+                    let what = self.describe_file(file).to_string();
                     self.tell(Some(task), Fact::unsupported("O_PATH of a nameless file", what));
                     Err(Errno::ENXIO.into())
                 }

@@ -146,7 +146,7 @@ impl Kernel {
             | FileKind::Anon(_)
             | FileKind::Urandom
             | FileKind::Console(_) => {
-                let what = self.describe_file(from);
+                let what = self.describe_file(from).to_string();
                 self.tell(Some(call.task), Fact::unsupported("sendfile or splice from", what));
                 Err(Errno::EINVAL)
             }

@@ -114,7 +114,7 @@ impl Kernel {
             FileKind::Pipe(_) => format!("pipe:[{ino}]").into(),
             FileKind::Socket(_) => format!("socket:[{ino}]").into(),
             FileKind::Epoll(_) => b"anon_inode:[eventpoll]".to_vec(),
-            FileKind::Anon(_) => self.describe_file(file).into_bytes(),
+            FileKind::Anon(anon) => self.describe_anon(anon).into(),
             FileKind::Console(stream) => match self.console.kind(stream) {
                 StreamKind::Pipe => format!("pipe:[{ino}]").into(),
                 StreamKind::Tty => b"/dev/tty".to_vec(),

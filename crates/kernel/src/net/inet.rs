@@ -4,7 +4,7 @@
 
 use crate::abi::Errno;
 use crate::abi::poll::PollBits;
-use crate::fact::NetFact;
+use crate::fact::{NetFact, OpenOn};
 use crate::kernel::Kernel;
 use crate::net::conn::ConnId;
 use crate::net::msg::MsgFlags;
@@ -420,17 +420,17 @@ impl Kernel {
     }
 
     /// `TCP 10.0.0.1:7000→10.0.0.2:40000 ESTABLISHED`.
-    pub fn describe_tcp(&self, socket: SocketId) -> String {
+    pub fn describe_tcp(&self, socket: SocketId) -> OpenOn {
         let tcp = self.tcp_sock(socket);
         match &tcp.usage {
             TcpUse::Idle => "TCP CLOSE".into(),
             TcpUse::Listening(listener) => {
                 let waiting = listener.len();
-                format!("TCP {} LISTEN, {waiting} not accepted", tcp.bound)
+                format!("TCP {} LISTEN, {waiting} not accepted", tcp.bound).into()
             }
             TcpUse::Connected(conn) => {
                 let c = &self.net.tcp.conns[*conn];
-                format!("TCP {}→{} {}", c.local, c.remote, c.tcp.state().name())
+                OpenOn::Tcp { local: c.local, remote: c.remote, state: c.tcp.state() }
             }
         }
     }

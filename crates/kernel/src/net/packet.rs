@@ -5,7 +5,7 @@ use crate::net::tcp::Segment;
 use core::net::{IpAddr, SocketAddr};
 
 /// One IP packet.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Packet {
     /// From whom.
     pub src: IpAddr,
@@ -18,7 +18,7 @@ pub struct Packet {
 }
 
 /// The transport layer of a packet.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs)]
 pub enum Transport {
     Tcp { src_port: u16, dst_port: u16, segment: Segment },
@@ -27,7 +27,7 @@ pub enum Transport {
 }
 
 /// ICMP destination unreachable (type 3), with what it quotes of the packet that it is about.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Unreachable {
     /// 0 net, 1 host, 2 protocol, 3 port.
     pub code: u8,

@@ -6,7 +6,7 @@
 use crate::abi::Errno;
 use crate::abi::poll::PollBits;
 use crate::arena::Id;
-use crate::fact::{Fact, NetFact};
+use crate::fact::{Fact, NetFact, OpenOn};
 use crate::fs::file::FileId;
 use crate::kernel::Kernel;
 use crate::net::inet::TcpSocket;
@@ -277,12 +277,12 @@ impl Kernel {
         self.net.acting = acting;
     }
 
-    /// A few words for the story: `TCP 10.0.0.1:7000→10.0.0.2:40000 ESTABLISHED`.
-    pub fn describe_socket(&self, socket: SocketId) -> String {
+    /// What it is, for the story.
+    pub fn describe_socket(&self, socket: SocketId) -> OpenOn {
         match &self.net.sockets[socket].kind {
             SocketKind::Tcp(_) => self.describe_tcp(socket),
-            SocketKind::Udp(udp) => udp.describe(),
-            SocketKind::Unix(_) => self.describe_unix(socket),
+            SocketKind::Udp(udp) => udp.describe().into(),
+            SocketKind::Unix(_) => self.describe_unix(socket).into(),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::task::TaskId;
 use std::collections::BTreeMap;
 
 /// A process, thread, process group or session number. Positive; 0 stands for "none".
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct Pid(pub u32);
 
 /// RESERVED_PIDS: where numbering goes on after a wrap.

@@ -27,7 +27,7 @@ pub type FsId = Id<Fs>;
 
 /// The status word that wait(2) reports: `exit code << 8`, or the signal, | 0x80 with a core dump
 /// (rule X-1).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct WaitStatus(pub u32);
 
 impl WaitStatus {

@@ -20,7 +20,7 @@ pub struct Close {
 }
 
 /// What `close` decided, for the story.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct CloseOutcome {
     /// The state before.
     pub from: TcpState,
@@ -36,7 +36,7 @@ pub struct CloseOutcome {
 }
 
 /// The segment that a close causes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum CloseSent {
     /// `tcp_send_fin`; it waits behind this many unsent bytes if the windows say so.
     Fin {
@@ -50,7 +50,7 @@ pub enum CloseSent {
 }
 
 /// Why a close sends nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Silence {
     /// There is no connection (any more): reset, both FINs done, or never connected (T-19).
     NoConnection,

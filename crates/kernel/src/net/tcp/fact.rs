@@ -70,7 +70,7 @@ impl core::fmt::Debug for Ready {
 }
 
 /// Why `tcp_send_active_reset` was called.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ResetWhy {
     /// Closed while received data was unread (T-8, T-11, T-14, T-18).
     Unread,
@@ -89,7 +89,7 @@ pub enum ResetWhy {
 }
 
 /// Why a segment was answered with a reset (`tcp_v4_send_reset`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ReplyWhy {
     /// There is no connection and no listener (any more).
     NoSocket,
@@ -108,7 +108,7 @@ pub enum ReplyWhy {
 }
 
 /// Why an ACK was sent that the stream itself did not need.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ChallengeWhy {
     /// A reset in the window, but not at its left edge (T-48; RFC 5961, 3.2).
     RstInWindow,
@@ -123,7 +123,7 @@ pub enum ChallengeWhy {
 }
 
 /// Which timer gave the connection up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum GaveUp {
     /// The SYN was not answered (T-51).
     Syn,
@@ -138,7 +138,7 @@ pub enum GaveUp {
 }
 
 /// One step that this room took.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum TcpFact {
     /// `tcp_set_state`. TIME_WAIT and FIN_WAIT2 mini-sockets count as states here.
     StateChange {
@@ -222,7 +222,7 @@ pub enum TcpFact {
 }
 
 /// Why a segment got no answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum DropWhy {
     /// A reset outside the window (T-48).
     RstOutOfWindow,

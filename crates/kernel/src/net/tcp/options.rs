@@ -6,7 +6,7 @@
 use super::seq::Seq;
 
 /// The timestamps option (RFC 7323, 3).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Timestamps {
     /// TSval: the sender's clock, in milliseconds.
     pub val: u32,
@@ -15,7 +15,7 @@ pub struct Timestamps {
 }
 
 /// The options that we speak. Unknown ones are skipped, as RFC 9293 (MUST-6) demands.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Options {
     /// Maximum segment size; only in a SYN.
     pub mss: Option<u16>,

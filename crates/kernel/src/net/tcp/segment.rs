@@ -2,6 +2,7 @@
 //! the header is in `options`. Flags are written as in linux-semantics.md: `[S]`, `[F.]`, `[R.]`.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::ops::BitOr;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use super::options::Options;
 use super::seq::Seq;
 
 /// The control bits (RFC 9293, 3.1), in their places of byte 13 of the header.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Flags(pub u8);
 
 impl Flags {
@@ -114,6 +115,15 @@ impl Segment {
     /// Header length in bytes: 20 and the padded options.
     pub fn header_len(&self) -> usize {
         20 + self.options.len()
+    }
+}
+
+impl Hash for Segment {
+    /// All of it, but of the payload only the length: its bytes are hashed where a guest wrote them,
+    /// and a segment is hashed twice.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Segment { seq, ack, flags, window, urgent, options, payload } = self;
+        (seq, ack, flags, window, urgent, options, payload.len()).hash(state);
     }
 }
 

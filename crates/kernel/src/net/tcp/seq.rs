@@ -5,7 +5,7 @@ use core::fmt;
 use core::ops::{Add, AddAssign, Sub};
 
 /// A TCP sequence number.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Seq(pub u32);
 
 impl Seq {

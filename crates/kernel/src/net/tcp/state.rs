@@ -24,7 +24,7 @@ use crate::abi::Errno;
 use crate::time::Instant;
 
 /// The states of RFC 9293, 3.3.2, with Linux's names and numbers (tcp_info).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum TcpState {
     /// Both ways open.
