@@ -10,7 +10,7 @@ use std::time::Instant;
 type Step = (&'static str, fn() -> Result<(), String>);
 
 const STEPS: &[Step] = &[
-    ("format", || cargo(&["fmt", "--all", "--check"])),
+    ("format", format),
     ("clippy", || {
         cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])
     }),
@@ -48,6 +48,12 @@ pub fn run(filter: &str) -> Result<(), String> {
         began.elapsed().as_secs_f64()
     );
     Ok(())
+}
+
+/// The fuzz targets are a workspace of their own (fuzz/Cargo.toml).
+fn format() -> Result<(), String> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])
 }
 
 fn documentation() -> Result<(), String> {

@@ -1,10 +1,11 @@
-//! The developers' commands: `cargo xtask ci`, `tidy`, `native`, `fates`, `bench`.
+//! The developers' commands: `cargo xtask ci`, `tidy`, `native`, `fates`, `fuzz`, `bench`.
 //! `ci` is what `.ci/run` runs and stops at the first step that fails; `tidy` reads the sources
 //! and holds the rules of CONTRIBUTING.md; `native` runs the guest programs on the real kernel.
 
 mod bench;
 mod ci;
 mod fates;
+mod fuzz;
 mod native;
 mod nobody;
 mod tidy;
@@ -20,6 +21,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                              run the guest programs of tests/guests on the real kernel
   fates                      examples/kill-9.toml and the close table (tests/guests: wire) on the real
                              kernel and here, compared on the wire
+  fuzz [--seconds N] [TARGET]
+                             every fuzz target for N seconds (600), from the kept corpus on
   bench [FILTER]             what a call, a start, a transfer, a death … cost, here and natively";
 
 fn main() -> ExitCode {
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         ["fates"] => fates::run(),
         ["bench"] => bench::run(""),
         ["bench", filter] => bench::run(filter),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         ["native", rest @ ..] => native::run(rest),
         _ => Err(USAGE.to_owned()),
     };

@@ -52,6 +52,11 @@ fn every_mistake_has_its_line_and_its_remedy() {
             "s.toml:3: host: \"a b\" is no name for a host",
         ),
         (
+            "[[process]]\ncommand = [\"x\"]\nname = \"a\\nb\"",
+            "s.toml:3: \"a\\nb\" cannot be shown as the name of a process",
+        ),
+        ("[[process]]\ncommand = [\"x/\"]", "s.toml:2: \"\" cannot be shown as the name"),
+        (
             &with("[[process]]\nname = \"server\"\ncommand = [\"y\"]"),
             "s.toml:5: there are two processes named \"server\"",
         ),

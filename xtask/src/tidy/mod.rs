@@ -36,7 +36,7 @@ impl fmt::Display for Finding {
 pub fn run() -> Result<(), String> {
     let root = root();
     let mut sources = Vec::new();
-    for room in ["crates", "xtask", "tests"] {
+    for room in ["crates", "xtask", "tests", "fuzz"] {
         read_tree(&root, &root.join(room), &mut sources)?;
     }
     sources.sort_by(|a, b| a.path.cmp(&b.path));

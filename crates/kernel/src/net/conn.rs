@@ -98,6 +98,35 @@ impl Connections {
         exact.or_else(|| all.iter().find(|(addr, _)| addr.is_unspecified())).map(|(_, s)| *s)
     }
 
+    /// What holds between any two operations: see `tcp::check`; and the tables agree with the
+    /// connections. For tests of hostile peers.
+    ///
+    /// # Errors
+    /// The broken invariant, as a sentence.
+    pub fn check(&self) -> Result<(), String> {
+        let mut timed = 0;
+        for (id, conn) in self.conns.iter() {
+            conn.tcp.check()?;
+            let deadline = conn.tcp.next_deadline();
+            let entered = deadline.is_none_or(|at| self.timers.contains(&(at, id)));
+            timed += usize::from(deadline.is_some());
+            let found = self.find((conn.local, conn.remote)) == Some(id);
+            let why = match () {
+                () if conn.deadline != deadline || !entered => "its timer is not in the table",
+                () if conn.hashed != conn.tcp.is_hashed() => "it is not hashed as its state says",
+                () if conn.hashed && !found => "its 4-tuple is not in the table",
+                () if conn.tcp.is_dead() && conn.socket.is_none() => "it is dead and still there",
+                () => continue,
+            };
+            return Err(format!("{why}: {conn:?}"));
+        }
+        let hashed = self.conns.iter().filter(|(_, conn)| conn.hashed).count();
+        if (self.timers.len(), self.by_tuple.len()) != (timed, hashed) {
+            return Err("the tables have entries of nobody".to_owned());
+        }
+        Ok(())
+    }
+
     /// Notes when a listener's handshakes need its timer next.
     pub fn set_listener_deadline(&mut self, socket: SocketId, at: Option<Instant>) {
         self.listener_timers.retain(|(_, s)| *s != socket);

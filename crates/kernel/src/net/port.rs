@@ -90,6 +90,11 @@ impl PortTable {
         }
     }
 
+    /// True when nobody uses any port.
+    pub fn is_empty(&self) -> bool {
+        self.ports.is_empty()
+    }
+
     /// The record of `owner` on `port`, to change it (listen, SO_REUSEADDR after bind).
     pub fn of_mut(&mut self, port: u16, owner: Owner) -> Option<&mut Bind> {
         self.ports.get_mut(&port)?.iter_mut().find(|u| u.owner == owner)

@@ -119,6 +119,13 @@ impl<'a> Reader<'a> {
                 Found { value: base.to_owned(), at: program.at }
             }
         };
+        if name.value.is_empty() || name.value.contains(char::is_control) {
+            let message = format!(
+                "{:?} cannot be shown as the name of a process: write for example name = \"server\"",
+                name.value
+            );
+            return Err(source.error(name.at, message));
+        }
         if self.processes.iter().any(|p| p.name == name.value) {
             let message = format!(
                 "there are two processes named {:?}: give this one a name of its own, as in \

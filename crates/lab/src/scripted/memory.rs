@@ -16,6 +16,8 @@ pub const READ: Prot = 1;
 pub const WRITE: Prot = 2;
 /// PROT_EXEC.
 pub const EXEC: Prot = 4;
+/// The machine's memory: pages that one space may have (256 MiB), whatever stands behind them.
+const MOST_PAGES: u64 = 1 << 16;
 
 type Frame = Arc<[u8; PAGE as usize]>;
 
@@ -192,6 +194,12 @@ impl Space {
         }
     }
 
+    /// Unlike the machine, we give every page of a mapping its entry at once.
+    fn has_room_for(&self, len: u64) -> Result<(), Errno> {
+        let pages = self.pages.len() as u64 + len / PAGE;
+        if pages > MOST_PAGES { Err(Errno::ENOMEM) } else { Ok(()) }
+    }
+
     fn map(
         &mut self,
         start: u64,
@@ -201,6 +209,7 @@ impl Space {
         lower: &mut LowerTree,
         objects: &Objects,
     ) -> Result<(), Errno> {
+        self.has_room_for(len)?;
         let zero = zeroes();
         for (i, number) in pages_of(start, len).enumerate() {
             let inside = i as u64 * PAGE;
@@ -230,6 +239,7 @@ impl Space {
 
     /// Moves an area; where it grows, the new pages continue the last one's kind.
     fn relocate(&mut self, from: u64, old_len: u64, to: u64, new_len: u64) -> Result<(), Errno> {
+        self.has_room_for(new_len)?;
         let taken: Vec<Option<Mapped>> =
             pages_of(from, old_len).map(|page| self.pages.remove(&page)).collect();
         let last = taken.iter().flatten().last().cloned().ok_or(Errno::EFAULT)?;

@@ -25,6 +25,9 @@ use std::collections::BTreeMap;
 /// XSAVE area of x87 and SSE: 512 bytes and the header of 64.
 const XSTATE_SIZE: usize = 576;
 
+/// The greatest memory object (256 MiB): its bytes are all there, holes or not.
+const MOST_OBJECT: u64 = 1 << 28;
+
 /// One native context.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Guest {
@@ -182,8 +185,11 @@ impl Platform for Scripted {
     }
 
     fn object_create(&mut self, size: u64) -> Result<ObjectId, Errno> {
+        if size > MOST_OBJECT {
+            return Err(Errno::ENOSPC);
+        }
         let id = ObjectId(self.next());
-        self.objects.insert(id, vec![0; usize::try_from(size).map_err(|_| Errno::ENOSPC)?]);
+        self.objects.insert(id, vec![0; size as usize]);
         Ok(id)
     }
 
@@ -201,8 +207,11 @@ impl Platform for Scripted {
     }
 
     fn object_resize(&mut self, id: ObjectId, size: u64) -> Result<(), Errno> {
+        if size > MOST_OBJECT {
+            return Err(Errno::ENOSPC);
+        }
         let bytes = self.objects.get_mut(&id).expect("the kernel names objects that it made");
-        bytes.resize(usize::try_from(size).map_err(|_| Errno::EFBIG)?, 0);
+        bytes.resize(size as usize, 0);
         Ok(())
     }
 

@@ -88,6 +88,7 @@ impl TcpConn {
         self.snd.last = now;
         self.rcv.ack.last = now;
         self.tcp_sndbuf_expand();
+        self.rcv.window.initialize_rcv_mss(self.mss());
         self.start_keepalive(now);
         out.wake_all();
     }

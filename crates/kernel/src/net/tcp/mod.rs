@@ -34,6 +34,7 @@
 
 mod ack;
 mod byte_queue;
+mod check;
 mod close;
 mod config;
 mod congestion;
@@ -60,6 +61,7 @@ mod tests;
 mod timer;
 mod window;
 
+pub use check::check_flags;
 pub use close::{Close, CloseOutcome, CloseSent, Shutdown, Silence};
 pub use config::{Linger2, TCP_TIMEWAIT_LEN, TcpConfig};
 pub use fact::{ChallengeWhy, DropWhy, GaveUp, Output, Ready, ReplyWhy, ResetWhy, TcpFact};

@@ -89,6 +89,22 @@ impl Reassembly {
         self.blocks.insert(0, (start, end));
     }
 
+    /// What holds in a queue behind `nxt` (see `check`).
+    pub fn check(&self, nxt: Seq) -> Result<(), String> {
+        let mut at = nxt;
+        for (seq, bytes) in &self.pieces {
+            let first = at == nxt;
+            if bytes.is_empty() || seq.before(at) || (first && *seq == nxt) {
+                return Err(format!("a piece at {seq:?} of {} bytes behind {at:?}", bytes.len()));
+            }
+            at = *seq + bytes.len() as u32;
+        }
+        match self.blocks.iter().find(|(start, end)| !start.before(*end)) {
+            Some(block) => Err(format!("an empty block {block:?}")),
+            None => Ok(()),
+        }
+    }
+
     /// Takes out what now follows `nxt` directly: bytes, and whether the FIN follows them.
     pub fn take(&mut self, mut nxt: Seq) -> (Vec<Bytes>, bool) {
         let mut ready = Vec::new();

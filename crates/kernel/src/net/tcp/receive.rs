@@ -100,6 +100,7 @@ impl TcpConn {
     /// `tcp_fin`: the other side has sent everything.
     fn tcp_fin(&mut self, now: Instant, out: &mut Output) {
         self.rcv.nxt += 1;
+        self.rcv.fins += 1;
         self.done = true;
         self.shut_rd = true;
         self.rcv.ack.scheduled = true;
@@ -119,7 +120,7 @@ impl TcpConn {
                 let time = super::config::TCP_TIMEWAIT_LEN;
                 self.tcp_time_wait(now, TcpState::TimeWait, time, out);
             }
-            // Only a retransmitted FIN can come here, and that is not new.
+            // A FIN sent again is not new; one behind text that follows the first changes nothing.
             TcpState::CloseWait | TcpState::Closing | TcpState::LastAck => {}
             // Nothing is received in these states.
             TcpState::SynSent | TcpState::TimeWait | TcpState::Close | TcpState::Listen => {}
@@ -333,7 +334,7 @@ impl TcpConn {
     /// Forgets everything that was received and not read. Returns how many bytes that were.
     pub(super) fn receive_queue_purge(&mut self) -> u32 {
         let unread = self.unread();
-        self.rcv.copied = self.rcv.nxt - u32::from(self.done);
+        self.rcv.copied = self.rcv.nxt - self.rcv.fins;
         self.rcv.queue.clear();
         self.rcv.window.charged = 0;
         self.rcv.urgent = Urgent::None;

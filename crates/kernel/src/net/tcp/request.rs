@@ -45,10 +45,9 @@ pub(super) enum Checked {
 impl Request {
     pub(super) fn new(config: &TcpConfig, now: Instant, iss: Seq, syn: &Segment) -> Request {
         let theirs = syn.options.clone();
-        let mss = theirs.mss.map_or(super::config::TCP_MSS_DEFAULT, u32::from);
         let ts = config.timestamps && theirs.timestamps.is_some();
         let mut window = Window::new(config);
-        window.start(mss.min(config.advertised_mss()) - if ts { 12 } else { 0 });
+        window.start_behind(config, ts);
         let shift = if theirs.wscale.is_some() { window.shift } else { 0 };
         Request {
             ts_recent: theirs.timestamps.map_or(0, |ts| ts.val),
@@ -235,7 +234,7 @@ impl Request {
         conn.rcv.last_ack_sent = conn.rcv.nxt;
         conn.agree(now, &self.theirs);
         conn.rcv.ts_recent = conn.rcv.ts_recent.map(|_| (self.ts_recent, self.born));
-        conn.rcv.window.start(conn.mss());
+        conn.rcv.window.start_behind(config, conn.agreed.timestamps);
         conn.rcv.window.wup = conn.rcv.nxt;
         conn.snd.una = self.iss + 1;
         conn.snd.nxt = self.iss + 1;

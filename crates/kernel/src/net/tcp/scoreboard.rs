@@ -263,6 +263,31 @@ impl Scoreboard {
         &self.segments[i]
     }
 
+    /// What holds in a scoreboard of `una..nxt` (see `check`).
+    pub fn check(&self, una: Seq, nxt: Seq) -> Result<(), String> {
+        let mut at = una;
+        let mut counts = (0, 0, 0);
+        for s in &self.segments {
+            if s.seq != at || s.end() == at {
+                return Err(format!("the flight has a hole or an empty segment at {at:?}: {s:?}"));
+            }
+            at = s.end();
+            counts.0 += u32::from(s.sacked);
+            counts.1 += u32::from(s.lost);
+            counts.2 += u32::from(s.retransmitted);
+            if s.sacked && s.lost {
+                return Err(format!("both lost and selectively acknowledged: {s:?}"));
+            }
+        }
+        if at != nxt {
+            return Err(format!("the flight ends at {at:?} and not at {nxt:?}"));
+        }
+        if counts != (self.sacked, self.lost, self.retransmitted) {
+            return Err(format!("the counts {counts:?} are not those of {self:?}"));
+        }
+        Ok(())
+    }
+
     fn can_merge(&self, i: usize, mss: u32) -> bool {
         let (Some(s), Some(next)) = (self.segments.get(i), self.segments.get(i + 1)) else {
             return false;

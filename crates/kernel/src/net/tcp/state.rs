@@ -127,6 +127,9 @@ pub(super) struct RecvSide {
     pub copied: Seq,
     /// The bytes from `copied` to `nxt`.
     pub queue: VecDeque<Bytes>,
+    /// Numbers before `nxt` that are FINs and no bytes. More than one if the other side goes on
+    /// after its FIN with segments that begin before it: as in Linux, such text is taken.
+    pub fins: u32,
     /// What came too early.
     pub ooo: Reassembly,
     /// The window that we offer, and the buffer behind it.
@@ -235,6 +238,7 @@ impl TcpConn {
             rcv: RecvSide {
                 nxt: Seq(0),
                 copied: Seq(0),
+                fins: 0,
                 queue: VecDeque::new(),
                 ooo: Reassembly::default(),
                 window,
@@ -280,7 +284,9 @@ impl TcpConn {
         let shift = theirs.wscale.unwrap_or(0).min(14);
         self.snd.wscale = if self.agreed.wscale { shift } else { 0 };
         self.rcv.window.scale(self.agreed.wscale);
-        self.snd.mss_clamp = theirs.mss.map_or(TCP_MSS_DEFAULT, |mss| u32::from(mss).max(48));
+        // As in Linux, an MSS of 0 says nothing and one below 48 (`tcp_min_snd_mss`) says 48.
+        let mss = theirs.mss.filter(|mss| *mss > 0);
+        self.snd.mss_clamp = mss.map_or(TCP_MSS_DEFAULT, |mss| u32::from(mss).max(48));
         if let (true, Some(ts)) = (self.agreed.timestamps, theirs.timestamps) {
             self.rcv.ts_recent = Some((ts.val, now));
         }
@@ -334,8 +340,7 @@ impl TcpConn {
 
     /// Bytes that the program can read now.
     pub fn unread(&self) -> u32 {
-        // A received FIN took a number but is no byte.
-        self.rcv.nxt.since(self.rcv.copied) - u32::from(self.done)
+        self.rcv.nxt.since(self.rcv.copied) - self.rcv.fins
     }
 
     /// Bytes accepted and not yet sent for the first time.

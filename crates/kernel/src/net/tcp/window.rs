@@ -66,6 +66,19 @@ impl Window {
         window
     }
 
+    /// The window of a SYN-ACK (`tcp_openreq_init_rwin`): whole segments of the size that we
+    /// advertise, whatever the other side takes (a SYN with an MSS of 88 was answered with a window
+    /// of 65483 on loopback, as one with 65495; measured).
+    pub fn start_behind(&mut self, config: &TcpConfig, timestamps: bool) {
+        self.start(config.advertised_mss() - if timestamps { 12 } else { 0 });
+    }
+
+    /// `tcp_initialize_rcv_mss`: a first guess at the size of the other side's segments, from the
+    /// size that we may send.
+    pub fn initialize_rcv_mss(&mut self, mss: u32) {
+        self.rcv_mss = mss.min(self.wnd / 2).clamp(88, 536);
+    }
+
     /// `tcp_select_initial_window`: whole segments, at most 65535 bytes because the window of a
     /// SYN is not scaled. Measured: 64240 for 1460, 65160 for 1448, 65495 and 65483 on loopback.
     pub fn start(&mut self, mss: u32) {
@@ -73,8 +86,7 @@ impl Window {
         let whole = if space > mss { space / mss * mss } else { space };
         self.wnd = whole.min(65_535);
         self.ssthresh = self.wnd;
-        // A first guess; measured from then on (`tcp_initialize_rcv_mss`).
-        self.rcv_mss = mss.min(self.wnd / 2).clamp(88, 536);
+        self.initialize_rcv_mss(mss);
         self.space = (self.wnd, None);
     }
 

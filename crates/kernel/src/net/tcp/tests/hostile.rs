@@ -110,6 +110,9 @@ fn run(seed: u64) -> u32 {
         step(&mut draw, &mut conn, &mut now, &mut out);
         assert!(out.segments.len() < 4000, "seed {seed}: {} segments", out.segments.len());
         let _ = (conn.poll(), conn.info());
+        assert_eq!(conn.check(), Ok(()), "seed {seed}, step {steps}: {conn:#?}");
+        let flags = out.segments.iter().map(|s| check_flags(s.flags));
+        assert_eq!(flags.collect::<Result<(), _>>(), Ok(()), "seed {seed}, step {steps}");
         if conn.is_dead() {
             assert!(conn.next_deadline().is_none(), "seed {seed}: a dead connection has a timer");
             break;
@@ -131,4 +134,27 @@ fn no_segment_in_any_state_makes_it_panic_or_spin() {
     let steps: u32 = (1..=4000).map(run).sum();
     // A test that kills its connections at once would find nothing.
     assert!(steps > 200_000, "{steps} steps");
+}
+
+#[test]
+fn a_syn_with_any_segment_size_is_answered_with_the_same_window() {
+    // The window is ours and counts our segments (measured on 6.18: see Window::start_behind).
+    for mss in [None, Some(0), Some(5), Some(88), Some(1460), Some(65_535)] {
+        let mut listener: Listener<u8, u8> = Listener::new(TcpConfig::default(), 5);
+        let timestamps = Some(Timestamps { val: 1, ecr: 0 });
+        let options = Options { mss, timestamps, ..Options::default() };
+        let syn = Segment { flags: Flags::SYN, options, ..Segment::default() };
+        let mut out = Output::default();
+        listener.input(Instant(1), 0, &syn, ISS_B, &mut out);
+        assert_eq!(out.segments[0].window, 65_160, "{mss:?}");
+        let ack = Segment { seq: Seq(1), ack: ISS_B + 1, flags: Flags::ACK, ..Segment::default() };
+        let event = listener.input(Instant(2), 0, &ack, ISS_B, &mut out);
+        let ListenerEvent::Established(conn) = event else { panic!("{mss:?}: {event:?}") };
+        let takes = match mss {
+            None | Some(0) => 536,
+            Some(mss) => u32::from(mss).clamp(48, 1460),
+        };
+        assert_eq!(conn.info().snd_mss, takes - 12, "{mss:?}");
+        assert_eq!(conn.check(), Ok(()));
+    }
 }

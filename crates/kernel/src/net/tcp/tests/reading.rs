@@ -185,3 +185,20 @@ fn t49_an_unreachable_is_fatal_only_before_the_handshake() {
     pair.a.unreachable(Errno::EHOSTUNREACH, &mut Output::default());
     assert_eq!((pair.a.state(), pair.a.take_error()), (TcpState::Established, None));
 }
+
+#[test]
+fn text_behind_a_fin_is_read_and_a_second_fin_is_no_byte() {
+    // RFC 9293, 3.10.7.4 ignores text after a FIN; Linux's tcp_rcv_state_process takes it where the
+    // segment begins before RCV.NXT. Found by the hostile peer: the second FIN was read as a byte.
+    let mut pair = Pair::new();
+    let fin = from_peer(&mut pair, A, Flags::FIN | Flags::ACK, b"");
+    pair.inject(A, &fin);
+    assert_eq!(pair.recv(A, 9), Ok(Received::Eof));
+    let mut more = from_peer(&mut pair, A, Flags::FIN | Flags::ACK, b"xyz");
+    more.seq = more.seq - 1;
+    pair.inject(A, &more);
+    assert_eq!(pair.a.check(), Ok(()));
+    assert_eq!(pair.a.unread(), 2);
+    assert_eq!(pair.drain(A), b"yz");
+    assert_eq!(pair.recv(A, 9), Ok(Received::Eof));
+}

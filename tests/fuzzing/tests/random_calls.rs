@@ -1,0 +1,22 @@
+//! Programs of random system calls with random arguments, in memory: the `syscalls` target on
+//! random bytes. Beside the corpus this reaches calls that nobody thought of keeping.
+
+use fuzzing::mutate::Draw;
+use fuzzing::syscalls::history;
+
+/// How many inputs; raise it to search.
+const INPUTS: u64 = 40;
+/// Bytes of one input: a few hundred calls.
+const LEN: usize = 3000;
+
+#[test]
+fn random_calls_are_answered_and_repeat() {
+    let mut calls = 0;
+    for seed in 1..=INPUTS {
+        let bytes = Draw::new(seed).bytes(LEN);
+        eprintln!("seed {seed}");
+        calls += history(&bytes).calls;
+    }
+    // Programs that all die at their first call would find nothing.
+    assert!(calls > 20 * INPUTS as usize, "{calls} calls in {INPUTS} inputs");
+}
