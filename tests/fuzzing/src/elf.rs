@@ -26,7 +26,7 @@ pub fn run(bytes: &[u8]) {
     let scenario = scenario::parse("elf.toml", text).expect("a scenario");
     let address = scenario.hosts[0].address;
     let mut onlookers = Onlookers::new(vec![HostName { name: "a".to_owned(), address }]);
-    let mut world = World::new(platform, scenario, &Options { trace: true });
+    let mut world = World::new(platform, scenario, &Options { trace: true, ..Options::default() });
     world.hosts[0].kernel.config.memory = MEMORY;
     for step in 0.. {
         assert!(step < STEPS, "it does not end");

@@ -79,7 +79,7 @@ fn world(scenario: Scenario) {
     let host =
         |spec: &scenario::HostSpec| HostName { name: spec.name.clone(), address: spec.address };
     let mut onlookers = Onlookers::new(scenario.hosts.iter().map(host).collect());
-    let mut world = World::new(platform, scenario, &Options { trace: true });
+    let mut world = World::new(platform, scenario, &Options { trace: true, ..Options::default() });
     for host in &mut world.hosts {
         host.kernel.config = Config { check_reruns: false, ..host.kernel.config.clone() };
     }

@@ -68,7 +68,7 @@ fn world(bytes: &[u8]) -> World<Scripted> {
         text += &format!("[[fault]]\nat = \"5s\"\nkill = \"p{i}\"\n");
     }
     let scenario = scenario::parse("calls.toml", &text).expect("a scenario");
-    let mut world = World::new(platform, scenario, &Options { trace: true });
+    let mut world = World::new(platform, scenario, &Options { trace: true, ..Options::default() });
     for host in &mut world.hosts {
         host.kernel.config.threads_max = TASKS;
         host.kernel.config.memory = MEMORY;
