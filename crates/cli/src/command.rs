@@ -51,6 +51,7 @@ pub fn scenario(args: &RunArgs) -> Result<Scenario, String> {
     let umask = process::umask(Mode::empty());
     process::umask(umask);
     let process = ProcessSpec {
+        at_boot: false,
         name: MAIN.to_owned(),
         host: 0,
         command: args.command.iter().map(|w| w.as_bytes().to_vec()).collect(),
@@ -219,7 +220,7 @@ fn command_group<P: Platform>(world: &World<P>) -> Option<&ThreadGroup> {
     let kernel = &world.hosts[0].kernel;
     match world.fates[MAIN] {
         Fate::Running(pid) => Some(&kernel.groups[kernel.tasks[kernel.pids.task(pid)?].group]),
-        Fate::Waiting | Fate::NotStarted | Fate::Ended(..) => None,
+        Fate::Waiting | Fate::NotStarted | Fate::Ended(..) | Fate::Lost(_) => None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! The guest programs that the command carries (`tests/guests/carried`, built by `build.rs`) and puts
 //! into every world under [`DIRECTORY`]: real ELF files, nothing special about them.
 
-use kernel::Kernel;
+use kernel::platform::Platform;
+use lab::World;
 
 /// Where they are in a world; first in the PATH of scenarios.
 pub const DIRECTORY: &str = "/opt/afterlife/bin";
@@ -13,9 +14,9 @@ pub const GUESTS: [(&str, &[u8]); 3] = [
     ("kill", include_bytes!(concat!(env!("OUT_DIR"), "/kill"))),
 ];
 
-/// Installs them on a host.
-pub fn install(kernel: &mut Kernel) {
+/// Installs them on every host.
+pub fn install<P: Platform>(world: &mut World<P>) {
     for (name, bytes) in GUESTS {
-        kernel.vfs.add_file(format!("{DIRECTORY}/{name}").as_bytes(), bytes, 0o755);
+        world.carry(format!("{DIRECTORY}/{name}").as_bytes(), bytes.into(), 0o755);
     }
 }

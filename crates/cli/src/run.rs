@@ -51,9 +51,7 @@ pub fn run(args: &RunArgs) -> Result<u8, String> {
     let patience = args.patience.unwrap_or(Options::default().patience);
     let options = Options { trace: args.trace, patience };
     let mut world = World::new(platform, scenario, &options);
-    for host in &mut world.hosts {
-        guests::install(&mut host.kernel);
-    }
+    guests::install(&mut world);
     let mut show = Show::open(args, &world)?;
     if show.nobody_listens() {
         world.skip_story();

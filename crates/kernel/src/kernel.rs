@@ -20,6 +20,7 @@ use crate::task::futex::FutexQueues;
 use crate::task::pid::{Pid, PidTable};
 use crate::task::sched::RunQueue;
 use crate::task::timer::Timers;
+use crate::task::timer::clock::BOOT_UPTIME;
 use crate::task::{Fs, GroupId, SigHand, Task, TaskId, ThreadGroup};
 use crate::time::{Duration, Instant};
 use crate::wait_queue::WaitQueues;
@@ -41,6 +42,10 @@ pub struct Config {
     pub seed: u64,
     /// CLOCK_REALTIME at the beginning of the world, seconds since 1970.
     pub epoch: u64,
+    /// When this kernel came to life: the beginning of the world, unless the host's power came back.
+    pub booted: Instant,
+    /// What its uptime was then: hosts are up for a while when the world begins.
+    pub uptime: Duration,
     /// Virtual time that one system call costs.
     pub syscall_cost: Duration,
     /// Render the arguments of every call for a trace (costs time; changes nothing else).
@@ -55,6 +60,15 @@ pub struct Config {
     pub memory: u64,
 }
 
+impl Config {
+    /// The same host's next boot, at `at`: its clocks start again and its random numbers are others,
+    /// so that no connection of the last boot is taken for one of this (P-12).
+    pub fn next_boot(&self, at: Instant) -> Config {
+        let seed = Stream::new(self.seed, self.number, 0, Purpose::Boot).next_u64();
+        Config { seed, booted: at, uptime: Duration::ZERO, ..self.clone() }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
@@ -65,6 +79,8 @@ impl Default for Config {
             seed: 1,
             // 2026-01-01T00:00:00Z
             epoch: 1_767_225_600,
+            booted: Instant::ZERO,
+            uptime: Duration::from_nanos(BOOT_UPTIME),
             syscall_cost: Duration::from_nanos(500),
             trace: false,
             check_reruns: cfg!(debug_assertions),
@@ -115,7 +131,7 @@ impl Kernel {
     pub fn boot(config: Config) -> Kernel {
         let random = Stream::new(config.seed, config.number, 0, Purpose::Getrandom);
         let mut kernel = Kernel {
-            now: Instant::ZERO,
+            now: config.booted,
             tasks: Arena::default(),
             groups: Arena::default(),
             sighands: Arena::default(),

@@ -17,6 +17,8 @@ pub enum Purpose {
     Link,
     /// Timestamps' offset of TCP connections.
     Timestamp,
+    /// The seed of a host's next boot.
+    Boot,
 }
 
 /// One stream of random numbers.

@@ -13,9 +13,25 @@ pub enum FaultKind {
         /// Which signal.
         signal: Signal,
     },
-    /// A host loses its power: nothing is sent, nothing runs or answers again (rules P-1, P-2).
+    /// A host loses its power: nothing is sent, nothing runs or answers (rules P-1, P-2).
     PowerOff {
         /// The host's name.
         host: String,
+    },
+    /// Its power comes back: a fresh kernel that knows none of the old connections (P-5, P-12,
+    /// P-13). Unlike Linux, whose disk keeps what was synced: the files are those of the beginning.
+    PowerOn {
+        /// The host's name.
+        host: String,
+    },
+    /// From now on nothing that one of two hosts sends arrives at the other (P-2 to P-4, P-10).
+    Partition {
+        /// Their names.
+        between: (String, String),
+    },
+    /// A partition ends.
+    Heal {
+        /// The names of its hosts.
+        between: (String, String),
     },
 }

@@ -4,7 +4,7 @@
 
 use kernel::net::packet::Packet;
 use kernel::time::{Duration, Instant};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One way between two hosts unless the scenario says otherwise.
 pub const DEFAULT_LATENCY: Duration = Duration::from_micros(100);
@@ -30,12 +30,29 @@ pub struct Links {
     /// By arrival; packets that arrive together, in the order of sending.
     flying: BTreeMap<(Instant, u64), Flight>,
     sent: u64,
+    /// Pairs between which nothing goes, the lower index first.
+    cut: BTreeSet<(usize, usize)>,
 }
 
 impl Links {
     /// Sets the latency of both directions between two hosts.
     pub fn set_latency(&mut self, a: usize, b: usize, latency: Duration) {
         self.latency.insert((a.min(b), a.max(b)), latency);
+    }
+
+    /// Nothing goes between two hosts any more; what is on its way arrives. False: so it was.
+    pub fn cut(&mut self, a: usize, b: usize) -> bool {
+        self.cut.insert((a.min(b), a.max(b)))
+    }
+
+    /// The opposite of `cut`.
+    pub fn heal(&mut self, a: usize, b: usize) -> bool {
+        self.cut.remove(&(a.min(b), a.max(b)))
+    }
+
+    /// Is there a way between two hosts?
+    pub fn connects(&self, a: usize, b: usize) -> bool {
+        !self.cut.contains(&(a.min(b), a.max(b)))
     }
 
     /// A packet left a host at `now`.

@@ -5,7 +5,9 @@ use crate::fault::FaultKind;
 use crate::record::LabFact;
 use crate::scenario::{ProcessSpec, Scenario, User};
 use crate::world::{Fate, World};
+use kernel::Kernel;
 use kernel::abi::Errno;
+use kernel::fact::Fact;
 use kernel::platform::{LowerFiles, Platform};
 use kernel::task::Cred;
 use kernel::task::spawn::{Spawn, SpawnError};
@@ -95,11 +97,29 @@ impl<P: Platform> World<P> {
                 self.drain(host);
             }
             FaultKind::PowerOff { host } => {
-                let host = self.hosts.iter().position(|h| h.name == *host);
-                let host = host.expect("the scenario's names were checked");
+                let host = self.host_named(host);
                 self.power_off(host, fault, at);
             }
+            FaultKind::PowerOn { host } => {
+                let host = self.host_named(host);
+                self.power_on(host, fault, at);
+            }
+            FaultKind::Partition { between: (a, b) } => {
+                let (a, b) = (self.host_named(a), self.host_named(b));
+                let missed = (!self.links.cut(a, b)).then(|| "they are partitioned".to_owned());
+                self.tell(at, None, LabFact::Fault { fault, missed });
+            }
+            FaultKind::Heal { between: (a, b) } => {
+                let (a, b) = (self.host_named(a), self.host_named(b));
+                let missed = (!self.links.heal(a, b)).then(|| "they are connected".to_owned());
+                self.tell(at, None, LabFact::Fault { fault, missed });
+            }
         }
+    }
+
+    fn host_named(&self, name: &str) -> usize {
+        let host = self.hosts.iter().position(|h| h.name == name);
+        host.expect("the scenario's names were checked")
     }
 
     fn power_off(&mut self, host: usize, fault: FaultKind, at: Instant) {
@@ -116,6 +136,49 @@ impl<P: Platform> World<P> {
         kernel.outbox.clear();
         kernel.facts.clear();
         self.hosts[host].off = true;
+        for process in self.scenario.processes.iter().filter(|p| p.host == host) {
+            match self.fates.get_mut(&process.name) {
+                Some(fate @ Fate::Running(_)) => *fate = Fate::Lost(at),
+                Some(Fate::Waiting | Fate::NotStarted | Fate::Ended(..) | Fate::Lost(_)) | None => {
+                }
+            }
+        }
+        self.names.retain(|(on, _), _| *on != host);
+    }
+
+    /// The host boots: no time passes until its kernel answers.
+    fn power_on(&mut self, host: usize, fault: FaultKind, at: Instant) {
+        if !self.hosts[host].off {
+            let missed = Some("the host has power".to_owned());
+            self.tell(at, Some(host), LabFact::Fault { fault, missed });
+            return;
+        }
+        let before = &mut self.hosts[host];
+        let written = before.kernel.vfs.resident;
+        before.kernel = Kernel::boot(before.kernel.config.next_boot(at));
+        for (path, bytes, mode) in &self.carried {
+            before.kernel.vfs.add_file(path, bytes, *mode);
+        }
+        let lost = written.saturating_sub(before.kernel.vfs.resident);
+        before.off = false;
+        before.slice = None;
+        self.tell(at, Some(host), LabFact::Fault { fault, missed: None });
+        if lost > 0 {
+            let detail =
+                format!("{lost} bytes of files that it wrote before the power-off are gone");
+            let fact = Fact::unsupported("a disk that outlives a power-off", detail);
+            self.hosts[host].kernel.tell(None, fact);
+            self.drain(host);
+        }
+        let again = self.scenario.processes.iter().enumerate().filter(|(_, p)| p.host == host);
+        let again: Vec<_> = again.filter(|(_, p)| p.at_boot).map(|(i, p)| (i, p.start)).collect();
+        for (i, start) in again {
+            let first = self.plan.split_off(self.next_planned);
+            self.plan.extend(first.into_iter().filter(|(_, p)| *p != Planned::Start(i)));
+            let when = at + start;
+            let later = self.plan[self.next_planned..].partition_point(|(due, _)| *due <= when);
+            self.plan.insert(self.next_planned + later, (when, Planned::Start(i)));
+        }
     }
 }
 

@@ -51,6 +51,7 @@ fn exits(
         Fate::Waiting => "it never started".to_owned(),
         Fate::NotStarted => "it could not be started".to_owned(),
         Fate::Running(_) => format!("it was still running at {now:?}"),
+        Fate::Lost(at) => format!("its host lost its power at {at:?}"),
         Fate::Ended(status, at) => {
             let right = match how {
                 None => true,

@@ -11,6 +11,7 @@ use crate::link::{Flight, Links};
 use crate::preempt::{Computing, PATIENCE};
 use crate::record::{LabFact, Record, What};
 use crate::scenario::Scenario;
+use bytes::Bytes;
 use kernel::abi::signal::Signal;
 use kernel::fact::{Fact, TaskFact};
 use kernel::platform::{Platform, Trap};
@@ -34,7 +35,7 @@ pub struct Host {
     pub name: String,
     /// Its kernel.
     pub kernel: Kernel,
-    /// It has no power any more.
+    /// It has no power.
     pub off: bool,
     /// Who runs, and until when before others get their turn.
     pub(crate) slice: Option<(TaskId, Instant)>,
@@ -53,6 +54,8 @@ pub enum Fate {
     Running(Pid),
     /// It ended, at that time.
     Ended(WaitStatus, Instant),
+    /// Its host lost its power, at that time.
+    Lost(Instant),
 }
 
 /// How a world is run, beside its scenario.
@@ -119,13 +122,15 @@ pub struct World<P> {
     pub(crate) patience: Duration,
     /// Virtual time follows the real clock.
     pub(crate) real_time: bool,
-    links: Links,
+    pub(crate) links: Links,
     now: Instant,
     digest: Digest,
     records: Vec<Record>,
     /// Somebody reads the story.
     story: bool,
     pub(crate) standing: u32,
+    /// Files that are on every host from each boot on: path, bytes, mode.
+    pub(crate) carried: Vec<(Vec<u8>, Bytes, u32)>,
     /// Why this run may not repeat.
     chance: Option<String>,
     unsupported: BTreeMap<String, u64>,
@@ -172,10 +177,19 @@ impl<P: Platform> World<P> {
             records: Vec::new(),
             story: true,
             standing: 0,
+            carried: Vec::new(),
             chance: None,
             unsupported: BTreeMap::new(),
             scenario,
         }
+    }
+
+    /// Puts a file on every host, now and at each later boot.
+    pub fn carry(&mut self, path: &[u8], bytes: Bytes, mode: u32) {
+        for host in &mut self.hosts {
+            host.kernel.vfs.add_file(path, &bytes, mode);
+        }
+        self.carried.push((path.to_vec(), bytes, mode));
     }
 
     /// The virtual time up to which everything has happened.
@@ -405,6 +419,10 @@ impl<P: Platform> World<P> {
         for packet in packets {
             match self.hosts.iter().position(|h| IpAddr::V4(h.kernel.config.address) == packet.dst)
             {
+                Some(to) if !self.links.connects(index, to) => {
+                    let why = "the hosts are partitioned";
+                    self.tell(now, Some(index), LabFact::Dropped { packet, why });
+                }
                 Some(to) => self.links.send(now, Flight { from: index, to, packet }),
                 None => {
                     let why = "no host has this address";

@@ -90,7 +90,7 @@ fn run(world: &mut World<Scripted>) -> Vec<Record> {
 fn status(world: &World<Scripted>, process: &str) -> Option<u32> {
     match world.fates[process] {
         Fate::Ended(status, _) => Some(status.0),
-        Fate::Waiting | Fate::NotStarted | Fate::Running(_) => None,
+        Fate::Waiting | Fate::NotStarted | Fate::Running(_) | Fate::Lost(_) => None,
     }
 }
 

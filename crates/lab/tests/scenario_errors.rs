@@ -74,6 +74,27 @@ fn every_mistake_has_its_line_and_its_remedy() {
         ),
         (&with("[[fault]]\nat = \"1s\""), "s.toml:4: [[fault]] needs exactly one of"),
         (&with("[[fault]]\nat = \"1s\"\npower-off = \"b\""), "s.toml:6: there is no host \"b\""),
+        (&with("[[fault]]\nat = \"1s\"\npower-on = \"b\""), "s.toml:6: there is no host \"b\""),
+        (
+            &with("[[fault]]\nat = \"1s\"\npartition = [\"a\"]"),
+            "s.toml:6: partition must name two hosts, as in partition = [\"a\", \"b\"]",
+        ),
+        (
+            &with("[[fault]]\nat = \"1s\"\nheal = [\"a\", \"a\"]"),
+            "s.toml:6: a link needs two different hosts",
+        ),
+        (
+            &with("[[fault]]\nat = \"1s\"\nheal = \"a\""),
+            "s.toml:6: heal in [[fault]] must be an array of strings",
+        ),
+        (
+            &with("[[fault]]\nat = \"1s\"\npower-off = \"a\"\npower-on = \"a\""),
+            "s.toml:4: [[fault]] needs exactly one of",
+        ),
+        (
+            &with("at-boot = \"yes\""),
+            "s.toml:4: at-boot in [[process]] must be true or false, not of type string",
+        ),
         (
             &with("[[fault]]\nat = \"1s\"\nkill = \"server\"\nsignal = \"KIL\""),
             "s.toml:7: signal: there is no signal \"KIL\", did you mean \"KILL\"?",

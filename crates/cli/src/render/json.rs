@@ -285,6 +285,13 @@ fn lab_fact(fact: &LabFact, names: &Names) -> (&'static str, Value) {
                     json!({"fault": "signal", "process": process, "signal": format!("{signal:?}")})
                 }
                 FaultKind::PowerOff { host } => json!({"fault": "power-off", "on": host}),
+                FaultKind::PowerOn { host } => json!({"fault": "power-on", "on": host}),
+                FaultKind::Partition { between: (a, b) } => {
+                    json!({"fault": "partition", "between": [a, b]})
+                }
+                FaultKind::Heal { between: (a, b) } => {
+                    json!({"fault": "heal", "between": [a, b]})
+                }
             };
             ("fault", with(fault, json!({"missed": missed})))
         }

@@ -40,6 +40,13 @@ pub fn lab(fact: &LabFact) -> String {
             let what = match fault {
                 FaultKind::Signal { process, signal } => format!("fault: {signal:?} to {process}"),
                 FaultKind::PowerOff { .. } => "fault: the host loses its power".to_owned(),
+                FaultKind::PowerOn { .. } => "the host's power comes back".to_owned(),
+                FaultKind::Partition { between: (a, b) } => {
+                    format!("fault: nothing goes between {a} and {b} any more")
+                }
+                FaultKind::Heal { between: (a, b) } => {
+                    format!("packets go between {a} and {b} again")
+                }
             };
             match missed {
                 Some(why) => format!("{what}, but {why}"),

@@ -24,6 +24,7 @@ impl Kernel {
         let files = self.tables.insert(crate::fs::fdtable::FdTable::default());
         let mut task = blank_task();
         task.tid = pid;
+        task.start_time = self.now;
         task.comm = b"init".to_vec();
         task.files = Some(files);
         task.fs = Some(fs);

@@ -4,6 +4,7 @@
 //!
 //! All times count from the beginning of the world, `within` of a check too.
 
+mod faults;
 mod parse;
 mod section;
 mod units;
@@ -83,6 +84,8 @@ pub struct ProcessSpec {
     pub command: Vec<Vec<u8>>,
     /// When it starts.
     pub start: Duration,
+    /// It starts again, so long after each time that its host's power comes back.
+    pub at_boot: bool,
     /// Whose it is.
     pub user: User,
     /// Its working directory.

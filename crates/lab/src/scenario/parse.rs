@@ -1,13 +1,12 @@
 //! Reads a scenario from TOML. Unknown keys, bad units, names that name nothing and duplicates are
-//! errors that name file and line and say what to do. Neighbours: `section`, `units`.
+//! errors that name file and line and say what to do. Neighbours: `faults`,
+//! `section`, `units`.
 
 use super::section::{Found, Section, Source, sections, suggestion};
 use super::{
-    Check, CheckKind, DEFAULT_ENV, DEFAULT_SEED, DEFAULT_UNTIL, Ending, FaultSpec, HostSpec,
-    LinkSpec, ProcessSpec, Scenario, User, parse_duration, parse_signal, parse_user,
+    Check, CheckKind, DEFAULT_ENV, DEFAULT_SEED, DEFAULT_UNTIL, Ending, HostSpec, LinkSpec,
+    ProcessSpec, Scenario, User, parse_duration, parse_signal, parse_user,
 };
-use crate::fault::FaultKind;
-use kernel::abi::signal::Signal;
 use kernel::task::spawn::Stdio;
 use kernel::time::{Duration, Instant};
 use std::fmt;
@@ -33,7 +32,7 @@ impl fmt::Display for ScenarioError {
 
 impl std::error::Error for ScenarioError {}
 
-type Result<T> = core::result::Result<T, ScenarioError>;
+pub(super) type Result<T> = core::result::Result<T, ScenarioError>;
 
 /// Reads the scenario in `text`; `file` is what errors call it.
 pub fn parse(file: &str, text: &str) -> Result<Scenario> {
@@ -68,8 +67,8 @@ pub fn parse(file: &str, text: &str) -> Result<Scenario> {
     })
 }
 
-struct Reader<'a> {
-    source: &'a Source<'a>,
+pub(super) struct Reader<'a> {
+    pub(super) source: &'a Source<'a>,
     /// Name, and address if the file gives one, with its place.
     hosts: Vec<(String, Option<Found<Ipv4Addr>>)>,
     processes: Vec<ProcessSpec>,
@@ -97,7 +96,7 @@ impl<'a> Reader<'a> {
     }
 
     fn read_processes(&mut self, root: &Section<'a>) -> Result<()> {
-        let known = ["name", "host", "command", "start", "user", "cwd", "env"];
+        let known = ["name", "host", "command", "start", "at-boot", "user", "cwd", "env"];
         for process in sections(self.source, root, "process", "[[process]]", &known)? {
             self.read_process(&process)?;
         }
@@ -145,6 +144,7 @@ impl<'a> Reader<'a> {
             host: self.host(&host),
             command: command.value.iter().map(|a| a.value.as_bytes().to_vec()).collect(),
             start: process.parsed("start", parse_duration)?.map_or(Duration::ZERO, |f| f.value),
+            at_boot: process.boolean("at-boot")?.unwrap_or(false),
             user: user.map_or(User::Ids { uid: 0, gid: 0, groups: Vec::new() }, |f| f.value),
             cwd: cwd.into_bytes(),
             env: env.map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect(),
@@ -156,7 +156,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn known_host(&self, name: &Found<&str>) -> Result<usize> {
+    pub(super) fn known_host(&self, name: &Found<&str>) -> Result<usize> {
         self.hosts.iter().position(|(n, _)| n == name.value).ok_or_else(|| {
             let near = suggestion(name.value, self.hosts.iter().map(|(n, _)| n.as_str()));
             let known: Vec<&str> = self.hosts.iter().map(|(n, _)| n.as_str()).collect();
@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn known_process(&self, name: &Found<&str>) -> Result<String> {
+    pub(super) fn known_process(&self, name: &Found<&str>) -> Result<String> {
         let names = || self.processes.iter().map(|p| p.name.as_str());
         if names().any(|n| n == name.value) {
             return Ok(name.value.to_owned());
@@ -177,23 +177,33 @@ impl<'a> Reader<'a> {
         Err(self.source.error(name.at, message))
     }
 
+    /// Two hosts, as a link or a partition names them.
+    pub(super) fn two_hosts(
+        &self,
+        key: &str,
+        names: &Found<Vec<Found<&str>>>,
+    ) -> Result<(usize, usize)> {
+        let [a, b] = names.value.as_slice() else {
+            let message = format!("{key} must name two hosts, as in {key} = [\"a\", \"b\"]");
+            return Err(self.source.error(names.at, message));
+        };
+        let pair = (self.known_host(a)?, self.known_host(b)?);
+        if pair.0 == pair.1 {
+            let message = "a link needs two different hosts; a host reaches itself by its loopback";
+            return Err(self.source.error(names.at, message));
+        }
+        Ok(pair)
+    }
+
     fn read_links(&self, root: &Section<'a>) -> Result<Vec<LinkSpec>> {
         let mut links: Vec<LinkSpec> = Vec::new();
         for link in sections(self.source, root, "link", "[[link]]", &["between", "latency"])? {
             let between = link.strings("between")?;
             let between = link.require("between", between, "between = [\"a\", \"b\"]")?;
-            let [a, b] = between.value.as_slice() else {
-                let message = "between must name two hosts, as in between = [\"a\", \"b\"]";
-                return Err(self.source.error(between.at, message));
-            };
-            let pair = (self.known_host(a)?, self.known_host(b)?);
+            let pair = self.two_hosts("between", &between)?;
             let same = |l: &LinkSpec| l.between == pair || l.between == (pair.1, pair.0);
-            if pair.0 == pair.1 || links.iter().any(same) {
-                let message = if pair.0 == pair.1 {
-                    "a link needs two different hosts; a host reaches itself by its loopback"
-                } else {
-                    "there are two links between these hosts: remove one"
-                };
+            if links.iter().any(same) {
+                let message = "there are two links between these hosts: remove one";
                 return Err(self.source.error(between.at, message));
             }
             let latency = link.parsed("latency", parse_duration)?;
@@ -201,42 +211,6 @@ impl<'a> Reader<'a> {
             links.push(LinkSpec { between: pair, latency });
         }
         Ok(links)
-    }
-
-    fn read_faults(&self, root: &Section<'a>) -> Result<Vec<FaultSpec>> {
-        let known = ["at", "kill", "terminate", "signal", "power-off"];
-        let faults = sections(self.source, root, "fault", "[[fault]]", &known)?;
-        faults.iter().map(|fault| self.read_fault(fault)).collect()
-    }
-
-    fn read_fault(&self, fault: &Section<'a>) -> Result<FaultSpec> {
-        let at = fault.require("at", fault.parsed("at", parse_duration)?, "at = \"5s\"")?.value;
-        let (kill, terminate) = (fault.string("kill")?, fault.string("terminate")?);
-        let (power, signal) = (fault.string("power-off")?, fault.parsed("signal", parse_signal)?);
-        if let (Some(signal), None) = (&signal, &kill) {
-            let message = "signal says with what kill kills: write kill = \"PROCESS\" beside it";
-            return Err(self.source.error(signal.at, message));
-        }
-        let kind = match (kill, terminate, power) {
-            (Some(process), None, None) => FaultKind::Signal {
-                process: self.known_process(&process)?,
-                signal: signal.map_or(Signal::SIGKILL, |f| f.value),
-            },
-            (None, Some(process), None) => FaultKind::Signal {
-                process: self.known_process(&process)?,
-                signal: Signal::SIGTERM,
-            },
-            (None, None, Some(host)) => {
-                self.known_host(&host)?;
-                FaultKind::PowerOff { host: host.value.to_owned() }
-            }
-            _ => {
-                let message = "[[fault]] needs exactly one of kill = \"PROCESS\", \
-                               terminate = \"PROCESS\", power-off = \"HOST\"";
-                return Err(fault.error(message));
-            }
-        };
-        Ok(FaultSpec { at, kind })
     }
 
     fn read_checks(&self, root: &Section<'a>) -> Result<Vec<Check>> {

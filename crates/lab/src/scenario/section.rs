@@ -95,6 +95,11 @@ impl<'a> Section<'a> {
         self.table.iter().find(|(k, _)| k.get_ref() == key).map(|(_, v)| v)
     }
 
+    /// Is the key there?
+    pub fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
     fn wrong<T>(&self, key: &str, value: &Spanned<DeValue<'_>>, want: &str) -> Result<T> {
         let got = value.get_ref().type_str();
         let message = format!("{key} in {} must be {want}, not of type {got}", self.title);
@@ -152,6 +157,15 @@ impl<'a> Section<'a> {
                 let message = format!("{key} must be a whole number from 0 to {max}, not {text}");
                 Err(self.source.error(value.span().start, message))
             }
+        }
+    }
+
+    /// true or false.
+    pub fn boolean(&self, key: &str) -> Result<Option<bool>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        match value.get_ref().as_bool() {
+            Some(yes) => Ok(Some(yes)),
+            None => self.wrong(key, value, "true or false"),
         }
     }
 

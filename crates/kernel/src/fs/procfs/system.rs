@@ -142,7 +142,7 @@ impl Kernel {
             SystemFile::Stat => self.proc_stat(),
             SystemFile::Swaps => "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".into(),
             SystemFile::Uptime => {
-                let hundredths = self.now.as_nanos() / 10_000_000;
+                let hundredths = (self.now - self.config.booted).as_millis() / 10;
                 let (sec, rest) = (hundredths / 100, hundredths % 100);
                 format!("{sec}.{rest:02} {sec}.{rest:02}\n")
             }
@@ -206,14 +206,14 @@ impl Kernel {
     }
 
     fn proc_stat(&self) -> String {
-        let ticks = self.now.as_nanos() / 10_000_000;
+        let ticks = (self.now - self.config.booted).as_millis() / 10;
         let ready = self.tasks.iter().filter(|(_, t)| t.run == Run::Ready).count().max(1);
         let last = self.pids.iter().last().map_or(1, |(pid, _)| pid.0);
         let cpu = format!("{ticks} 0 0 0 0 0 0 0 0 0");
         format!(
             "cpu  {cpu}\ncpu0 {cpu}\nintr 0\nctxt 0\nbtime {}\nprocesses {last}\n\
              procs_running {ready}\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
-            self.config.epoch
+            self.config.epoch + self.config.booted.as_nanos() / 1_000_000_000
         )
     }
 }

@@ -268,7 +268,7 @@ impl Kernel {
         let (utime, stime) = (group.utime + t.utime, group.stime + t.stime);
         let _ = write!(s, "{} {} ", ticks(utime), ticks(stime));
         let _ = write!(s, "{} {} 20 0 ", ticks(group.cutime), ticks(group.cstime));
-        let start = t.start_time.as_nanos() / 10_000_000;
+        let start = (t.start_time - self.config.booted).as_millis() / 10;
         let _ = write!(s, "{} 0 {start} {} {} ", group.tasks.len(), m.vsize, m.rss);
         let rsslim = group.rlimits.0[5].soft;
         let _ = write!(s, "{rsslim} {} {} {} 0 0 ", m.start_code, m.end_code, m.start_stack);

@@ -10,6 +10,8 @@ pub const TCP_TIMEOUT_INIT: Duration = Duration::from_secs(1);
 /// The period of Linux's timer interrupt (CONFIG_HZ=250). Retransmission timeouts are whole ticks:
 /// that decides how many of them fit into the time after which a connection is given up (T-31).
 pub const TICK: Duration = Duration::from_millis(4);
+/// The shortest time that a timer is set to where Linux has a least one: two ticks.
+pub const TCP_TIMEOUT_MIN: Duration = Duration::from_millis(8);
 /// The shortest delay of a delayed acknowledgment.
 pub const TCP_ATO_MIN: Duration = Duration::from_millis(40);
 /// The longest delay of a delayed acknowledgment.

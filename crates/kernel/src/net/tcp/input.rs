@@ -48,6 +48,7 @@ impl TcpConn {
         if s.has(Flags::ACK) {
             // First: the acknowledgment must cover our SYN and nothing that we never sent.
             if !s.ack.after(self.snd.una) || s.ack.after(self.snd.nxt) {
+                self.retry_syn_soon(now);
                 return out.reply_reset(s, ReplyWhy::BadAck);
             }
             if s.has(Flags::RST) {

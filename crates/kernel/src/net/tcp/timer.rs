@@ -2,6 +2,7 @@
 //! (`icsk_retransmit_timer`); beside it the delayed acknowledgment. The keepalive timer is in
 //! `keepalive`. T-31, T-32, T-50…T-53; RFC 6298; RFC 9293, 3.8.3, 3.8.6.1.
 
+use super::config::{TCP_TIMEOUT_MIN, TICK};
 use super::fact::{GaveUp, Output, Ready, TcpFact};
 use super::output::Nagle;
 use super::state::{TcpConn, TcpState};
@@ -102,9 +103,17 @@ impl TcpConn {
         match (self.config.user_timeout, self.timers.retrans_stamp) {
             (Some(limit), Some(since)) => {
                 let left = limit.saturating_sub(now.saturating_since(since));
-                timeout.min(left.max(Duration::from_millis(1)))
+                timeout.min(left.max(TICK))
             }
             _ => timeout,
+        }
+    }
+
+    /// A SYN met an old connection (P-12): our `[R]` ends it, so the SYN is worth a second try at
+    /// once. Not if it was one already.
+    pub(super) fn retry_syn_soon(&mut self, now: Instant) {
+        if self.timers.retransmits == 0 {
+            self.arm(Pending::Rto, now + TCP_TIMEOUT_MIN);
         }
     }
 
@@ -264,7 +273,7 @@ impl TcpConn {
         match (self.config.user_timeout, self.timers.probes_since) {
             (Some(limit), Some(since)) => {
                 let left = limit.saturating_sub(now.saturating_since(since));
-                wait.min(left.max(Duration::from_millis(2)))
+                wait.min(left.max(TCP_TIMEOUT_MIN))
             }
             _ => wait,
         }

@@ -104,14 +104,17 @@ impl Kernel {
 
     /// Nanoseconds since the host booted.
     pub fn uptime(&self) -> u64 {
-        self.now.as_nanos() + BOOT_UPTIME
+        nanos((self.now - self.config.booted) + self.config.uptime)
     }
 
     /// The moment at which a clock that moves by itself shows `at`.
     pub fn instant_at(&self, clock: Clock, at: u64) -> Instant {
         let base = match clock {
             Clock::Realtime => self.config.epoch * 1_000_000_000,
-            Clock::Monotonic => BOOT_UPTIME,
+            Clock::Monotonic => {
+                let uptime = Duration::from_nanos(at).saturating_sub(self.config.uptime);
+                return self.config.booted + uptime;
+            }
             Clock::ProcessCpu(_) | Clock::ThreadCpu(_) => return Instant(u64::MAX),
         };
         Instant(at.saturating_sub(base))
