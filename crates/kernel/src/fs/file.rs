@@ -128,11 +128,11 @@ impl Kernel {
     }
 
     /// task_work_run(): releases what was put, last put first, until nothing is left (a release
-    /// may put more).
+    /// may put more), or until one lingers: the others wait with it (T-4).
     pub fn task_work_run(&mut self, task: TaskId) {
         loop {
             let Some(t) = self.tasks.get_mut(task) else { return };
-            let works = core::mem::take(&mut t.task_works);
+            let mut works = core::mem::take(&mut t.task_works);
             if works.is_empty() {
                 return;
             }
@@ -140,10 +140,13 @@ impl Kernel {
                 let releases = works.len();
                 self.tell(Some(task), TaskFact::TaskWorkRun { releases }.into());
             }
-            for file in works.into_iter().rev() {
+            while let Some(file) = works.pop() {
                 self.__fput(Some(task), file);
-                // Unlike Linux, a release that runs here (dup2, exec) does not wait for SO_LINGER.
-                self.stop_lingering(task);
+                if self.tasks[task].lingering.is_some() {
+                    // What was put meanwhile comes after the rest of these.
+                    self.tasks[task].task_works.append(&mut works);
+                    return;
+                }
             }
         }
     }

@@ -42,6 +42,8 @@ pub struct Connection {
     pub socket: Option<SocketId>,
     /// In whose accept queue it waits.
     pub queued_at: Option<SocketId>,
+    /// Whose it was or is going to be, while it has no socket (T-33).
+    pub uid: u32,
     /// A close(2) waits for its FIN to be acknowledged (T-4).
     pub lingered_on: bool,
     /// In the table of 4-tuples.
@@ -167,6 +169,7 @@ impl Kernel {
             remote,
             socket,
             queued_at: None,
+            uid: 0,
             lingered_on: false,
             hashed: true,
             deadline: None,

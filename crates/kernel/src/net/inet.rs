@@ -315,6 +315,7 @@ impl Kernel {
             TcpUse::Listening(_) => self.inet_csk_listen_stop(task, socket),
             TcpUse::Connected(conn) => {
                 self.net.tcp.conns[conn].socket = None;
+                self.net.tcp.conns[conn].uid = self.net.sockets[socket].uid;
                 self.tcp_close(task, conn, Close { linger, exiting, ..Close::default() });
             }
         }
@@ -341,23 +342,23 @@ impl Kernel {
     /// acknowledged, the time is over or a signal comes, and returns 0 in all cases (T-4). Called
     /// again after each wait.
     pub fn linger_in_close(&mut self, call: &mut Call<'_>) -> SysResult {
-        let task = call.task;
-        let Some((conn, until)) = self.tasks[task].lingering else { return Ok(0) };
+        self.linger(call.task).map_or(Ok(0), |wait| Err(wait.into()))
+    }
+
+    /// What a task that lingers has to wait for. When there is nothing any more the connection
+    /// becomes an orphan, as it would have without SO_LINGER.
+    pub fn linger(&mut self, task: TaskId) -> Option<Wait> {
+        let (conn, until) = self.tasks[task].lingering?;
         self.net_rx_action();
         let lingers = self.net.tcp.conns[conn].tcp.lingers();
         if lingers && self.now < until && !self.signal_pending(task) {
-            return Err(Wait::on(Event::Conn(conn)).with_deadline(Some(until)).into());
+            return Some(Wait::on(Event::Conn(conn)).with_deadline(Some(until)));
         }
-        self.stop_lingering(task);
-        Ok(0)
-    }
-
-    /// The connection becomes an orphan, as it would have without SO_LINGER.
-    pub fn stop_lingering(&mut self, task: TaskId) {
-        let Some((conn, _)) = self.tasks[task].lingering.take() else { return };
+        self.tasks[task].lingering = None;
         self.net.tcp.conns[conn].lingered_on = false;
         self.with_conn(conn, |tcp, now, out| tcp.adjudge_to_death(now, false, out));
         self.net_rx_action();
+        None
     }
 
     /// tcp_poll(), with what only the socket knows.

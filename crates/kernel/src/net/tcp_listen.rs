@@ -106,6 +106,7 @@ impl Kernel {
                 let bind = self.bind_record(socket, *to.ip(), false);
                 let conn = self.add_conn(*tcp, (to, from), None, bind);
                 self.net.tcp.conns[conn].queued_at = Some(socket);
+                self.net.tcp.conns[conn].uid = self.net.sockets[socket].uid;
                 if let Some(listener) = self.listener_mut(socket) {
                     listener.push(conn);
                 }

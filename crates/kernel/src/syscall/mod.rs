@@ -146,8 +146,8 @@ impl Kernel {
         if !self.is_ready(task) {
             return false;
         }
+        self.leave_wait_queues(task);
         if self.tasks[task].in_flight.is_some() {
-            self.leave_wait_queues(task);
             self.run_call(task, user);
         }
         self.exit_to_user_mode(task, user);
@@ -265,11 +265,22 @@ impl Kernel {
             flight.place = self.waits.next_place();
             self.tell_blocked(task, &flight);
         }
+        let place = flight.place;
+        self.tasks[task].in_flight = Some(flight);
+        self.sleep_at(task, place, wait);
+    }
+
+    /// Puts a task to sleep that is in no call: it is on its way to user mode and goes on from there.
+    pub fn sleep_on(&mut self, task: TaskId, wait: Wait) {
+        let place = self.waits.next_place();
+        self.sleep_at(task, place, wait);
+    }
+
+    fn sleep_at(&mut self, task: TaskId, place: u64, wait: Wait) {
         for event in &wait.on {
-            self.waits.add(*event, flight.place, task, wait.exclusive);
+            self.waits.add(*event, place, task, wait.exclusive);
         }
         let t = &mut self.tasks[task];
-        t.in_flight = Some(flight);
         t.waiting_on = wait.on.clone();
         let until = wait.until;
         t.run = Run::Blocked(wait);

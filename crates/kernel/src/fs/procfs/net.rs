@@ -3,8 +3,10 @@
 //! that of the kernel's tables, not of hash buckets. Neighbours: `task`, `net`.
 
 use crate::kernel::Kernel;
+use crate::net::conn::Connection;
 use crate::net::socket::{SocketId, SocketKind};
 use crate::net::tcp::TcpState;
+use crate::time::Instant;
 use core::fmt::Write;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -24,8 +26,12 @@ struct Line {
     local: SocketAddrV4,
     remote: SocketAddrV4,
     state: u8,
+    unacked: u32,
     unread: u32,
-    socket: Option<SocketId>,
+    /// Its number, when it fires, how often it did, and how many probes are out.
+    timer: (u8, Option<Instant>, u32, u32),
+    uid: u32,
+    ino: u64,
 }
 
 /// Address and port in hexadecimal, the address as it lies in memory.
@@ -40,18 +46,28 @@ impl Kernel {
     }
 
     fn proc_net_line(&self, line: &Line) -> String {
-        let uid = line.socket.and_then(|s| self.net.sockets.get(s)).map_or(0, |s| s.uid);
-        let ino = line.socket.map_or(0, |s| self.socket_ino(s));
+        let (timer, at, retransmits, probes) = line.timer;
+        let left = at.map_or(0, |at| at.saturating_since(self.now).as_millis() / 10);
         format!(
-            "{} {} {:02X} 00000000:{:08X} 00:00000000 00000000 {uid:>5}        0 {ino}",
+            "{} {} {:02X} {:08X}:{:08X} {timer:02X}:{left:08X} {retransmits:08X} {:>5} {probes:>8} {}",
             hex(line.local),
             hex(line.remote),
             line.state,
-            line.unread
+            line.unacked,
+            line.unread,
+            line.uid,
+            line.ino
         )
     }
 
-    /// tcp.
+    /// A line of a socket that only has an owner.
+    fn socket_line(&self, id: SocketId, local: SocketAddrV4, remote: SocketAddrV4) -> Line {
+        let uid = self.net.sockets[id].uid;
+        let (timer, ino) = ((0, None, 0, 0), self.socket_ino(id));
+        Line { local, remote, state: 0, unacked: 0, unread: 0, timer, uid, ino }
+    }
+
+    /// tcp. Pointers are zero, and `ato` and quick ACKs are not told.
     pub(crate) fn proc_net_tcp(&self) -> String {
         let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
         let mut lines = Vec::new();
@@ -59,25 +75,54 @@ impl Kernel {
             if let SocketKind::Tcp(tcp) = &socket.kind
                 && tcp.is_listening()
             {
-                let (local, state) = (tcp.bound, TcpState::Listen as u8);
-                lines.push(Line { local, remote: any, state, unread: 0, socket: Some(id) });
+                let line = self.socket_line(id, tcp.bound, any);
+                let line = Line { state: TcpState::Listen as u8, ..line };
+                lines
+                    .push(format!("{} 1 0000000000000000 100 0 0 10 0", self.proc_net_line(&line)));
             }
         }
         for (_, conn) in self.net.tcp.conns.iter().filter(|(_, c)| c.tcp.is_hashed()) {
-            lines.push(Line {
-                local: conn.local,
-                remote: conn.remote,
-                state: conn.tcp.wire_state() as u8,
-                unread: conn.tcp.unread(),
-                socket: conn.socket,
-            });
+            lines.push(self.proc_net_connection(conn));
         }
         let mut text = format!("{TCP_HEAD:<149}\n");
         for (i, line) in lines.iter().enumerate() {
-            let rest = format!("{} 1 0000000000000000 20 4 0 10 -1", self.proc_net_line(line));
-            let _ = writeln!(text, "{:<149}", format!("{i:>4}: {rest}"));
+            let _ = writeln!(text, "{:<149}", format!("{i:>4}: {line}"));
         }
         text
+    }
+
+    /// One connection: an orphan has its owner still but no inode, a mini-socket neither (T-33).
+    fn proc_net_connection(&self, conn: &Connection) -> String {
+        let tcp = &conn.tcp;
+        let (timer, at) = tcp.proc_timer();
+        let (local, remote, state) = (conn.local, conn.remote, tcp.wire_state());
+        let blank = Line {
+            local,
+            remote,
+            state: state as u8,
+            unacked: 0,
+            unread: 0,
+            timer: (timer, at, 0, 0),
+            uid: 0,
+            ino: 0,
+        };
+        if state != tcp.state() {
+            return format!("{} 3 0000000000000000", self.proc_net_line(&blank));
+        }
+        let info = tcp.info();
+        let socket = conn.socket.and_then(|s| self.net.sockets.get(s));
+        let line = Line {
+            unacked: info.unacked,
+            unread: tcp.unread(),
+            timer: (timer, at, info.retransmits, info.probes),
+            uid: socket.map_or(conn.uid, |s| s.uid),
+            ino: conn.socket.map_or(0, |s| self.socket_ino(s)),
+            ..blank
+        };
+        let rto = info.rto.as_millis() / 10;
+        // Without a loss yet it is the greatest number, shown as -1.
+        let (cwnd, ssthresh) = (info.snd_cwnd, info.snd_ssthresh as i32);
+        format!("{} 2 0000000000000000 {rto} 0 0 {cwnd} {ssthresh}", self.proc_net_line(&line))
     }
 
     /// udp.
@@ -92,7 +137,7 @@ impl Kernel {
             let state = if udp.peer.is_some() { TcpState::Established } else { TcpState::Close };
             let remote = udp.peer.unwrap_or(any);
             let (local, state) = (udp.local, state as u8);
-            let line = Line { local, remote, state, unread: 0, socket: Some(id) };
+            let line = Line { state, ..self.socket_line(id, local, remote) };
             let rest = format!("{} 2 0000000000000000 0", self.proc_net_line(&line));
             let _ = writeln!(text, "{:<127}", format!("{:>5}: {rest}", local.port()));
         }

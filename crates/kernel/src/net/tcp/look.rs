@@ -3,7 +3,8 @@
 
 use super::fact::Ready;
 use super::state::{TcpConn, TcpState, Urgent};
-use crate::time::Duration;
+use super::timer::Pending;
+use crate::time::{Duration, Instant};
 
 /// What TCP_INFO, SIOCINQ, SIOCOUTQ and /proc/net/tcp want to know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,6 +93,18 @@ impl TcpConn {
                 at.since(self.rcv.copied)
             }
             Some(_) | None => self.unread(),
+        }
+    }
+
+    /// The timer that /proc/net/tcp shows (`get_tcp4_sock`, `get_timewait4_sock`): its number there,
+    /// and when it fires.
+    pub fn proc_timer(&self) -> (u8, Option<Instant>) {
+        match (&self.mini, self.timers.pending, self.timers.keepalive) {
+            (Some(mini), _, _) => (3, Some(mini.deadline())),
+            (None, Some(Pending::Rto | Pending::LossProbe), _) => (1, Some(self.timers.at)),
+            (None, Some(Pending::Probe0), _) => (4, Some(self.timers.at)),
+            (None, None, Some(at)) => (2, Some(at)),
+            (None, None, None) => (0, None),
         }
     }
 

@@ -22,9 +22,15 @@ impl Kernel {
     /// that waits in a call, stopped or died is not on its way to user mode.
     pub fn exit_to_user_mode(&mut self, task: TaskId, user: &mut dyn Platform) {
         loop {
+            if self.lingers_on_the_way(task) {
+                return;
+            }
             self.task_work_run(task);
             if !self.is_going_to_user_mode(task) {
                 return;
+            }
+            if self.tasks[task].lingering.is_some() {
+                continue;
             }
             self.run_posix_cpu_timers(task);
             if !self.signal_pending(task) {
@@ -53,6 +59,17 @@ impl Kernel {
     fn is_going_to_user_mode(&self, task: TaskId) -> bool {
         self.is_ready(task)
             && self.tasks.get(task).is_some_and(|t| !t.exiting && t.in_flight.is_none())
+    }
+
+    /// A final put by dup2, close_range, exec or the end of a blocked call waits for SO_LINGER where
+    /// Linux does: after the call, before user mode. True while it waits (T-4).
+    fn lingers_on_the_way(&mut self, task: TaskId) -> bool {
+        if !self.is_going_to_user_mode(task) {
+            return false;
+        }
+        let Some(wait) = self.linger(task) else { return false };
+        self.sleep_on(task, wait);
+        true
     }
 
     /// handle_signal(): first what becomes of the interrupted call, then the frame; the mask of
