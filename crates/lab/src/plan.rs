@@ -162,6 +162,7 @@ impl<P: Platform> World<P> {
         let lost = written.saturating_sub(before.kernel.vfs.resident);
         before.off = false;
         before.slice = None;
+        before.computing = Default::default();
         self.tell(at, Some(host), LabFact::Fault { fault, missed: None });
         if lost > 0 {
             let detail =

@@ -55,7 +55,7 @@ fn run(world: &mut World<Scripted>) -> (u32, Vec<(u64, u64)>) {
 fn code(world: &World<Scripted>, process: &str) -> Option<u32> {
     match world.fates[process] {
         Fate::Ended(status, _) => Some(status.code()),
-        Fate::Waiting | Fate::NotStarted | Fate::Running(_) => None,
+        Fate::Waiting | Fate::Lost(_) | Fate::NotStarted | Fate::Running(_) => None,
     }
 }
 
@@ -63,7 +63,7 @@ fn code(world: &World<Scripted>, process: &str) -> Option<u32> {
 fn end(world: &World<Scripted>, process: &str) -> Option<u64> {
     match world.fates[process] {
         Fate::Ended(_, at) => Some(at.as_nanos() / 1_000_000_000),
-        Fate::Waiting | Fate::NotStarted | Fate::Running(_) => None,
+        Fate::Waiting | Fate::Lost(_) | Fate::NotStarted | Fate::Running(_) => None,
     }
 }
 
