@@ -27,6 +27,9 @@ pub fn run(words: &[&str]) -> Result<(), String> {
         return Err(format!("fuzz: there is no such target; there are {names}"));
     }
     install()?;
+    let mut cargo = Command::new("cargo");
+    cargo.env("RUSTC_BOOTSTRAP", "1").args(["fuzz", "build", "--sanitizer", "none"]);
+    finish(cargo)?;
     let mut found = Vec::new();
     for (name, longest) in targets {
         println!("fuzz: {name}, {seconds} s");
@@ -73,23 +76,41 @@ fn install() -> Result<(), String> {
     finish(cargo)
 }
 
-/// Runs one target. No sanitizer: there is no `unsafe` in what is fuzzed, and without one it runs
-/// several times as many inputs.
+/// Runs one target; what libFuzzer says goes to a file, its last line to us. No sanitizer: there is
+/// no `unsafe` in what is fuzzed, and without one it runs several times as many inputs.
 fn one(name: &str, longest: u32, seconds: u64) -> Result<(), String> {
     let grown = format!("fuzz/target/corpus/{name}");
     let kept = format!("fuzz/corpus/{name}");
-    std::fs::create_dir_all(root().join(&grown)).map_err(|error| format!("{grown}: {error}"))?;
+    let log = root().join(format!("fuzz/target/{name}.log"));
+    let failed = |error: std::io::Error| format!("fuzz: {name}: {error}");
+    std::fs::create_dir_all(root().join(&grown)).map_err(failed)?;
     let mut cargo = Command::new("cargo");
     cargo.env("RUSTC_BOOTSTRAP", "1").args(["fuzz", "run", "--sanitizer", "none", name]);
     cargo.args([&grown, &kept]).arg("--");
     cargo.arg(format!("-max_total_time={seconds}")).arg(format!("-max_len={longest}"));
     cargo.arg(format!("-timeout={TIMEOUT}")).arg("-print_final_stats=1");
-    finish(cargo)
+    cargo.stderr(std::fs::File::create(&log).map_err(failed)?);
+    let result = finish(cargo);
+    let said = std::fs::read(&log).map_err(failed)?;
+    println!("fuzz: {name}: {}", summary(&String::from_utf8_lossy(&said), result.is_ok()));
+    result
+}
+
+/// The line that counts inputs and coverage, or what a finding said.
+fn summary(said: &str, good: bool) -> String {
+    if good {
+        let done = said.lines().rfind(|line| line.contains("DONE"));
+        return done.unwrap_or("libFuzzer did not say how it went").replace('\t', " ");
+    }
+    let from = said.lines().position(|line| line.contains("panicked") || line.contains("ERROR"));
+    let lines: Vec<&str> = said.lines().collect();
+    let from = from.unwrap_or(lines.len().saturating_sub(40));
+    lines[from..].join("\n")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{SECONDS, parse};
+    use super::{SECONDS, parse, summary};
 
     #[test]
     fn a_target_and_a_time_may_be_given() {
@@ -97,5 +118,13 @@ mod tests {
         assert_eq!(parse(&["--seconds", "5", "elf"]), Ok((5, Some("elf"))));
         assert!(parse(&["--seconds"]).is_err());
         assert!(parse(&["--minutes", "5"]).is_err());
+    }
+
+    #[test]
+    fn a_good_run_is_one_line_and_a_finding_is_told_in_full() {
+        let said = "#1\tINITED cov: 2\n#9\tDONE   cov: 3 ft: 4\nDone 9 runs in 1 second(s)\n";
+        assert_eq!(summary(said, true), "#9 DONE   cov: 3 ft: 4");
+        let said = "#1\tINITED\nthread panicked at x\nattempt to add\n";
+        assert_eq!(summary(said, false), "thread panicked at x\nattempt to add");
     }
 }
