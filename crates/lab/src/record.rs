@@ -77,7 +77,7 @@ pub enum LabFact {
     /// A packet did not arrive.
     Dropped {
         /// Which.
-        packet: Packet,
+        packet: Box<Packet>,
         /// Why.
         why: &'static str,
     },

@@ -361,7 +361,7 @@ impl<P: Platform> World<P> {
         let Flight { to, packet, .. } = flight;
         if self.hosts[to].off {
             let why = "the host has no power";
-            self.tell(at, Some(to), LabFact::Dropped { packet, why });
+            self.tell(at, Some(to), LabFact::Dropped { packet: Box::new(packet), why });
             return;
         }
         self.catch_up(to, at);
@@ -421,12 +421,12 @@ impl<P: Platform> World<P> {
             {
                 Some(to) if !self.links.connects(index, to) => {
                     let why = "the hosts are partitioned";
-                    self.tell(now, Some(index), LabFact::Dropped { packet, why });
+                    self.tell(now, Some(index), LabFact::Dropped { packet: Box::new(packet), why });
                 }
                 Some(to) => self.links.send(now, Flight { from: index, to, packet }),
                 None => {
                     let why = "no host has this address";
-                    self.tell(now, Some(index), LabFact::Dropped { packet, why });
+                    self.tell(now, Some(index), LabFact::Dropped { packet: Box::new(packet), why });
                 }
             }
         }
@@ -468,13 +468,12 @@ impl<P: Platform> World<P> {
     /// Facts go into the digest without what a trace shows of them: it must not change with one.
     fn record(&mut self, mut record: Record) {
         let trace = match &mut record.what {
-            What::Kernel(Fact::Syscall { shown, .. }) => shown.take(),
+            What::Kernel(Fact::Syscall(call)) => call.shown.take(),
             What::Kernel(_) | What::Lab(_) => None,
         };
         self.digest.fact(&record);
-        if let (What::Kernel(Fact::Syscall { shown, .. }), Some(trace)) = (&mut record.what, trace)
-        {
-            *shown = Some(trace);
+        if let (What::Kernel(Fact::Syscall(call)), Some(trace)) = (&mut record.what, trace) {
+            call.shown = Some(trace);
         }
         if self.story || matches!(record.what, What::Lab(_) | What::Kernel(Fact::Output { .. })) {
             self.records.push(record);

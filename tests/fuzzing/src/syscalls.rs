@@ -99,7 +99,7 @@ fn watch(mut world: World<Scripted>, mut onlookers: Onlookers) -> History {
 }
 
 fn is_return(record: &Record) -> bool {
-    matches!(record.what, What::Kernel(Fact::Syscall { .. }))
+    matches!(record.what, What::Kernel(Fact::Syscall(_)))
 }
 
 /// A program in the making.

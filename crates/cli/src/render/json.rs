@@ -4,7 +4,7 @@
 // tidy: table
 
 use super::{End, Names, Renderer};
-use kernel::fact::{Fact, FileFact, NetFact, TaskFact};
+use kernel::fact::{Fact, FileFact, NetFact, SyscallFact, TaskFact};
 use kernel::net::packet::{Packet, Transport};
 use kernel::syscall::table;
 use kernel::task::WaitStatus;
@@ -114,7 +114,8 @@ fn with(mut object: Value, more: Value) -> Value {
 
 fn kernel_fact(fact: &Fact, names: &Names) -> (&'static str, Value) {
     match fact {
-        Fact::Syscall { entered, nr, args, shown, result } => {
+        Fact::Syscall(call) => {
+            let SyscallFact { entered, nr, args, shown, result } = &**call;
             let mut object = json!({
                 "name": name(*nr), "nr": nr, "args": args, "entered": entered.as_nanos(),
                 "result": result.map(|r| r as i64),
@@ -331,7 +332,7 @@ mod tests {
         let ip = |last| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
         let segment = Segment { flags, seq: Seq(seq), window: 9, ..Segment::default() };
         let payload = Transport::Tcp { src_port: 7000, dst_port: 40000, segment };
-        let packet = Packet { src: ip(1), dst: ip(2), id: 0, payload };
+        let packet = Box::new(Packet { src: ip(1), dst: ip(2), id: 0, payload });
         Fact::Net(NetFact::Sent { packet, loopback: false })
     }
 

@@ -59,7 +59,7 @@ impl<W: Write> Renderer for Pcap<W> {
         match fact {
             NetFact::TcpClose { local, remote, outcome } => {
                 let words = format!("tcp_close in {}: {:?}", outcome.from.name(), outcome.sent);
-                self.cause = Some((*local, *remote, words));
+                self.cause = Some((SocketAddr::V4(*local), SocketAddr::V4(*remote), words));
             }
             NetFact::Tcp { local, remote, step } => match step {
                 // tcp_close has said it already, with its reason.
@@ -67,7 +67,10 @@ impl<W: Write> Renderer for Pcap<W> {
                 | TcpFact::SendActiveReset { .. }
                 | TcpFact::StateChange { .. }
                     if self.cause.is_some() => {}
-                _ => self.cause = Some((*local, *remote, format!("{step:?}"))),
+                _ => {
+                    let ends = (SocketAddr::V4(*local), SocketAddr::V4(*remote));
+                    self.cause = Some((ends.0, ends.1, format!("{step:?}")));
+                }
             },
             NetFact::Sent { packet, .. } => {
                 let ends = (packet.source(), packet.destination());

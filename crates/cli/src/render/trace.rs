@@ -4,7 +4,7 @@
 
 use super::{End, Names, Renderer};
 use kernel::abi::Errno;
-use kernel::fact::Fact;
+use kernel::fact::{Fact, SyscallFact};
 use kernel::syscall::table;
 use kernel::time::Duration;
 use lab::{Record, What};
@@ -28,7 +28,8 @@ impl<W: Write> Trace<W> {
 impl<W: Write> Renderer for Trace<W> {
     fn record(&mut self, record: &Record, names: &Names) -> io::Result<()> {
         let What::Kernel(fact) = &record.what else { return Ok(()) };
-        let Fact::Syscall { entered, nr, args, shown, result } = fact else { return Ok(()) };
+        let Fact::Syscall(call) = fact else { return Ok(()) };
+        let SyscallFact { entered, nr, args, shown, result } = &**call;
         let who = record.tid.map_or_else(String::new, |tid| names.process(record.host, tid));
         let call = match (table::row(*nr), shown) {
             (Some(row), Some(shown)) => format!("{}({shown})", row.name),

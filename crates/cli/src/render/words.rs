@@ -11,7 +11,7 @@ use kernel::task::WaitStatus;
 use lab::LabFact;
 use lab::fault::FaultKind;
 use lab::verdict;
-use std::net::SocketAddr;
+use std::net::SocketAddrV4;
 
 /// Bytes as text, with control characters made visible.
 pub fn printable(bytes: &[u8]) -> String {
@@ -203,7 +203,7 @@ pub fn arrival(packet: &Packet, _: &Names) -> String {
 }
 
 /// What tcp_close found, decided and did.
-pub fn tcp_close(local: SocketAddr, remote: SocketAddr, outcome: &CloseOutcome) -> String {
+pub fn tcp_close(local: SocketAddrV4, remote: SocketAddrV4, outcome: &CloseOutcome) -> String {
     let (state, unread) = (outcome.from.name(), outcome.unread);
     let found = format!("TCP {local}→{remote} {state}, {unread} bytes unread");
     let did = match outcome.sent {

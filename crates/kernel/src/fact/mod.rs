@@ -29,19 +29,9 @@ pub struct Entry {
 /// What happened.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Fact {
-    /// A system call returned (or never will: `result` is None for exit, exec and sigreturn).
-    Syscall {
-        /// When it was entered.
-        entered: Instant,
-        /// Its number.
-        nr: u64,
-        /// rdi, rsi, rdx, r10, r8, r9.
-        args: [u64; 6],
-        /// The arguments as strace would print them, where tracing is on.
-        shown: Option<String>,
-        /// rax.
-        result: Option<u64>,
-    },
+    /// A system call returned (or never will). In a box, as packets are: most facts are small, and
+    /// there are many.
+    Syscall(Box<SyscallFact>),
     /// A system call went to sleep for the first time.
     Blocked {
         /// Its number.
@@ -79,6 +69,21 @@ pub enum Fact {
     File(FileFact),
     /// Sockets, connections, segments.
     Net(NetFact),
+}
+
+/// A system call that is over.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct SyscallFact {
+    /// When it was entered.
+    pub entered: Instant,
+    /// Its number.
+    pub nr: u64,
+    /// rdi, rsi, rdx, r10, r8, r9.
+    pub args: [u64; 6],
+    /// The arguments as strace would print them, where tracing is on.
+    pub shown: Option<String>,
+    /// rax; none for exit, exec and sigreturn.
+    pub result: Option<u64>,
 }
 
 impl Fact {

@@ -20,7 +20,7 @@ use crate::net::udp::icmp_error;
 use crate::random::{Purpose, Stream};
 use crate::time::Instant;
 use crate::wait_queue::Event;
-use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddrV4};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Names a [`Connection`].
@@ -220,7 +220,6 @@ impl Kernel {
     /// Tells what TCP did for one connection.
     pub fn tell_tcp_facts(&mut self, local: SocketAddrV4, remote: SocketAddrV4, facts: &[TcpFact]) {
         for fact in facts {
-            let (local, remote) = (SocketAddr::V4(local), SocketAddr::V4(remote));
             let fact = NetFact::Tcp { local, remote, step: fact.clone() };
             self.tell(self.net.acting, fact.into());
         }

@@ -19,7 +19,7 @@ use crate::net::tcp_listen::TcpListener;
 use crate::syscall::{Call, Progress, Restart, Stop, SysResult, Wait};
 use crate::task::TaskId;
 use crate::wait_queue::Event;
-use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddrV4};
 
 /// What a TCP socket is doing.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -325,7 +325,7 @@ impl Kernel {
     /// tcp_close(), with the fact that says what was decided and why.
     pub fn tcp_close(&mut self, task: Option<TaskId>, conn: ConnId, close: Close) {
         let c = &self.net.tcp.conns[conn];
-        let (local, remote) = (SocketAddr::V4(c.local), SocketAddr::V4(c.remote));
+        let (local, remote) = (c.local, c.remote);
         // The decision is told before the segment that follows from it leaves.
         let mut out = crate::net::tcp::Output::default();
         let now = self.now;

@@ -28,7 +28,8 @@ impl Kernel {
         let id = self.net.next_ip_id(&payload);
         let packet = Packet { src: IpAddr::V4(src), dst: IpAddr::V4(dst), id, payload };
         let loopback = self.is_local_address(dst);
-        self.tell(self.net.acting, NetFact::Sent { packet: packet.clone(), loopback }.into());
+        let fact = NetFact::Sent { packet: Box::new(packet.clone()), loopback };
+        self.tell(self.net.acting, fact.into());
         if loopback {
             self.net.backlog.push_back(packet);
         } else {
@@ -53,7 +54,8 @@ impl Kernel {
 
     /// ip_rcv(): a packet came in by the network interface.
     pub fn ip_rcv(&mut self, packet: Packet) {
-        self.tell(None, NetFact::Received { packet: packet.clone(), loopback: false }.into());
+        let fact = NetFact::Received { packet: Box::new(packet.clone()), loopback: false };
+        self.tell(None, fact.into());
         let IpAddr::V4(dst) = packet.dst else { return };
         // A host doesn't forward, and takes no loopback addresses from outside (martians).
         if dst == self.config.address {

@@ -17,7 +17,7 @@ use crate::net::tcp::{Listener, ListenerEvent};
 use crate::syscall::{Call, Stop};
 use crate::task::TaskId;
 use crate::wait_queue::Event;
-use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddrV4};
 
 /// Handshakes by 4-tuple, and the accept queue.
 pub type TcpListener = Listener<FourTuple, ConnId>;
@@ -164,7 +164,7 @@ impl Kernel {
         for conn in listener.close() {
             let c = &mut self.net.tcp.conns[conn];
             c.queued_at = None;
-            let (local, remote) = (SocketAddr::V4(c.local), SocketAddr::V4(c.remote));
+            let (local, remote) = (c.local, c.remote);
             let mut out = Output::default();
             let outcome = c.tcp.forget_unaccepted(self.now, &mut out);
             self.tell(task, NetFact::TcpClose { local, remote, outcome }.into());

@@ -4,7 +4,7 @@
 
 use super::table::{self, Arg};
 use crate::abi::signal::Signal;
-use crate::fact::Fact;
+use crate::fact::{Fact, SyscallFact};
 use crate::kernel::Kernel;
 use crate::platform::{GuestId, Platform, UserPtr};
 use crate::syscall::InFlight;
@@ -19,14 +19,14 @@ const SHOWN_STRING: usize = 256;
 impl Kernel {
     /// A call of `who` returns `value`, or never will: then `who` may be gone.
     pub fn tell_return(&mut self, who: Option<(Pid, Pid)>, flight: &InFlight, value: Option<u64>) {
-        let fact = Fact::Syscall {
+        let fact = SyscallFact {
             entered: flight.entered,
             nr: flight.nr,
             args: flight.args,
             shown: flight.shown.clone(),
             result: value,
         };
-        self.tell_of(who, fact);
+        self.tell_of(who, Fact::Syscall(Box::new(fact)));
     }
 
     /// A call sleeps for the first time.
