@@ -20,7 +20,7 @@ const STEPS: &[Step] = &[
     ("tests as nobody", nobody::tests),
     ("guest programs on the real kernel", || native::run(&[])),
     ("guest programs on the real kernel as nobody", native_as_nobody),
-    ("the close table on the wire", fates::run),
+    ("the close table on the wire", || fates::run("")),
 ];
 
 /// Runs the steps whose names contain the filter, all for an empty one; the error names the step that

@@ -19,8 +19,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy                       read the sources: lengths, heads, words, imports, the article's table
   native [--as-nobody] [--times N] [FILTER]
                              run the guest programs of tests/guests on the real kernel
-  fates                      examples/kill-9.toml and the close table (tests/guests: wire) on the real
-                             kernel and here, compared on the wire
+  fates [FILTER]             examples/kill-9.toml, the close table and hosts that fall silent (tests/
+                             guests: wire, dark) on the real kernel and here, compared on the wire
   fuzz [--seconds N] [TARGET]
                              every fuzz target for N seconds (600), from the kept corpus on
   bench [FILTER]             what a call, a start, a transfer, a death … cost, here and natively";
@@ -32,7 +32,8 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(""),
         ["ci", filter] => ci::run(filter),
         ["tidy"] => tidy::run(),
-        ["fates"] => fates::run(),
+        ["fates"] => fates::run(""),
+        ["fates", filter] => fates::run(filter),
         ["bench"] => bench::run(""),
         ["bench", filter] => bench::run(filter),
         ["fuzz", rest @ ..] => fuzz::run(rest),

@@ -16,7 +16,7 @@ const PORTS: [u16; 2] = [7000, 7001];
 
 /// Runs both sides and compares, row by row.
 pub fn run(scratch: &Path) -> Result<(), String> {
-    let program = build()?;
+    let program = build("wire")?;
     let (real, lines) = native(&program, scratch)?;
     let (ours, our_lines) = afterlife(&program, scratch)?;
     let mut differences = 0;
@@ -59,10 +59,10 @@ fn is_end(s: &Seen) -> bool {
     s.flags.contains('F') || s.flags.contains('R')
 }
 
-/// The guest program that is both ends.
-fn build() -> Result<PathBuf, String> {
+/// A guest program that is both ends.
+pub fn build(name: &str) -> Result<PathBuf, String> {
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--quiet", "--package", "guests", "--bin", "wire"]);
+    cargo.args(["build", "--quiet", "--package", "guests", "--bin", name]);
     cargo.arg("--message-format=json").current_dir(root());
     let output = cargo.output().map_err(|e| format!("fates: cargo: {e}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -81,10 +81,10 @@ fn rows<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
 fn native(program: &Path, scratch: &Path) -> Result<(Story, Vec<String>), String> {
     let _wires = Wires::lay()?;
     let file = scratch.join("matrix.txt");
-    let capture = Capture::start(&file)?;
+    let capture = Capture::start("b", &file)?;
     let port = PORTS[0].to_string();
     let server = start(inside("a", program, &["server", &port]))?;
-    wait_for_listener(PORTS[0])?;
+    wait_for_listener("a", PORTS[0])?;
     let mut client = start(inside("b", program, &["client", ADDRESSES[0], &port]))?;
     let mut said = BufReader::new(client.stdout.take().ok_or("fates: no pipe")?);
     let mut ready = String::new();

@@ -1,12 +1,15 @@
 //! `cargo xtask fates`: the close table on the wire, on the real kernel and in afterlife, compared:
 //! what left (SYN, FIN, RST and payload: flags, relative numbers, lengths, in order) and what the
 //! clients' calls returned. First the five fates of examples/kill-9.toml (only the part before the
-//! power-off can be had natively), then a matrix of states and options (`matrix`). The real side
+//! power-off can be had natively), then a matrix of states and options (`matrix`), then hosts that fall
+//! silent and come back (`silences`, in namespaces with a router between: `routed`). The real side
 //! runs in two network namespaces (`wires`) and is captured by tcpdump (`segments`). Needs root,
 //! iproute2 and tcpdump; says so if not.
 
 mod matrix;
+mod routed;
 mod segments;
+mod silences;
 mod wires;
 
 use crate::root;
@@ -23,15 +26,22 @@ const SCENARIO: &str = "examples/kill-9.toml";
 const ROLES: [&str; 5] = ["idle", "unread", "linger0", "shared", "unaccepted"];
 const PORT: u16 = 7000;
 
-/// Runs both sides and compares.
-pub fn run() -> Result<(), String> {
+/// A part: its name and what compares it.
+type Part = (&'static str, fn(&Path) -> Result<(), String>);
+
+/// Runs both sides and compares; only the parts whose name contains `filter`.
+pub fn run(filter: &str) -> Result<(), String> {
     if let Some(why) = obstacle() {
         println!("fates: skipped: {why}");
         return Ok(());
     }
     let scratch = crate::nobody::Scratch::new("fates")?;
-    five_fates(&scratch.0)?;
-    matrix::run(&scratch.0)
+    let parts: [Part; 3] =
+        [("example", five_fates), ("matrix", matrix::run), ("silences", silences::run)];
+    parts
+        .into_iter()
+        .filter(|(name, _)| name.contains(filter))
+        .try_for_each(|(_, run)| run(&scratch.0))
 }
 
 /// The five fates of the example.
@@ -79,10 +89,10 @@ fn build(into: &Path) -> Result<(), String> {
 fn native(scratch: &Path) -> Result<Story, String> {
     let _wires = Wires::lay()?;
     let file = scratch.join("wire.txt");
-    let capture = Capture::start(&file)?;
+    let capture = Capture::start("b", &file)?;
     let port = PORT.to_string();
     let server = start(inside("a", &scratch.join("server"), &[&port, "4"]))?;
-    wait_for_listener(PORT)?;
+    wait_for_listener("a", PORT)?;
     let mut clients = Vec::new();
     for role in ROLES {
         sleep(Duration::from_millis(100));

@@ -40,6 +40,7 @@ pub fn compare(what: &str, real: &Story, ours: &Story, which: impl Fn(&Seen) -> 
 }
 
 /// A segment with absolute numbers and its addresses.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Raw {
     pub from: String,
     pub to: String,
@@ -49,9 +50,10 @@ pub struct Raw {
     pub len: u32,
 }
 
-/// A line of tcpdump: `… IP 10.0.0.2.40000 > 10.0.0.1.7000: Flags [S], seq 1, win 64240, … length 0`.
+/// A segment in the words of `tcpdump -vv`, on a line after that of the packet:
+/// `    10.0.0.2.40000 > 10.0.0.1.7000: Flags [S], cksum …, seq 1, win 64240, … length 0`.
 pub fn captured(line: &str) -> Option<Raw> {
-    let (_, rest) = line.split_once(" IP ")?;
+    let rest = line.strip_prefix("    ")?;
     let (from, rest) = rest.split_once(" > ")?;
     let (to, rest) = rest.split_once(": Flags [")?;
     let (flags, rest) = rest.split_once(']')?;
@@ -70,10 +72,12 @@ pub fn captured(line: &str) -> Option<Raw> {
     })
 }
 
-/// Relative numbers, and only what the stream needs: bare ACKs depend on the machine's timing.
+/// Relative numbers, and only what the stream needs: bare ACKs depend on the machine's timing. Those
+/// with an old number stay: they are probes, and wait for an answer.
 pub fn number(raw: impl Iterator<Item = Raw>) -> Vec<Seen> {
     let mut clients: Vec<String> = Vec::new();
     let mut starts: BTreeMap<(usize, bool), u32> = BTreeMap::new();
+    let mut ends: BTreeMap<(usize, bool), u32> = BTreeMap::new();
     let mut seen = Vec::new();
     for segment in raw {
         let from_server = segment.from.starts_with(ADDRESSES[0]);
@@ -86,14 +90,19 @@ pub fn number(raw: impl Iterator<Item = Raw>) -> Vec<Seen> {
             starts.insert((connection, from_server), segment.seq.unwrap_or(0));
         }
         let start = |side: bool| starts.get(&(connection, side)).copied().unwrap_or(0);
-        if segment.len == 0 && segment.flags == "." {
+        let seq = segment.seq.map_or(0, |s| s.wrapping_sub(start(from_server)));
+        let numbers = segment.len + u32::from(segment.flags.contains(['S', 'F']));
+        let end = ends.entry((connection, from_server)).or_default();
+        let probe = seq < *end;
+        *end = (*end).max(seq + numbers);
+        if segment.len == 0 && segment.flags == "." && !probe {
             continue;
         }
         let acked = segment.flags.contains('.');
         seen.push(Seen {
             connection,
             from_server,
-            seq: segment.seq.map_or(0, |s| s.wrapping_sub(start(from_server))),
+            seq,
             ack: if acked { segment.ack.wrapping_sub(start(!from_server)) } else { 0 },
             len: segment.len,
             flags: segment.flags,
@@ -128,13 +137,16 @@ mod tests {
     #[test]
     fn a_line_of_tcpdump_becomes_a_segment_with_relative_numbers() {
         let lines = [
-            "1 IP 10.0.0.2.40000 > 10.0.0.1.7000: Flags [S], seq 1000, win 64240, length 0",
-            "2 IP 10.0.0.1.7000 > 10.0.0.2.40000: Flags [S.], seq 500, ack 1001, win 9, length 0",
-            "3 IP 10.0.0.2.40000 > 10.0.0.1.7000: Flags [.], ack 501, win 502, length 0",
-            "4 IP 10.0.0.2.40000 > 10.0.0.1.7000: Flags [P.], seq 1001:1006, ack 501, length 5",
+            "17:00:00.1 IP (tos 0x0, ttl 64, id 1, offset 0, flags [DF], proto TCP (6), length 60)",
+            "    10.0.0.2.40000 > 10.0.0.1.7000: Flags [S], seq 1000, win 64240, length 0",
+            "    10.0.0.1.7000 > 10.0.0.2.40000: Flags [S.], seq 500, ack 1001, win 9, length 0",
+            "    10.0.0.2.40000 > 10.0.0.1.7000: Flags [.], seq 1001, ack 501, win 5, length 0",
+            "    10.0.0.2.40000 > 10.0.0.1.7000: Flags [P.], seq 1001:1006, ack 501, length 5",
+            "    10.0.0.2.40000 > 10.0.0.1.7000: Flags [.], seq 1005, ack 501, win 5, length 0",
         ];
         let seen = number(lines.iter().filter_map(|l| captured(l)));
-        assert_eq!(seen.len(), 3);
+        assert_eq!(seen.len(), 4);
+        assert_eq!((seen[3].seq, seen[3].len), (5, 0), "a probe is no bare ACK");
         let last = &seen[2];
         assert_eq!((last.flags.as_str(), last.seq, last.ack, last.len), ("P.", 1, 1, 5));
         assert!(seen[1].from_server && seen[1].ack == 1);

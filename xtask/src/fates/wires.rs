@@ -54,7 +54,7 @@ impl Drop for Wires {
     }
 }
 
-fn ip(words: &str) -> Result<(), String> {
+pub(super) fn ip(words: &str) -> Result<(), String> {
     match Command::new("ip").args(words.split(' ')).status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("fates: `ip {words}` ended with {status}")),
@@ -75,11 +75,11 @@ pub fn start(mut command: Command) -> Result<Child, String> {
     command.spawn().map_err(|e| format!("fates: {command:?}: {e}"))
 }
 
-/// Waits until the port listens, so that no start depends on the machine's load.
-pub fn wait_for_listener(port: u16) -> Result<(), String> {
+/// Waits until the port listens in a namespace, so that no start depends on the machine's load.
+pub fn wait_for_listener(side: &str, port: u16) -> Result<(), String> {
     let line = format!(":{port:04X} 00000000:0000 0A");
     for _ in 0..500 {
-        let mut ss = inside("a", Path::new("cat"), &["/proc/net/tcp"]);
+        let mut ss = inside(side, Path::new("cat"), &["/proc/net/tcp"]);
         let table = ss.output().map_err(|e| format!("fates: {e}"))?.stdout;
         // The local port, nobody, and state 0A, LISTEN.
         if String::from_utf8_lossy(&table).lines().any(|l| l.contains(&line)) {
@@ -90,14 +90,15 @@ pub fn wait_for_listener(port: u16) -> Result<(), String> {
     Err("fates: the native server does not listen".into())
 }
 
-/// tcpdump in the clients' namespace.
+/// tcpdump in a namespace.
 pub struct Capture(Child);
 
 impl Capture {
     /// Starts it and waits until it listens.
-    pub fn start(file: &Path) -> Result<Capture, String> {
-        let words = ["-n", "-S", "-l", "-B", "8192", "-i", "al0", "tcp"];
-        let mut tcpdump = inside("b", Path::new("tcpdump"), &words);
+    pub fn start(side: &str, file: &Path) -> Result<Capture, String> {
+        // -vv tells the sequence numbers of empty segments too.
+        let words = ["-n", "-S", "-vv", "-l", "-B", "8192", "-i", "al0", "tcp"];
+        let mut tcpdump = inside(side, Path::new("tcpdump"), &words);
         let file = std::fs::File::create(file).map_err(|e| format!("fates: {e}"))?;
         tcpdump.stdout(file).stderr(Stdio::null());
         let child = tcpdump.spawn().map_err(|e| format!("fates: tcpdump: {e}"))?;

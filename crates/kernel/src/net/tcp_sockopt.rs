@@ -72,8 +72,7 @@ impl Kernel {
         self.with_conn(conn, |tcp, now, _| {
             let config = tcp.config().clone();
             if config.keepalive != options.keepalive {
-                tcp.config_mut().keepalive = options.keepalive;
-                tcp.keepalive_changed(now);
+                tcp.set_keepalive(now, options.keepalive);
             }
             if config.rcvbuf != options.rcvbuf
                 && let Some(bytes) = options.rcvbuf
@@ -150,10 +149,7 @@ impl Kernel {
         self.with_conn(conn, |tcp, now, out| match name {
             raw::TCP_NODELAY => tcp.set_nodelay(now, config.nodelay, out),
             raw::TCP_CORK => tcp.set_cork(now, config.cork, out),
-            raw::TCP_KEEPIDLE => {
-                tcp.config_mut().keepidle = config.keepidle;
-                tcp.keepalive_changed(now);
-            }
+            raw::TCP_KEEPIDLE => tcp.set_keepidle(now, config.keepidle),
             _ => {
                 let own = tcp.config_mut();
                 own.keepintvl = config.keepintvl;

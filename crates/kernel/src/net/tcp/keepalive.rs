@@ -3,32 +3,56 @@
 
 use super::fact::{GaveUp, Output, ResetWhy, TcpFact};
 use super::state::{TcpConn, TcpState};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 impl TcpConn {
-    /// Starts or restarts keepalive after the handshake or a change of its options (T-58).
+    /// After the handshake: a whole TCP_KEEPIDLE from now on.
     pub(super) fn start_keepalive(&mut self, now: Instant) {
-        if self.orphan && self.state == TcpState::FinWait2 {
-            return;
+        if self.keeps_alive() {
+            self.timers.keepalive = Some(now + self.config.keepidle);
         }
-        self.timers.keepalive = match self.state {
-            TcpState::Close | TcpState::Listen | TcpState::TimeWait | TcpState::SynSent => None,
-            _ if !self.config.keepalive => None,
-            _ => {
-                let idle = now.saturating_since(self.idle_since());
-                Some(now + self.config.keepidle.saturating_sub(idle))
+    }
+
+    /// `tcp_set_keepalive`: SO_KEEPALIVE on a living connection. Switched on, it waits a whole
+    /// TCP_KEEPIDLE from now on, however long the silence is already (T-58, measured).
+    pub fn set_keepalive(&mut self, now: Instant, on: bool) {
+        self.config.keepalive = on;
+        if self.keeps_alive() {
+            self.timers.keepalive = Some(now + self.config.keepidle);
+        } else if !on && !self.orphan {
+            self.timers.keepalive = None;
+        }
+    }
+
+    /// `tcp_sock_set_keepidle_locked`: TCP_KEEPIDLE on a living connection counts from what was last
+    /// heard (T-58).
+    pub fn set_keepidle(&mut self, now: Instant, time: Duration) {
+        self.config.keepidle = time;
+        if self.keeps_alive() {
+            let idle = now.saturating_since(self.idle_since());
+            self.timers.keepalive = Some(now + time.saturating_sub(idle));
+        }
+    }
+
+    fn keeps_alive(&self) -> bool {
+        self.config.keepalive
+            && !self.orphan
+            && match self.state {
+                TcpState::Close | TcpState::Listen | TcpState::TimeWait => false,
+                // The handshake's end starts it.
+                TcpState::SynSent => false,
+                TcpState::SynRecv
+                | TcpState::Established
+                | TcpState::FinWait1
+                | TcpState::FinWait2
+                | TcpState::CloseWait
+                | TcpState::LastAck
+                | TcpState::Closing => true,
             }
-        };
     }
 
     fn idle_since(&self) -> Instant {
         self.rcv.heard.max(self.rcv.ack.last)
-    }
-
-    /// SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT on a living connection: change them
-    /// with `config_mut`, then call this.
-    pub fn keepalive_changed(&mut self, now: Instant) {
-        self.start_keepalive(now);
     }
 
     /// `tcp_keepalive_timer`.

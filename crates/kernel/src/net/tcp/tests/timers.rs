@@ -55,6 +55,10 @@ fn t24_a_negative_linger2_answers_the_ack_with_a_reset() {
     assert!(pair.a.is_dead());
 }
 
+fn owned(words: Vec<&str>) -> Vec<String> {
+    words.into_iter().map(str::to_owned).collect()
+}
+
 #[test]
 fn t25_a_fin_wait2_mini_socket_answers() {
     // A bare ACK is ignored.
@@ -77,6 +81,24 @@ fn t25_a_fin_wait2_mini_socket_answers() {
     // A reset in the window kills silently.
     pair.inject(A, &seg(Flags::RST, mini_nxt + 5, b""));
     assert_eq!((pair.sent(A).len(), pair.a.is_dead()), (1, true));
+    // Each measured on 6.18 with a raw peer: what comes, the answer, whether the mini-socket is gone.
+    let (syn, ack, fin, rst) = (Flags::SYN, Flags::ACK, Flags::FIN, Flags::RST);
+    let table = [
+        (seg(syn, mini_nxt, b""), vec!["[R.]"], true),
+        (seg(syn, mini_nxt + 100, b""), vec!["[R.]"], true),
+        (seg(syn | ack, mini_nxt, b""), vec!["[R]"], true),
+        (seg(syn, mini_nxt - 1000, b""), vec!["[.]"], false),
+        (seg(rst, mini_nxt, b""), vec![], true),
+        (seg(rst, mini_nxt - 10, b""), vec!["[.]"], false),
+        (seg(ack | fin, mini_nxt + 1, b""), vec!["[R]"], true),
+        (seg(Flags::PSH, mini_nxt, b"x"), vec![], false),
+        (seg(ack, mini_nxt - 1, b"x"), vec!["[.]"], false),
+    ];
+    for (segment, answers, gone) in table {
+        let mut pair = fin_wait2_orphan();
+        pair.inject(A, &segment);
+        assert_eq!((pair.sent(A), pair.a.is_dead()), (owned(answers), gone), "{segment:?}");
+    }
     // Payload, also with FIN: reset, gone.
     for flags in [Flags::ACK, Flags::ACK | Flags::FIN] {
         let mut pair = fin_wait2_orphan();
@@ -392,6 +414,29 @@ fn t56_user_timeout_replaces_the_probe_count() {
     near(dies_after(&mut pair, 20), 4.0, 0.2);
     assert_eq!(pair.sent(A).last().unwrap(), "[R.]");
     assert_eq!(pair.a.take_error(), Some(Errno::ETIMEDOUT));
+}
+
+#[test]
+fn t58_so_keepalive_waits_a_whole_idle_time_and_tcp_keepidle_counts_what_is_over() {
+    // Three seconds of silence are over when the option comes (measured: the first probe 3.08 s
+    // after SO_KEEPALIVE with TCP_KEEPIDLE 3, however old the last segment was).
+    for (late_idle, first) in [(false, 3.0), (true, 0.0)] {
+        let mut pair =
+            Pair::with(TcpConfig { keepalive: late_idle, ..keepalive(3, 9) }, keepalive(3, 9));
+        if late_idle {
+            pair.a.config_mut().keepidle = secs(7200);
+            pair.with_conn(A, |c, now, _| c.set_keepidle(now, secs(7200)));
+        }
+        pair.run(secs(3));
+        pair.clear();
+        let start = pair.now;
+        pair.with_conn(A, |c, now, _| match late_idle {
+            true => c.set_keepidle(now, secs(3)),
+            false => c.set_keepalive(now, true),
+        });
+        pair.run(secs(4));
+        near(pair.times(A, start)[0], first, 0.1);
+    }
 }
 
 #[test]
