@@ -1,11 +1,14 @@
-//! The developers' commands: `cargo xtask ci`, `tidy`, `native`, `fates`, `fuzz`, `bench`.
+//! The developers' commands: `cargo xtask ci`, `tidy`, `native`, `fates`, `fuzz`, `mutants`,
+//! `full`, `bench`.
 //! `ci` is what `.ci/run` runs and stops at the first step that fails; `tidy` reads the sources
 //! and holds the rules of CONTRIBUTING.md; `native` runs the guest programs on the real kernel.
 
 mod bench;
 mod ci;
 mod fates;
+mod full;
 mod fuzz;
+mod mutants;
 mod native;
 mod nobody;
 mod tidy;
@@ -23,6 +26,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                              guests: wire, dark) on the real kernel and here, compared on the wire
   fuzz [--seconds N] [TARGET]
                              every fuzz target for N seconds (600), from the kept corpus on
+  mutants [--resume] [--quick] [FILTER]
+                             mutation testing: which changes of the sources no test notices
+  full [--resume] [PART]     what is too long for every change: mutants, fuzz, fates; writes docs/full.md
   bench [FILTER]             what a call, a start, a transfer, a death … cost, here and natively";
 
 fn main() -> ExitCode {
@@ -36,7 +42,9 @@ fn main() -> ExitCode {
         ["fates", filter] => fates::run(filter),
         ["bench"] => bench::run(""),
         ["bench", filter] => bench::run(filter),
+        ["full", rest @ ..] => full::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
+        ["mutants", rest @ ..] => mutants::run(rest),
         ["native", rest @ ..] => native::run(rest),
         _ => Err(USAGE.to_owned()),
     };

@@ -48,6 +48,21 @@ impl Default for FdTable {
     }
 }
 
+/// __set_bit().
+fn set_bit(bits: &mut [u64], n: usize) {
+    bits[n / 64] |= 1 << (n % 64);
+}
+
+/// __clear_bit().
+fn clear_bit(bits: &mut [u64], n: usize) {
+    bits[n / 64] &= !(1 << (n % 64));
+}
+
+/// test_bit(); bits beyond the map are zero.
+fn test_bit(bits: &[u64], n: usize) -> bool {
+    bits.get(n / 64).is_some_and(|word| word & (1 << (n % 64)) != 0)
+}
+
 impl FdTable {
     /// Capacity in descriptors.
     pub fn max_fds(&self) -> usize {
@@ -68,18 +83,16 @@ impl FdTable {
 
     /// __set_open_fd().
     fn set_open_fd(&mut self, fd: usize) {
-        let word = fd / 64;
-        self.open_fds[word] |= 1 << (fd % 64);
-        if self.open_fds[word] == u64::MAX {
-            self.full_fds_bits[word / 64] |= 1 << (word % 64);
+        set_bit(&mut self.open_fds, fd);
+        if self.open_fds[fd / 64] == u64::MAX {
+            set_bit(&mut self.full_fds_bits, fd / 64);
         }
     }
 
     /// __clear_open_fd().
     fn clear_open_fd(&mut self, fd: usize) {
-        let word = fd / 64;
-        self.open_fds[word] &= !(1 << (fd % 64));
-        self.full_fds_bits[word / 64] &= !(1 << (word % 64));
+        clear_bit(&mut self.open_fds, fd);
+        clear_bit(&mut self.full_fds_bits, fd / 64);
     }
 
     /// find_next_fd(): the lowest descriptor ≥ `start` that is not in use; may be `max_fds`.
@@ -87,7 +100,7 @@ impl FdTable {
         let mut word = start / 64;
         let mut mask = u64::MAX << (start % 64);
         while word < self.open_fds.len() {
-            if self.full_fds_bits[word / 64] & (1 << (word % 64)) == 0 {
+            if !test_bit(&self.full_fds_bits, word) {
                 let free = !self.open_fds[word] & mask;
                 if free != 0 {
                     return word * 64 + free.trailing_zeros() as usize;
@@ -129,8 +142,7 @@ impl FdTable {
 
     /// Is `fd` reserved but not yet installed? dup2 onto it says EBUSY (rule F-3).
     pub fn is_reserved(&self, fd: i32) -> bool {
-        let i = fd as usize;
-        i < self.fd.len() && self.fd[i].is_none() && self.open_fds[i / 64] & (1 << (i % 64)) != 0
+        self.get(fd).is_err() && test_bit(&self.open_fds, fd as usize)
     }
 
     /// Puts `file` into slot `fd`, whatever is there, and returns what was (do_dup2).
@@ -152,17 +164,15 @@ impl FdTable {
 
     /// FD_CLOEXEC on or off.
     pub fn set_close_on_exec(&mut self, fd: i32, on: bool) {
-        let (word, bit) = (fd as usize / 64, 1 << (fd % 64));
-        if on {
-            self.close_on_exec[word] |= bit;
-        } else {
-            self.close_on_exec[word] &= !bit;
+        match on {
+            true => set_bit(&mut self.close_on_exec, fd as usize),
+            false => clear_bit(&mut self.close_on_exec, fd as usize),
         }
     }
 
     /// FD_CLOEXEC?
     pub fn close_on_exec(&self, fd: i32) -> bool {
-        self.close_on_exec.get(fd as usize / 64).is_some_and(|w| w & (1 << (fd % 64)) != 0)
+        test_bit(&self.close_on_exec, fd as usize)
     }
 
     /// Open descriptors with their descriptions, ascending.
@@ -267,41 +277,4 @@ impl Kernel {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::arena::Arena;
-    use crate::fs::file::{File, FileKind};
-
-    fn file() -> FileId {
-        let mut files: Arena<File> = Arena::default();
-        files.insert(File::new(FileKind::Null, crate::abi::open::OFlags::RDWR))
-    }
-
-    #[test]
-    fn the_lowest_free_descriptor_is_given_out() {
-        // F-3.
-        let mut table = FdTable::default();
-        for expected in 0..200 {
-            assert_eq!(table.alloc_fd(0, 1024, false), Ok(expected));
-            table.fd_install(expected, file());
-        }
-        assert!(table.take(130).is_some());
-        assert!(table.take(7).is_some());
-        assert_eq!(table.alloc_fd(8, 1024, false), Ok(130));
-        assert_eq!(table.alloc_fd(0, 1024, false), Ok(7));
-        assert_eq!(table.alloc_fd(0, 200, false), Err(Errno::EMFILE));
-        assert_eq!(table.full_fds_bits[0] & 0b111, 0b111);
-    }
-
-    #[test]
-    fn a_closed_descriptor_is_not_close_on_exec_any_more() {
-        let mut table = FdTable::default();
-        let fd = table.alloc_fd(0, 10, true).unwrap();
-        table.fd_install(fd, file());
-        assert!(table.close_on_exec(fd));
-        table.take(fd);
-        assert!(!table.close_on_exec(fd));
-        assert_eq!(table.get(fd), Err(Errno::EBADF));
-        assert_eq!(table.get(-1), Err(Errno::EBADF));
-    }
-}
+mod tests;

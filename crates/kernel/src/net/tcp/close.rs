@@ -253,17 +253,12 @@ impl TcpConn {
         }
     }
 
-    /// The timer of a full orphan in FIN_WAIT2.
+    /// The timer of a full orphan in FIN_WAIT2: the rest of its time as a mini-socket. Unlike Linux,
+    /// there is no reset here for shorter times: those never are full orphans when a timer fires.
     pub(super) fn orphan_fin_wait2_timer(&mut self, now: Instant, out: &mut Output) {
-        match self.config.fin_time(self.rtt.rto()) {
-            Some(time) if time > TCP_TIMEWAIT_LEN => {
-                self.tcp_time_wait(now, TcpState::FinWait2, time - TCP_TIMEWAIT_LEN, out);
-            }
-            Some(_) | None => {
-                self.tcp_send_active_reset(now, ResetWhy::Linger2, out);
-                self.tcp_done(out);
-            }
-        }
+        let time = self.config.fin_time(self.rtt.rto()).unwrap_or_default();
+        let rest = time.saturating_sub(TCP_TIMEWAIT_LEN);
+        self.tcp_time_wait(now, TcpState::FinWait2, rest, out);
     }
 
     /// `tcp_shutdown` and what `inet_shutdown` does around it. Acts on all who share the socket
@@ -344,9 +339,11 @@ impl TcpConn {
         self.snd.flight.clear();
         self.snd.push.clear();
         self.snd.fin = false;
-        let (una, nxt) = self.snd.purged;
-        let (seq, end) = (self.snd.nxt, self.snd.write_seq);
-        self.snd.purged = (una + end.since(self.snd.una), nxt + end.saturating_since(seq));
+        // What was purged before was all: a connection without a queue accepts no more.
+        if self.snd.una != self.snd.write_seq {
+            let (seq, end) = (self.snd.nxt, self.snd.write_seq);
+            self.snd.purged = (end.since(self.snd.una), end.saturating_since(seq));
+        }
         self.snd.una = self.snd.nxt;
         self.snd.write_seq = self.snd.nxt;
         self.timers.pending = None;

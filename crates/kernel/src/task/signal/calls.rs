@@ -196,7 +196,6 @@ impl Kernel {
         }
         match new.flags & !SS_AUTODISARM {
             SS_DISABLE => t.sas_ss = AltStack { sp: 0, size: 0, flags: new.flags },
-            0 | SS_ONSTACK if new == t.sas_ss => {}
             0 | SS_ONSTACK if new.size < MINSIGSTKSZ => return Err(Errno::ENOMEM),
             0 | SS_ONSTACK => t.sas_ss = new,
             _ => return Err(Errno::EINVAL),
@@ -218,3 +217,6 @@ fn stack_to_bytes(stack: &AltStack) -> [u8; 24] {
     bytes[16..24].copy_from_slice(&stack.size.to_le_bytes());
     bytes
 }
+
+#[cfg(test)]
+mod tests;

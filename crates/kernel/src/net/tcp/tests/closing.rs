@@ -1,6 +1,7 @@
 //! T-2…T-22: what the final release of a socket does, row by row, and the orphans after it.
 //! Each test is one row of the table in docs/linux-semantics.md, over the in-memory pair.
 
+use super::timers::zero_window;
 use super::*;
 
 const LINGER0: Close =
@@ -366,4 +367,96 @@ fn t23_too_many_orphans_reset() {
     let how = Close { too_many_orphans: true, ..Close::default() };
     assert_eq!(pair.close_as(A, how).sent, CloseSent::Rst(ResetWhy::TooManyOrphans));
     assert!(pair.a.is_dead());
+}
+
+#[test]
+fn t18_last_ack_with_an_unsent_fin_still_aborts_with_a_reset() {
+    // B's window is closed, so A's FIN waits behind its data.
+    let mut pair = zero_window(TcpConfig::default());
+    pair.shutdown(B, Shutdown::Write);
+    pair.run(ms(50));
+    pair.shutdown(A, Shutdown::Write);
+    assert_eq!(pair.a.state(), TcpState::LastAck);
+    let unacked = pair.a.info().unacked;
+    pair.clear();
+    let outcome = pair.close_as(A, LINGER0);
+    assert_eq!(outcome.sent, CloseSent::Rst(ResetWhy::Linger0));
+    assert_eq!((pair.sent(A), unacked > 0), (vec!["[R.]".into()], true));
+}
+
+#[test]
+fn what_a_reset_threw_away_is_still_counted_and_its_memory_is_free() {
+    // SIOCOUTQ after a reset, as measured: write_seq - snd_una stays what it was.
+    let mut pair = Pair::new();
+    pair.partition();
+    pair.send(A, b"0123456789").unwrap();
+    let before = pair.a.info();
+    assert_eq!(before.unacked, 10);
+    let mut reset = from_peer(&mut pair, A, Flags::RST | Flags::ACK, b"");
+    reset.ack = pair.a.snd.una;
+    pair.wake = [Ready::NONE; 2];
+    pair.clear();
+    pair.inject(A, &reset);
+    let (from, to) = (TcpState::Established, TcpState::Close);
+    let changes = pair.facts.iter().filter(|(_, f)| matches!(f, TcpFact::StateChange { .. }));
+    assert_eq!(changes.collect::<Vec<_>>(), [&(A, TcpFact::StateChange { from, to })]);
+    assert!(pair.wake[0].has(Ready::HUP), "sleepers look again");
+    assert_eq!((pair.a.info().unacked, pair.a.info().unsent), (10, before.unsent));
+    assert!(pair.a.snd.queue.is_empty() && pair.a.snd.flight.is_empty());
+    assert_eq!((pair.a.next_deadline(), pair.a.snd.una), (None, pair.a.snd.write_seq));
+    // A second purge changes nothing (disconnect on what is closed).
+    pair.with_conn(A, |c, now, out| c.disconnect(now, out));
+    assert_eq!(pair.a.info().unacked, 10);
+}
+
+#[test]
+fn a_reset_orphan_wakes_nobody() {
+    let mut pair = in_state(TcpState::Established);
+    pair.partition();
+    pair.close(A);
+    let mut reset = from_peer(&mut pair, A, Flags::RST, b"");
+    reset.ack = pair.a.snd.una;
+    pair.wake = [Ready::NONE; 2];
+    pair.inject(A, &reset);
+    assert!(pair.a.is_dead());
+    assert_eq!(pair.wake[0], Ready::NONE);
+}
+
+#[test]
+fn t47_shutdown_of_a_closed_connection_adds_to_what_is_shut() {
+    // Measured: ENOTCONN, and it has its effect; what a reset shut stays shut.
+    for how in [Shutdown::Read, Shutdown::Write, Shutdown::Both] {
+        let mut pair = in_state(TcpState::Established);
+        let reset = from_peer(&mut pair, A, Flags::RST, b"");
+        pair.inject(A, &reset);
+        let poll = pair.a.poll();
+        let told = pair.with_conn(A, |c, now, out| c.shutdown(now, how, out));
+        assert_eq!(told, Err(crate::abi::Errno::ENOTCONN));
+        assert_eq!((pair.a.shut_rd, pair.a.shut_wr, pair.a.poll()), (true, true, poll));
+    }
+    for (how, shut) in [(Shutdown::Read, (true, false)), (Shutdown::Write, (false, true))] {
+        let mut pair = in_state(TcpState::Established);
+        let reset = from_peer(&mut pair, A, Flags::RST, b"");
+        pair.inject(A, &reset);
+        // As a socket that never was connected, and then is shut down.
+        pair.a.born_shut(false, false);
+        let told = pair.with_conn(A, |c, now, out| c.shutdown(now, how, out));
+        assert_eq!(told, Err(crate::abi::Errno::ENOTCONN));
+        assert_eq!((pair.a.shut_rd, pair.a.shut_wr), shut);
+    }
+}
+
+#[test]
+fn a_shutdown_before_connect_holds_afterwards() {
+    let mut pair = Pair::connecting(TcpConfig::default(), TcpConfig::default());
+    pair.a.born_shut(true, false);
+    pair.run(ms(10));
+    assert_eq!(pair.a.state(), TcpState::Established);
+    assert_eq!(pair.recv(A, 1), Ok(Received::Eof));
+    assert_eq!(pair.send(A, b"x"), Ok(1));
+    let mut pair = Pair::connecting(TcpConfig::default(), TcpConfig::default());
+    pair.a.born_shut(false, true);
+    pair.run(ms(10));
+    assert_eq!(pair.recv(A, 1), Ok(Received::WouldBlock));
+    assert_eq!(pair.send(A, b"x").unwrap_err().errno, crate::abi::Errno::EPIPE);
 }

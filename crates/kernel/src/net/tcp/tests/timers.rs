@@ -251,7 +251,7 @@ fn t31_an_orphan_gives_up_after_eight_backoffs_as_measured() {
 }
 
 /// B's window is closed, A has more to send.
-fn zero_window(config: TcpConfig) -> Pair {
+pub fn zero_window(config: TcpConfig) -> Pair {
     let mut pair = Pair::with(config, TcpConfig::default());
     while pair.send(A, &[7; 65_536]).unwrap() > 0 {
         pair.run(ms(20));

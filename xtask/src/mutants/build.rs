@@ -1,0 +1,191 @@
+//! The copy of the sources in which mutants live, and building the test programs of it. What the
+//! compiler refuses is traced to the arm that it stands in.
+
+use super::schemata::{Mutant, Schemata, weave};
+use super::trial::Program;
+use crate::root;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What the woven functions ask. Only the copy has it: the kernel itself has no globals.
+const LIVING_MUTANT: &str = "
+/// The number of the mutant that is alive.
+pub fn living_mutant() -> usize {
+    static NUMBER: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| {
+        std::env::var(\"AFTERLIFE_MUTANT\").ok().and_then(|it| it.parse().ok()).unwrap_or(0)
+    });
+    *NUMBER
+}
+";
+/// The crate whose mutants we test.
+const KERNEL: &str = "crates/kernel/src/lib.rs";
+
+/// The copy.
+pub struct Tree {
+    directory: PathBuf,
+    /// The sources that have mutants, as they were when the copy was made.
+    pub texts: BTreeMap<String, String>,
+}
+
+/// Lines at which the compiler found errors: path from the root, line.
+pub type Errors = BTreeSet<(String, usize)>;
+
+impl Tree {
+    /// Copies what git tracks; a file that is the same already is not touched, for cargo's sake.
+    pub fn copy(mutants: &BTreeMap<usize, Mutant>) -> Result<Tree, String> {
+        let directory = root().join("target/mutants/tree");
+        let tree = Tree { directory, texts: sources(mutants)? };
+        let mut git = Command::new("git");
+        git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+        let listed = git.current_dir(root()).output().map_err(|error| format!("git: {error}"))?;
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        for name in listed.split('\0').filter(|name| !name.is_empty()) {
+            // Listed and gone: a deletion that is not committed.
+            let Ok(bytes) = std::fs::read(root().join(name)) else { continue };
+            if name == KERNEL {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                tree.write(name, (text + LIVING_MUTANT).as_bytes())?;
+            } else {
+                tree.write(name, &bytes)?;
+            }
+        }
+        // A test that moved away is a test no more.
+        for kept in ["crates/kernel/tests", "crates/lab/tests"] {
+            for entry in
+                std::fs::read_dir(tree.directory.join(kept)).into_iter().flatten().flatten()
+            {
+                if !root().join(kept).join(entry.file_name()).exists() {
+                    let _ = std::fs::remove_file(entry.path());
+                }
+            }
+        }
+        Ok(tree)
+    }
+
+    /// Writes a file if it differs.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
+        let path = self.directory.join(name);
+        if std::fs::read(&path).is_ok_and(|old| old == bytes) {
+            return Ok(());
+        }
+        let made = std::fs::create_dir_all(path.parent().unwrap_or(&self.directory));
+        made.and_then(|()| std::fs::write(&path, bytes))
+            .map_err(|error| format!("mutants: {}: {error}", path.display()))
+    }
+
+    /// Builds the test programs that `cargo test ARGUMENTS` would run.
+    pub fn build(&self, arguments: &[&str]) -> Result<Result<Vec<Program>, Errors>, String> {
+        let mut cargo = Command::new("cargo");
+        cargo.args(["test", "--quiet", "--no-run", "--message-format=json", "--profile=mutants"]);
+        cargo.args(arguments).current_dir(&self.directory);
+        cargo.env("CARGO_TARGET_DIR", self.directory.join("target"));
+        cargo.env("RUSTFLAGS", "--cap-lints=allow");
+        let output = cargo.output().map_err(|error| format!("cargo: {error}"))?;
+        let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+        let messages: Vec<Value> =
+            lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        if output.status.success() {
+            return Ok(Ok(messages.iter().filter_map(test_program).collect()));
+        }
+        let errors: Errors = messages.iter().flat_map(places).collect();
+        if errors.is_empty() {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(format!("mutants: the copy does not build: {said}"));
+        }
+        Ok(Err(errors))
+    }
+
+    /// Weaves all mutants into the copy, and drops those that the compiler refuses until the rest
+    /// builds. Says which ones live.
+    pub fn weave(
+        &self,
+        mutants: &BTreeMap<usize, Mutant>,
+        arguments: &[&str],
+    ) -> Result<(BTreeSet<usize>, Refused), String> {
+        let mut refused = Refused::default();
+        loop {
+            let mut woven: BTreeMap<&str, Schemata> = BTreeMap::new();
+            for (file, text) in &self.texts {
+                let of_file: Vec<(usize, &Mutant)> = mutants
+                    .iter()
+                    .filter(|(n, m)| m.file == *file && !refused.has(**n))
+                    .map(|(n, m)| (*n, m))
+                    .collect();
+                let schemata = weave(text, &of_file);
+                self.write(file, schemata.text.as_bytes())?;
+                woven.insert(file, schemata);
+            }
+            let errors = match self.build(arguments)? {
+                Ok(_) => {
+                    let arms = woven.values().flat_map(|it| it.arms.keys().copied());
+                    return Ok((arms.collect(), refused));
+                }
+                Err(errors) => errors,
+            };
+            let before = refused.by_the_arm.len() + refused.with_others.len();
+            for (file, line) in &errors {
+                let Some(schemata) = woven.get(file.as_str()) else { continue };
+                if let Some((n, _)) = schemata.arms.iter().find(|(_, arm)| arm.contains(line)) {
+                    refused.by_the_arm.insert(*n);
+                } else if let Some((_, all)) =
+                    schemata.functions.iter().find(|(lines, _)| lines.contains(line))
+                {
+                    refused.with_others.extend(all);
+                }
+            }
+            if refused.by_the_arm.len() + refused.with_others.len() == before {
+                return Err(format!("mutants: the copy does not build: {errors:?}"));
+            }
+        }
+    }
+}
+
+/// Mutants that the compiler did not take.
+#[derive(Default)]
+pub struct Refused {
+    /// The error is in the mutant's own arm: it is no program.
+    pub by_the_arm: BTreeSet<usize>,
+    /// Something else in the function broke: perhaps it builds alone.
+    pub with_others: BTreeSet<usize>,
+}
+
+impl Refused {
+    fn has(&self, number: usize) -> bool {
+        self.by_the_arm.contains(&number) || self.with_others.contains(&number)
+    }
+}
+
+/// The files that have mutants, with their text.
+fn sources(mutants: &BTreeMap<usize, Mutant>) -> Result<BTreeMap<String, String>, String> {
+    let files: BTreeSet<String> = mutants.values().map(|it| it.file.clone()).collect();
+    let text = |file: &String| {
+        let text = std::fs::read_to_string(root().join(file));
+        text.map_err(|error| format!("mutants: {file}: {error}"))
+    };
+    files.into_iter().map(|file| text(&file).map(|it| (file, it))).collect()
+}
+
+fn test_program(message: &Value) -> Option<Program> {
+    if !message["profile"]["test"].as_bool()? {
+        return None;
+    }
+    let path = PathBuf::from(message["executable"].as_str()?);
+    let package = Path::new(message["manifest_path"].as_str()?).parent()?.to_owned();
+    Some(Program { path, package })
+}
+
+/// Where a message of the compiler sees an error.
+fn places(message: &Value) -> Vec<(String, usize)> {
+    if message["message"]["level"] != "error" {
+        return Vec::new();
+    }
+    let spans = message["message"]["spans"].as_array().cloned().unwrap_or_default();
+    let primary = spans.iter().filter(|span| span["is_primary"] == true);
+    let place = |span: &Value| {
+        let line = usize::try_from(span["line_start"].as_u64()?).ok()?;
+        Some((span["file_name"].as_str()?.to_owned(), line))
+    };
+    primary.filter_map(place).collect()
+}
