@@ -136,7 +136,11 @@ fn render(ksig: &KSignal, parts: &Parts<'_>) -> [u8; FRAME_SIZE] {
         put(&mut out, MCONTEXT + i * 8, word);
     }
     // cs, gs, fs, ss; gs and fs are always zero.
-    put(&mut out, MC_SELECTORS, parts.regs.cs & 0xffff | (parts.regs.ss & 0xffff) << 48);
+    let selectors = [parts.regs.cs as u16, 0, 0, parts.regs.ss as u16];
+    for (i, selector) in selectors.into_iter().enumerate() {
+        let at = MC_SELECTORS + i * 2;
+        out[at..at + 2].copy_from_slice(&selector.to_le_bytes());
+    }
     let fault = parts.fault;
     let tail = [fault.error, fault.trapno, parts.mask.0, fault.cr2, parts.fpstate];
     for (i, word) in tail.into_iter().enumerate() {
@@ -303,5 +307,9 @@ mod tests {
         let int = |at: usize| u32::from_le_bytes(area[at..at + 4].try_into().unwrap());
         assert_eq!((int(464), int(468), int(472), int(480)), (0x4650_5853, 836, 7, 832));
         assert_eq!((int(832), area.len(), area[512]), (0x4650_5845, 836, 3));
+        // What is present already stays so.
+        let mut used = init_xstate(832);
+        used[512] = 5;
+        assert_eq!(sign_xstate(used, 7)[512], 7);
     }
 }

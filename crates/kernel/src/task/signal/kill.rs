@@ -2,7 +2,7 @@
 //! found, and may the sender? Rules S-1 to S-10. Neighbour: `send`, which asks nothing any more.
 
 use super::Target;
-use super::siginfo::{SI_TKILL, SIGINFO_SIZE, SigDetail, SigInfo};
+use super::siginfo::{SI_TKILL, SIGINFO_SIZE, SigInfo};
 use crate::abi::Errno;
 use crate::abi::signal::Signal;
 use crate::kernel::Kernel;
@@ -108,7 +108,7 @@ impl Kernel {
         const THREAD_GROUP: u32 = 2;
         const PROCESS_GROUP: u32 = 4;
         let (number, flags) = (call.int(1), call.arg(3) as u32);
-        if flags & !(THREAD | THREAD_GROUP | PROCESS_GROUP) != 0 || flags.count_ones() > 1 {
+        if ![0, THREAD, THREAD_GROUP, PROCESS_GROUP].contains(&flags) {
             return Err(Errno::EINVAL.into());
         }
         let file = self.fdget(call, call.int(0))?;
@@ -121,7 +121,9 @@ impl Kernel {
             if call.read_u32(call.ptr(2))? as i32 != number {
                 return Err(Errno::EINVAL.into());
             }
-            self.check_forgery(sender, pidfd.pid.0 as i32, &template)?;
+            // A whole group is never only oneself (measured).
+            let to = if flags == PROCESS_GROUP { 0 } else { pidfd.pid.0 as i32 };
+            self.check_forgery(sender, to, &template)?;
         }
         let thread = match (flags, pidfd.thread) {
             (THREAD, None) => self.groups.get(pidfd.group).map(|g| g.leader),
@@ -312,96 +314,10 @@ impl Kernel {
     /// False if there is no such process. PID 1 takes none (rule S-15).
     pub fn kill_from_outside(&mut self, pid: Pid, signal: Signal) -> bool {
         let Some(task) = self.pids.task(pid) else { return false };
-        let detail = SigDetail::Kill { pid: Pid(0), uid: 0 };
-        let info = SigInfo { detail, ..SigInfo::user(signal, Pid(0), 0) };
+        let info = SigInfo::user(signal, Pid(0), 0);
         self.send_signal(info, Target::Process(task)).is_ok()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::task::Cred;
-    use crate::task::signal::testing::World;
-
-    fn kill(w: &mut World, from: TaskId, pid: i64, signal: u64) -> Result<u64, Errno> {
-        w.call(from, Kernel::sys_kill, [pid as u64, signal, 0, 0, 0, 0])
-    }
-
-    #[test]
-    fn the_target_is_looked_for_before_the_number_is_looked_at() {
-        // S-1, S-2.
-        let mut w = World::new();
-        let a = w.process();
-        let own = i64::from(w.kernel.tasks[a].tid.0);
-        assert_eq!(kill(&mut w, a, 999, 77), Err(Errno::ESRCH));
-        assert_eq!(kill(&mut w, a, own, 65), Err(Errno::EINVAL));
-        assert_eq!(kill(&mut w, a, own, 0), Ok(0));
-        assert_eq!(kill(&mut w, a, i64::from(i32::MIN), 9), Err(Errno::ESRCH));
-        assert_eq!(kill(&mut w, a, -999, 0), Err(Errno::ESRCH), "an empty group");
-    }
-
-    #[test]
-    fn a_number_that_is_no_signal_precedes_eperm() {
-        // S-1, S-9.
-        let mut w = World::new();
-        let root = w.process();
-        let victim = i64::from(w.kernel.tasks[root].tid.0);
-        let user = w.process();
-        w.kernel.tasks[user].cred = Cred::user(1000, 1000);
-        assert_eq!(kill(&mut w, user, victim, 99), Err(Errno::EINVAL));
-        assert_eq!(kill(&mut w, user, victim, 15), Err(Errno::EPERM));
-        // SIGCONT within the session.
-        assert_eq!(kill(&mut w, user, victim, 18), Err(Errno::EPERM));
-        let session = w.kernel.groups[w.kernel.tasks[root].group].session;
-        let group = w.kernel.tasks[user].group;
-        w.kernel.groups[group].session = session;
-        assert_eq!(kill(&mut w, user, victim, 18), Ok(0));
-        // The saved uid of the target counts, its effective one does not.
-        w.kernel.tasks[root].cred.suid = 1000;
-        assert_eq!(kill(&mut w, user, victim, 0), Ok(0));
-    }
-
-    #[test]
-    fn killing_everyone_without_permission_succeeds() {
-        // S-5.
-        let mut w = World::new();
-        let user = w.process();
-        w.kernel.tasks[user].cred = Cred::user(1000, 1000);
-        assert_eq!(kill(&mut w, user, -1, 15), Err(Errno::ESRCH), "nobody else");
-        let other = w.process();
-        assert_eq!(kill(&mut w, user, -1, 15), Ok(0));
-        assert!(!w.kernel.signal_pending(other));
-    }
-
-    #[test]
-    fn tgkill_wants_positive_numbers_and_the_right_process() {
-        // S-6.
-        let mut w = World::new();
-        let a = w.process();
-        let own = u64::from(w.kernel.tasks[a].tid.0);
-        let b = w.process();
-        let tid = u64::from(w.kernel.tasks[b].tid.0);
-        let mut tgkill = |tgid, tid| w.call(a, Kernel::sys_tgkill, [tgid, tid, 0, 0, 0, 0]);
-        assert_eq!(tgkill(0, tid), Err(Errno::EINVAL));
-        assert_eq!(tgkill(own, tid), Err(Errno::ESRCH));
-        assert_eq!(tgkill(tid, tid), Ok(0));
-    }
-
-    #[test]
-    fn a_forged_origin_is_only_for_oneself() {
-        // S-7.
-        let mut w = World::new();
-        let a = w.process();
-        let own = u64::from(w.kernel.tasks[a].tid.0);
-        let b = w.process();
-        let other = u64::from(w.kernel.tasks[b].tid.0);
-        w.memory.put(0x1000, &[0; 128]);
-        let mut queue = |pid| w.call(a, Kernel::sys_rt_sigqueueinfo, [pid, 10, 0x1000, 0, 0, 0]);
-        assert_eq!(queue(other), Err(Errno::EPERM));
-        assert_eq!(queue(own), Ok(0));
-        w.memory.put(0x1008, &(-1i32).to_le_bytes());
-        let queued = w.call(a, Kernel::sys_rt_sigqueueinfo, [other, 10, 0x1000, 0, 0, 0]);
-        assert_eq!(queued, Ok(0));
-    }
-}
+mod tests;

@@ -7,6 +7,8 @@ use super::testing::World;
 use super::{AltStack, Target};
 use crate::abi::Errno;
 use crate::abi::signal::{SigSet, Signal};
+use crate::fact::task::SignalAction;
+use crate::fact::{Fact, TaskFact};
 use crate::syscall::{InFlight, Restart, Wait};
 use crate::task::{Pid, Run, TaskId, WaitStatus};
 
@@ -424,4 +426,116 @@ fn init_cannot_be_killed() {
     let init = w.kernel.init_group();
     assert_eq!(w.kernel.groups[init].group_exit, None);
     assert!(w.kernel.groups[init].shared_pending.signal.is_empty());
+}
+
+#[test]
+fn siginfo_is_written_only_for_who_asked() {
+    // S-50: SA_SIGINFO; the place for it is there all the same.
+    for (flags, signo) in [(SA_SIGINFO, 10), (0, 0xee)] {
+        let mut w = World::new();
+        let task = w.process();
+        w.memory.put(0x7f_f000, &[0xee; 0x1000]);
+        w.catch(task, Signal::SIGUSR1, flags);
+        w.kill(task, Signal::SIGUSR1);
+        w.go(task);
+        let frame = w.kernel.tasks[task].regs.rsp;
+        assert_eq!(w.memory.int(frame + 312) & 0xff, signo);
+        assert_eq!(w.kernel.tasks[task].regs.rsi, frame + 312);
+    }
+}
+
+#[test]
+fn a_handler_without_a_restorer_is_sigsegv() {
+    // S-48: SA_RESTORER is mandatory on x86-64.
+    let mut w = World::new();
+    let task = w.process();
+    let action = SigAction { handler: 0x4000, restorer: 0x9000, ..SigAction::default() };
+    w.set(task, Signal::SIGUSR1, action);
+    w.kill(task, Signal::SIGUSR1);
+    w.go(task);
+    let group = w.kernel.tasks[task].group;
+    assert_eq!(w.kernel.groups[group].group_exit, Some(WaitStatus(11)));
+}
+
+#[test]
+fn what_was_blocked_is_judged_when_it_is_delivered() {
+    // S-12, S-13: ignored by now, or sent to a namespace's init.
+    let mut w = World::new();
+    let task = w.process();
+    let group = w.kernel.tasks[task].group;
+    w.kernel.set_current_blocked(task, ALL);
+    w.kill(task, Signal::SIGTERM);
+    w.kill(task, Signal::SIGCHLD);
+    w.set(task, Signal::SIGTERM, SigAction { handler: SIG_IGN, ..SigAction::default() });
+    w.kernel.set_current_blocked(task, SigSet::EMPTY);
+    w.go(task);
+    let regs = w.kernel.tasks[task].regs;
+    assert_eq!((w.kernel.groups[group].group_exit, regs.rip), (None, 0x1000));
+    assert!(w.kernel.groups[group].shared_pending.signal.is_empty());
+    // A namespace's init: everything at its default is discarded, but KILL and STOP from outside.
+    w.kernel.groups[group].unkillable = true;
+    for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP] {
+        w.kernel.set_current_blocked(task, ALL);
+        w.kill(task, signal);
+        assert!(w.kernel.groups[group].shared_pending.signal.has(signal));
+        w.kernel.set_current_blocked(task, SigSet::EMPTY);
+        w.go(task);
+        assert_eq!(w.kernel.groups[group].group_exit, None, "{signal:?}");
+        assert_eq!(w.kernel.tasks[task].run, Run::Ready, "{signal:?}");
+    }
+    w.kernel.tasks[task].pending.push(Signal::SIGSTOP, None);
+    w.kernel.signal_wake_up(task, false);
+    w.go(task);
+    assert_eq!(w.kernel.tasks[task].run, Run::Stopped);
+}
+
+#[test]
+fn a_thread_that_an_exec_killed_leaves_the_process_alive() {
+    // X-32, S-27: it ends with 0, and the group is not dying.
+    let mut w = World::new();
+    let (leader, second) = (w.process(), w.thread());
+    let group = w.kernel.tasks[leader].group;
+    w.kernel.groups[group].group_exec_task = Some(leader);
+    w.kernel.zap_thread(second);
+    w.go(second);
+    assert_eq!(w.kernel.groups[group].group_exit, None);
+    assert_eq!(w.kernel.groups[group].tasks, [leader]);
+    assert!(!w.kernel.tasks[leader].exiting);
+}
+
+#[test]
+fn a_core_is_asked_for_only_with_a_limit() {
+    // S-44. Each signal's story: what it does, and whether a dump was wanted.
+    let story = |signal: Signal, limit: u64| {
+        let mut w = World::new();
+        let task = w.process();
+        let group = w.kernel.tasks[task].group;
+        w.kernel.groups[group].rlimits.0[crate::task::rlimit::RLIMIT_CORE].soft = limit;
+        w.kernel.set_current_blocked(task, ALL);
+        w.kill(task, signal);
+        w.kernel.set_current_blocked(task, SigSet::EMPTY);
+        w.kernel.facts.clear();
+        w.go(task);
+        let wanted = w.kernel.facts.iter().any(|e| matches!(e.fact, Fact::Unsupported { .. }));
+        let action = w.kernel.facts.iter().find_map(|e| match e.fact {
+            Fact::Task(TaskFact::GetSignal { signal: told, action }) if told == signal => {
+                Some(action)
+            }
+            _ => None,
+        });
+        (action, wanted)
+    };
+    assert_eq!(story(Signal::SIGQUIT, 0), (Some(SignalAction::CoreDump), false));
+    assert_eq!(story(Signal::SIGQUIT, 1), (Some(SignalAction::CoreDump), true));
+    assert_eq!(story(Signal::SIGTERM, 1), (Some(SignalAction::Terminate), false));
+}
+
+#[test]
+fn a_guest_that_vanished_died_of_sigkill() {
+    let mut w = World::new();
+    let task = w.process();
+    let group = w.kernel.tasks[task].group;
+    w.kernel.guest_vanished(task, &mut w.memory);
+    assert_eq!(w.kernel.groups[group].group_exit, Some(WaitStatus(9)));
+    assert_eq!(w.kernel.tasks[task].run, Run::Zombie);
 }
