@@ -13,7 +13,10 @@ use crate::task::{GroupId, Pid, Run, TaskId};
 use crate::wait_queue::Event;
 
 /// SIG_KERNEL_STOP_MASK.
-const STOP_SIGNALS: SigSet = SigSet(1 << 18 | 1 << 19 | 1 << 20 | 1 << 21);
+const STOP_SIGNALS: SigSet = SigSet::of(Signal::SIGSTOP)
+    .union(SigSet::of(Signal::SIGTSTP))
+    .union(SigSet::of(Signal::SIGTTIN))
+    .union(SigSet::of(Signal::SIGTTOU));
 
 /// task->jobctl: this thread's part in a group stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

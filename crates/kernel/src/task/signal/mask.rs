@@ -105,7 +105,7 @@ impl Kernel {
         let mask = mask.minus(SigSet::UNBLOCKABLE);
         let t = &self.tasks[task];
         let newly = mask.minus(t.blocked);
-        if t.sigpending && self.groups[t.group].tasks.len() > 1 {
+        if t.sigpending {
             self.retarget_shared_pending(task, newly);
         }
         self.tasks[task].blocked = mask;
@@ -137,9 +137,9 @@ impl Kernel {
     /// The other threads of the group, circularly from the one after `task` (while_each_thread).
     pub(super) fn threads_after(&self, task: TaskId) -> Vec<TaskId> {
         let threads = &self.groups[self.tasks[task].group].tasks;
-        let at = threads.iter().position(|t| *t == task).map_or(0, |i| i + 1);
-        let (before, after) = threads.split_at(at);
-        after.iter().chain(before).copied().filter(|t| *t != task).collect()
+        let at = threads.iter().position(|t| *t == task).unwrap_or(0);
+        let (before, from) = threads.split_at(at);
+        from.iter().chain(before).copied().filter(|t| *t != task).collect()
     }
 
     /// set_user_sigmask(): installs the temporary mask at `ptr` (none if null) for the rest of this

@@ -21,6 +21,8 @@ pub mod mask;
 pub mod pending;
 pub mod restart;
 pub mod send;
+#[cfg(test)]
+mod sending_tests;
 pub mod sigaction;
 pub mod siginfo;
 pub mod sigreturn;

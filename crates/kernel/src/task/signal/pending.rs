@@ -9,7 +9,12 @@ use crate::task::{Pid, TaskId};
 use std::collections::VecDeque;
 
 /// SYNCHRONOUS_MASK: SEGV, BUS, ILL, TRAP, FPE, SYS come before all others.
-const SYNCHRONOUS: SigSet = SigSet(1 << 10 | 1 << 6 | 1 << 3 | 1 << 4 | 1 << 7 | 1 << 30);
+const SYNCHRONOUS: SigSet = SigSet::of(Signal::SIGSEGV)
+    .union(SigSet::of(Signal::SIGBUS))
+    .union(SigSet::of(Signal::SIGILL))
+    .union(SigSet::of(Signal::SIGTRAP))
+    .union(SigSet::of(Signal::SIGFPE))
+    .union(SigSet::of(Signal::SIGSYS));
 
 /// `struct sigpending`: a bitmap and a FIFO of records (rule S-18).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

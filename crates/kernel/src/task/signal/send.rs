@@ -232,17 +232,13 @@ impl Kernel {
         }
     }
 
-    /// zap_other_threads(): all but `task`, for exit_group and exec; says how many still live.
-    pub fn zap_other_threads(&mut self, task: TaskId) -> usize {
+    /// zap_other_threads(): all but `task`, for exit_group and exec.
+    pub fn zap_other_threads(&mut self, task: TaskId) {
         let group = self.tasks[task].group;
         self.groups[group].stop.cancel();
-        let others = self.threads_after(task);
-        let living = others.iter().filter(|t| self.tasks.get(**t).is_some_and(|t| !t.exiting));
-        let count = living.count();
-        for other in others {
+        for other in self.threads_after(task) {
             self.zap_thread(other);
         }
-        count
     }
 
     /// send_sig(sig, task, 0): thread-directed, from a call of the task itself (SIGPIPE: S-46).
@@ -273,7 +269,7 @@ impl Kernel {
 
     /// force_sig_info_to_task(): blocked, ignored, or `fatal` (the default whatever the handler):
     /// then its action becomes SIG_DFL and it is unblocked; and a SIG_DFL action kills even a
-    /// namespace's init (rule S-16).
+    /// namespace's init (rule S-16). Where it was pending and blocked already, unblocking it wakes.
     pub(super) fn force_sig_info(&mut self, task: TaskId, info: SigInfo, fatal: bool) {
         let group = self.tasks[task].group;
         let blocked = self.tasks[task].blocked.has(info.signal);
@@ -288,9 +284,5 @@ impl Kernel {
         }
         // Standard, with si_code > 0: it overrides the limit and cannot fail.
         let _ = self.send_signal(info, Target::Thread(task));
-        // It may have been pending and blocked already.
-        if !self.tasks[task].sigpending {
-            self.signal_wake_up(task, false);
-        }
     }
 }

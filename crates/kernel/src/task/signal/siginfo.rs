@@ -166,20 +166,18 @@ fn put(out: &mut [u8; SIGINFO_SIZE], at: usize, bytes: &[u8]) {
 
 /// known_siginfo_layout(): codes that this kernel could have made itself.
 fn known_siginfo_layout(signal: Signal, code: i32) -> bool {
-    /// NSIGPOLL, for signals without codes of their own.
+    /// NSIGTRAP, NSIGCHLD and NSIGPOLL, which also counts for signals without codes of their own.
     const NSIGPOLL: i32 = 6;
     if code == SI_KERNEL {
         return true;
     }
     if code > SI_USER {
-        // NSIGILL, NSIGFPE, NSIGSEGV, NSIGBUS, NSIGTRAP, NSIGCHLD, NSIGPOLL, NSIGSYS.
+        // NSIGILL, NSIGFPE, NSIGSEGV, NSIGBUS, NSIGSYS.
         let limit = match signal {
             Signal::SIGILL => 11,
             Signal::SIGFPE => 15,
             Signal::SIGSEGV => 10,
             Signal::SIGBUS => 5,
-            Signal::SIGTRAP => 6,
-            Signal::SIGCHLD => 6,
             Signal::SIGSYS => 2,
             _ => NSIGPOLL,
         };
