@@ -280,9 +280,8 @@ impl Kernel {
             Asked::Probe => None,
             Asked::Signal(signal) => Some(origin(signal)),
         };
-        // si_code tells where it comes from; a probe asks as kill(2) would.
-        let from_user = info.as_ref().unwrap_or(&origin(Signal::SIGHUP)).is_from_user();
-        if !from_user || self.may_signal(sender, target) {
+        // Unlike Linux, si_code is not looked at: a positive one is only for oneself (S-7).
+        if self.may_signal(sender, target) {
             return Ok(info);
         }
         let session = |t: TaskId| self.groups[self.tasks[t].group].session;

@@ -90,11 +90,6 @@ impl SigInfo {
         Some(SigInfo { signal, errno: 0, code: fault.code, detail })
     }
 
-    /// SI_FROMUSER(): made up by a process, so its permission is asked for (rule S-9).
-    pub fn is_from_user(&self) -> bool {
-        self.code <= SI_USER
-    }
-
     /// The user's 128 bytes, zero where nothing is said.
     pub fn to_bytes(&self) -> [u8; SIGINFO_SIZE] {
         let mut out = [0; SIGINFO_SIZE];

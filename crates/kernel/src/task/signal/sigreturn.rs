@@ -34,7 +34,7 @@ impl Frame {
         let selectors = self.word(MC_SELECTORS);
         let cs = selectors & 0xffff | 3;
         let mut ss = selectors >> 48 | 3;
-        if self.word(UC) & STRICT_RESTORE_SS == 0 && ss != USER_DS {
+        if self.word(UC) & STRICT_RESTORE_SS == 0 {
             ss = USER_DS; // force_valid_ss()
         }
         if (cs, ss) != (USER_CS, USER_DS) {
@@ -59,10 +59,9 @@ impl Frame {
             rsp: word(15),
             rip: word(16),
             eflags: old.eflags & !FIX_EFLAGS | word(17) & FIX_EFLAGS,
-            cs,
-            ss,
             // "Disable syscall checks": sigreturn never restarts a call.
             orig_rax: u64::MAX,
+            // The selectors too: no others than those of `old` are let in.
             ..*old
         })
     }
@@ -161,3 +160,6 @@ impl Kernel {
         Ok(Some(area))
     }
 }
+
+#[cfg(test)]
+mod tests;
