@@ -46,7 +46,8 @@ impl Kernel {
                 self.do_group_exit(task, WaitStatus::killed(Signal::SIGKILL), user);
                 return None;
             }
-            if self.tasks[task].jobctl.stop_pending && self.do_signal_stop(task, None) {
+            if self.tasks[task].jobctl.stop_pending {
+                self.join_group_stop(task);
                 return None;
             }
             let blocked = self.tasks[task].blocked;
@@ -109,10 +110,8 @@ impl Kernel {
             return Disposition::Next;
         }
         self.tell_get_signal(task, signal, SignalAction::Stop);
-        match self.do_signal_stop(task, Some(signal)) {
-            true => Disposition::Stopped,
-            false => Disposition::Next,
-        }
+        self.do_signal_stop(task, signal);
+        Disposition::Stopped
     }
 
     /// PF_SIGNALED: the group dies of `signal`.

@@ -79,10 +79,7 @@ impl Kernel {
             (None, 1..) => Cld::Stopped,
             (None, 0) => return, // it was not stopped: nothing to tell
         };
-        // The signal that a cut-short stop is told with.
-        let by = stop.stopping_by;
         *stop = GroupStop { continue_unreported: true, cld: Some(cld), ..GroupStop::default() };
-        stop.stopping_by = by.filter(|_| cld == Cld::Stopped);
     }
 
     /// The parent hears of a continuation when a continued thread next runs (rule S-43).
@@ -92,46 +89,40 @@ impl Kernel {
         match cld {
             Cld::Continued => {
                 self.tell(Some(task), TaskFact::Continued.into());
-                self.do_notify_parent_cldstop(group, CLD_CONTINUED, Signal::SIGCONT);
+                let by = i32::from(Signal::SIGCONT.number());
+                self.do_notify_parent_cldstop(group, CLD_CONTINUED, by);
             }
-            Cld::Stopped => {
-                let by = self.groups[group].stop.stopping_by.take().unwrap_or(Signal::SIGSTOP);
-                self.do_notify_parent_cldstop(group, CLD_STOPPED, by);
-            }
+            // SIGCONT has cleared group_exit_code, which would have told by what.
+            Cld::Stopped => self.do_notify_parent_cldstop(group, CLD_STOPPED, 0),
         }
         true
     }
 
-    /// do_signal_stop(): `signal` begins a stop of the group, or (`None`) this thread takes its
-    /// part in one that began elsewhere. The thread is stopped afterwards. False if the group is
-    /// dying instead.
-    pub(super) fn do_signal_stop(&mut self, task: TaskId, signal: Option<Signal>) -> bool {
-        let group = self.tasks[task].group;
-        if !self.tasks[task].jobctl.stop_pending {
-            let g = &mut self.groups[group];
-            let Some(signal) = signal else { return false };
-            if g.group_exit.is_some() || g.group_exec_task.is_some() {
-                return false;
-            }
-            if g.stop.stopped_by.is_none() {
-                g.stop.stopping_by = Some(signal);
-            }
-            g.stop.stop_count = 0;
-            self.set_stop_pending(task);
-            for other in self.threads_after(task) {
-                if self.tasks.get(other).is_some_and(|t| t.run != Run::Stopped)
-                    && self.set_stop_pending(other)
-                {
-                    self.signal_wake_up(other, false);
-                }
+    /// do_signal_stop(): `signal` begins a stop of the group, in which this thread takes its part.
+    /// The group is not dying, or its thread would not have come to take a signal.
+    pub(super) fn do_signal_stop(&mut self, task: TaskId, signal: Signal) {
+        let stop = &mut self.groups[self.tasks[task].group].stop;
+        if stop.stopped_by.is_none() {
+            stop.stopping_by = Some(signal);
+        }
+        stop.stop_count = 0;
+        self.set_stop_pending(task);
+        for other in self.threads_after(task) {
+            if self.tasks.get(other).is_some_and(|t| t.run != Run::Stopped)
+                && self.set_stop_pending(other)
+            {
+                self.signal_wake_up(other, false);
             }
         }
+        self.join_group_stop(task);
+    }
+
+    /// The second half of do_signal_stop(): this thread takes its part in a stop that began here
+    /// or elsewhere, and is stopped afterwards.
+    pub(super) fn join_group_stop(&mut self, task: TaskId) {
         self.task_participate_group_stop(task);
-        if self.tasks[task].run == Run::Ready {
-            self.tasks[task].run = Run::Stopped;
-            self.run_queue.remove(task);
-        }
-        true
+        self.tasks[task].run = Run::Stopped;
+        self.run_queue.remove(task);
     }
 
     /// task_set_jobctl_pending(): not for the dying.
@@ -163,22 +154,18 @@ impl Kernel {
         stop.stop_unreported = true;
         stop.continue_unreported = false;
         self.tell(Some(task), TaskFact::Stopped { signal: by }.into());
-        self.do_notify_parent_cldstop(group, CLD_STOPPED, by);
+        self.do_notify_parent_cldstop(group, CLD_STOPPED, i32::from(by.number()));
     }
 
     /// do_notify_parent_cldstop(): SIGCHLD unless the parent wants none, and a wake-up of its
     /// wait(2).
-    fn do_notify_parent_cldstop(&mut self, group: GroupId, code: i32, status: Signal) {
+    fn do_notify_parent_cldstop(&mut self, group: GroupId, code: i32, status: i32) {
         let g = &self.groups[group];
         let Some(parent) = g.parent else { return };
         let leader = &self.tasks[g.leader];
-        let detail = SigDetail::Child {
-            pid: g.tgid,
-            uid: leader.cred.uid,
-            status: i32::from(status.number()),
-            utime: self.group_clock_ticks(group).0,
-            stime: self.group_clock_ticks(group).1,
-        };
+        let (pid, uid) = (g.tgid, leader.cred.uid);
+        let (utime, stime) = self.group_clock_ticks(group);
+        let detail = SigDetail::Child { pid, uid, status, utime, stime };
         let forker = leader.real_parent;
         let action = self.sighands[self.groups[parent].sighand].of(Signal::SIGCHLD);
         if action.handler != SIG_IGN && action.flags & SA_NOCLDSTOP == 0 {
@@ -199,16 +186,14 @@ impl Kernel {
     /// Step 3 of do_exit (rule X-7); sets PF_EXITING.
     pub fn exit_signals(&mut self, task: TaskId) {
         let group = self.tasks[task].group;
-        let alone = self.groups[group].tasks.len() <= 1;
-        let dying = self.groups[group].group_exit.is_some();
         self.tasks[task].exiting = true;
         if self.groups[group].curr_target == task
             && let Some(next) = self.threads_after(task).first()
         {
             self.groups[group].curr_target = *next;
         }
-        if alone || dying || !self.tasks[task].sigpending {
-            return;
+        if !self.tasks[task].sigpending {
+            return; // it was chosen for nothing
         }
         let unblocked = SigSet(u64::MAX).minus(self.tasks[task].blocked);
         self.retarget_shared_pending(task, unblocked);
@@ -238,3 +223,6 @@ impl Kernel {
         g.tasks.iter().all(|t| self.tasks.get(*t).is_none_or(|t| t.run == Run::Zombie))
     }
 }
+
+#[cfg(test)]
+mod tests;
