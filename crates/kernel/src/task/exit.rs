@@ -146,3 +146,6 @@ impl Kernel {
         self.tasks.get(task).is_none_or(|t| t.run == Run::Zombie)
     }
 }
+
+#[cfg(test)]
+mod tests;

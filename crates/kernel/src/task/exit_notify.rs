@@ -41,7 +41,7 @@ impl Kernel {
     fn notify_if_group_is_empty(&mut self, group: GroupId) {
         let g = &self.groups[group];
         let alone = g.tasks.len() == 1 && self.tasks[g.leader].run == Run::Zombie;
-        if alone && g.group_exec_task.is_none() && self.do_notify_parent(group) {
+        if alone && self.do_notify_parent(group) {
             self.release_task(group);
         }
     }

@@ -180,3 +180,28 @@ fn sigaltstack_sets_asks_and_refuses() {
     assert_eq!(set(&mut w, 0x1234, SS_DISABLE | SS_AUTODISARM, 77, 0), Ok(0));
     assert_eq!(ask(&mut w), (0, SS_DISABLE | SS_AUTODISARM, 0));
 }
+
+#[test]
+fn a_periodic_timer_that_was_ignored_comes_back() {
+    // S-17: its record is kept back while the signal is ignored, and queued when it no longer is.
+    let (mut w, task) = world();
+    let group = w.kernel.tasks[task].group;
+    let set = |w: &mut World, handler: u64| {
+        put(w, NEW, &[handler, 0, 0, 0]);
+        w.call(task, Kernel::sys_rt_sigaction, [USR1, NEW, 0, 8, 0, 0]).unwrap();
+    };
+    let pending = |w: &World| w.kernel.groups[group].shared_pending.signal.has(Signal::SIGUSR1);
+    set(&mut w, SIG_IGN);
+    put(&mut w, 0x2200, &[0, USR1, 0, 0, 0, 0, 0, 0]);
+    w.trap(task, 222, [1, 0x2200, 0x2300, 0, 0, 0]);
+    let id = u64::from(w.memory.int(0x2300));
+    put(&mut w, 0x2400, &[1, 0, 1, 0]);
+    w.trap(task, 223, [id, 0, 0x2400, 0, 0, 0]);
+    w.kernel.now = w.kernel.next_deadline().expect("armed");
+    w.kernel.expire();
+    assert!(!pending(&w));
+    set(&mut w, SIG_IGN);
+    assert!(!pending(&w), "still ignored");
+    set(&mut w, 0x4444);
+    assert!(pending(&w));
+}
