@@ -30,7 +30,7 @@ const STAGES: [(&str, &[&str]); 3] = [
     ("lab", &["--package=afterlife-lab", "--lib", "--tests"]),
     (
         "guest programs",
-        &["--package=afterlife-cli", "--package=guests", "--bins", "--test=afterlife"],
+        &["--package=afterlife", "--package=guests", "--bins", "--test=afterlife"],
     ),
 ];
 
