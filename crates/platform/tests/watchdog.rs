@@ -3,7 +3,7 @@
 
 mod common;
 use common::*;
-use kernel::platform::{GuestId, Platform, Registers, Trap};
+use kernel::platform::{GuestId, Platform, Registers, Trap, UserMemory, UserPtr};
 use std::time::Duration;
 
 /// A platform that looks soon.
@@ -66,6 +66,25 @@ fn a_cycle_with_a_cycle_in_it_ends_at_its_lowest_state() {
     assert_eq!((trap, first.rip, first.rcx), (Trap::Spin, CODE, 0));
     for _ in 0..5 {
         assert_eq!(run(&code, 0), (Trap::Spin, first));
+    }
+}
+
+#[test]
+fn what_is_written_and_written_back_is_spinning() {
+    // inc dword [DATA]; nop; dec dword [DATA]; jmp back: references taken and dropped.
+    let up_and_down =
+        [0xff, 0x04, 0x25, 0, 0, 0x60, 0, 0x90, 0xff, 0x0c, 0x25, 0, 0, 0x60, 0, 0xeb, 0xef];
+    assert_eq!(run(&up_and_down, 7).0, Trap::Spin);
+    // not dword [DATA]; nop; jmp back: the same registers with either memory; it is 0 at the end.
+    let both = [0xf7, 0x14, 0x25, 0, 0, 0x60, 0, 0x90, 0xeb, 0xf6];
+    for word in [0, 0xffff_ffff, 0, 0xffff_ffff] {
+        let mut p = impatient();
+        let (guest, mut regs) = start(&mut p, &both);
+        write_word(&mut p, guest, DATA, word);
+        assert_eq!(to_trap(&mut p, guest, &mut regs), Trap::Spin);
+        let mut bytes = [0; 8];
+        p.read_user(guest, UserPtr(DATA), &mut bytes);
+        assert_eq!((regs.rip, u64::from_le_bytes(bytes)), (CODE, 0));
     }
 }
 

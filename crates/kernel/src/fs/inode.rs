@@ -217,14 +217,20 @@ pub fn in_group(cred: &Cred, gid: u32) -> bool {
     cred.fsgid == gid || cred.groups.contains(&gid)
 }
 
-/// CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_FOWNER: Linux gives and takes these with fsuid 0.
+/// CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_FOWNER: Linux takes these from root while its fsuid is another's,
+/// and gives them to who has fsuid 0.
 pub fn fs_privileged(cred: &Cred) -> bool {
-    cred.fsuid == 0
+    match (cred.euid == 0, cred.fsuid == 0) {
+        (false, true) => cred.permitted,
+        (true, false) => false,
+        (true, true) | (false, false) => cred.effective,
+    }
 }
 
 /// `cred` with its real ids in place of the file-system ones: what access(2) asks with.
 pub fn access_override_creds(cred: &Cred) -> Cred {
-    Cred { fsuid: cred.uid, fsgid: cred.gid, ..cred.clone() }
+    let effective = cred.uid == 0 && cred.permitted;
+    Cred { euid: cred.uid, fsuid: cred.uid, fsgid: cred.gid, effective, ..cred.clone() }
 }
 
 #[cfg(test)]

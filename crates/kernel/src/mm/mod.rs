@@ -52,6 +52,8 @@ pub struct Mm {
     pub brk: u64,
     pub start_code: u64,
     pub end_code: u64,
+    pub start_data: u64,
+    pub end_data: u64,
     pub start_stack: u64,
     pub arg_start: u64,
     pub arg_end: u64,

@@ -1,6 +1,6 @@
 //! Credentials as calls change them: setuid(2) and its many relatives, groups, capabilities.
-//! Capabilities follow from euid 0, as for a plain root without securebits: capget says so, capset
-//! may only ask for what is so. credentials(7), capabilities(7).
+//! Capabilities are had all or none, permitted and effective, and follow the user ids as for a plain
+//! root without securebits; single ones cannot be dropped. credentials(7), capabilities(7).
 
 use crate::abi::Errno;
 use crate::fact::Fact;
@@ -88,8 +88,19 @@ impl Cred {
         Ids { real: self.gid, effective: self.egid, saved: self.sgid }
     }
 
-    /// commit_creds() for users: the file system's id follows the effective one.
+    /// commit_creds() for users: the file system's id follows the effective one; then
+    /// cap_emulate_setxuid(): who leaves root for good loses all capabilities unless it asked to
+    /// keep them, who leaves it for now has none in effect, who comes back has them again.
     fn set_uids(&mut self, ids: Ids) {
+        let old = self.uids();
+        if old.has(0) && !ids.has(0) && !self.keep_caps {
+            (self.permitted, self.effective) = (false, false);
+        }
+        match (old.effective == 0, ids.effective == 0) {
+            (true, false) => self.effective = false,
+            (false, true) => self.effective = self.permitted,
+            (true, true) | (false, false) => {}
+        }
         (self.uid, self.euid, self.suid) = (ids.real, ids.effective, ids.saved);
         self.fsuid = self.euid;
     }
@@ -253,18 +264,19 @@ impl Kernel {
         if data.is_null() {
             return Ok(0);
         }
-        let caps = if self.tasks[target].cred.is_privileged() { CAP_FULL } else { 0 };
+        let cred = &self.tasks[target].cred;
+        let [effective, permitted] = [cred.effective, cred.permitted].map(all_or_none);
         for i in 0..words {
-            let part = (caps >> (32 * i)) as u32;
-            // Effective, permitted, inheritable.
-            for (j, value) in [part, part, 0].into_iter().enumerate() {
+            let part = |set: u64| (set >> (32 * i)) as u32;
+            let sets = [part(effective), part(permitted), 0]; // none is inheritable
+            for (j, value) in sets.into_iter().enumerate() {
                 call.write_u32(data.add(12 * i + 4 * j as u64), value)?;
             }
         }
         Ok(0)
     }
 
-    /// capset(2): what changes nothing is granted; dropping single capabilities is not here.
+    /// capset(2): all capabilities or none; dropping single ones is not here.
     pub fn sys_capset(&mut self, call: &mut Call<'_>) -> SysResult {
         let (header, data) = (call.ptr(0), call.ptr(1));
         let words = self.cap_version(call, header)?.ok_or(Errno::EINVAL)?;
@@ -272,7 +284,6 @@ impl Kernel {
         if pid != 0 && pid != self.tasks[call.task].tid.0 {
             return Err(Errno::EPERM.into());
         }
-        let have = if self.tasks[call.task].cred.is_privileged() { CAP_FULL } else { 0 };
         let mut asked = [0u64; 3];
         for i in 0..words {
             for (j, set) in asked.iter_mut().enumerate() {
@@ -280,15 +291,18 @@ impl Kernel {
                 *set |= u64::from(word) << (32 * i);
             }
         }
-        let [effective, permitted, inheritable] = asked;
-        if (effective | permitted | inheritable) & CAP_FULL & !have != 0 {
+        let [effective, permitted, inheritable] = asked.map(|set| set & CAP_FULL);
+        let cred = &mut self.tasks[call.task].cred;
+        if permitted & !all_or_none(cred.permitted) != 0 || effective & !permitted != 0 {
             return Err(Errno::EPERM.into());
         }
-        if (effective & CAP_FULL, permitted & CAP_FULL, inheritable) != (have, have, 0) {
-            let loud = Fact::unsupported("capset", "dropping single capabilities of root");
+        let single = [effective, permitted].iter().any(|set| ![0, CAP_FULL].contains(set));
+        if single || inheritable != 0 {
+            let loud = Fact::unsupported("capset", "single or inheritable capabilities");
             self.tell(Some(call.task), loud);
             return Err(Errno::EPERM.into());
         }
+        (cred.permitted, cred.effective) = (permitted != 0, effective != 0);
         Ok(0)
     }
 
@@ -312,6 +326,11 @@ impl Kernel {
             n => self.pids.task(Pid(n as u32)).ok_or(Errno::ESRCH),
         }
     }
+}
+
+/// A set of capabilities as capget(2) tells it.
+pub(crate) fn all_or_none(all: bool) -> u64 {
+    if all { CAP_FULL } else { 0 }
 }
 
 /// An id that is one; −1 is none (EINVAL).

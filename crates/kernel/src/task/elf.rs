@@ -142,6 +142,8 @@ pub struct Plan {
     pub phdr: u64,
     pub start_code: u64,
     pub end_code: u64,
+    pub start_data: u64,
+    pub end_data: u64,
     /// The end of everything, page-aligned: where brk starts.
     pub end: u64,
 }
@@ -206,6 +208,8 @@ impl Elf {
             phdr: 0,
             start_code: u64::MAX,
             end_code: 0,
+            start_data: 0,
+            end_data: 0,
             end: 0,
         };
         for p in self.loads() {
@@ -253,6 +257,8 @@ impl Elf {
             plan.start_code = plan.start_code.min(start);
             plan.end_code = plan.end_code.max(start + p.filesz);
         }
+        plan.start_data = plan.start_data.max(start);
+        plan.end_data = plan.end_data.max(start + p.filesz);
         plan.end = plan.end.max(zero_end);
         Ok(())
     }

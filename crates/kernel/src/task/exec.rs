@@ -332,6 +332,7 @@ impl Kernel {
         let mm = &mut self.mms[at.mm];
         mm.start_code = plan.start_code;
         mm.end_code = plan.end_code;
+        (mm.start_data, mm.end_data) = (plan.start_data, plan.end_data);
         // A static-pie program lies among the mappings, where a heap has no room to grow.
         let among_mappings = bprm.image.elf.header.is_dyn && bprm.interpreter.is_none();
         mm.start_brk = if among_mappings { ELF_ET_DYN_BASE } else { plan.end };

@@ -20,6 +20,7 @@ pub mod ids;
 pub mod init;
 pub mod pid;
 pub mod prctl;
+pub mod ptrace;
 pub mod random;
 pub mod rlimit;
 pub mod rseq;

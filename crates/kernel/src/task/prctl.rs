@@ -20,6 +20,18 @@ const ARCH_SHSTK_STATUS: i32 = 0x5005;
 /// DEFAULT_TIMER_SLACK_NS.
 const TIMER_SLACK: u64 = 50_000;
 
+/// PR_CAP_AMBIENT: nothing is inheritable here, so that nothing can be raised and the set is empty.
+fn cap_ambient([what, cap, rest @ ..]: [u64; 4]) -> Result<u64, Errno> {
+    const CAP_LAST_CAP: u64 = 40;
+    let one = cap <= CAP_LAST_CAP && rest == [0; 2];
+    match what as u32 {
+        pr::PR_CAP_AMBIENT_CLEAR_ALL if cap == 0 && rest == [0; 2] => Ok(0),
+        pr::PR_CAP_AMBIENT_IS_SET | pr::PR_CAP_AMBIENT_LOWER if one => Ok(0),
+        pr::PR_CAP_AMBIENT_RAISE if one => Err(Errno::EPERM),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
 impl Kernel {
     /// prctl(2).
     // tidy: long, because each arm is one option
@@ -82,7 +94,14 @@ impl Kernel {
                 Ok(0)
             }
             pr::PR_GET_TIMERSLACK => Ok(self.tasks[task].timer_slack),
-            pr::PR_GET_KEEPCAPS | pr::PR_GET_SECUREBITS => Ok(0),
+            pr::PR_GET_SECUREBITS => Ok(0),
+            pr::PR_GET_KEEPCAPS => Ok(self.tasks[task].cred.keep_caps.into()),
+            pr::PR_SET_KEEPCAPS if arg2 <= 1 => {
+                self.tasks[task].cred.keep_caps = arg2 == 1;
+                Ok(0)
+            }
+            pr::PR_SET_KEEPCAPS => einval,
+            pr::PR_CAP_AMBIENT => cap_ambient(args).map_err(Into::into),
             pr::PR_GET_SECCOMP => Ok(0),
             pr::PR_GET_TIMING => Ok(0), // PR_TIMING_STATISTICAL
             pr::PR_SET_TIMING if arg2 == 0 => Ok(0),

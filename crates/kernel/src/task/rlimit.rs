@@ -2,10 +2,14 @@
 //! the machine's own limits don't leak.
 
 use crate::abi::Errno;
+use crate::abi::signal::Signal;
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
-use crate::task::{Pid, TaskId};
+use crate::task::signal::{SigInfo, Target};
+use crate::task::timer::clock::Clock;
+use crate::task::{GroupId, Pid, TaskId};
+use crate::time::Duration;
 
 /// One limit; `u64::MAX` is RLIM_INFINITY.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,6 +19,8 @@ pub struct Rlimit {
     pub hard: u64,
 }
 
+/// RLIMIT_CPU.
+pub const RLIMIT_CPU: usize = 0;
 /// RLIMIT_DATA.
 pub const RLIMIT_DATA: usize = 2;
 /// RLIMIT_STACK.
@@ -57,6 +63,39 @@ impl Kernel {
     /// rlimit(): the soft limit of `task`'s process.
     pub fn rlimit(&self, task: TaskId, which: usize) -> u64 {
         self.groups[self.tasks[task].group].rlimits.0[which].soft
+    }
+
+    /// The CPU time in nanoseconds at which a process meets its next limit on it.
+    fn next_cpu_limit(&self, group: GroupId) -> Option<u64> {
+        let Rlimit { soft, hard } = self.groups[group].rlimits.0[RLIMIT_CPU];
+        let seconds = soft.min(hard);
+        (seconds != u64::MAX).then(|| seconds.saturating_mul(1_000_000_000))
+    }
+
+    /// How much more CPU time `task`'s process may use before it meets RLIMIT_CPU.
+    pub fn cpu_limit_remaining(&self, task: TaskId) -> Option<Duration> {
+        let group = self.tasks[task].group;
+        let used = self.clock_now(Clock::ProcessCpu(group));
+        self.next_cpu_limit(group).map(|limit| Duration::from_nanos(limit.saturating_sub(used)))
+    }
+
+    /// check_process_timers(), its part on RLIMIT_CPU: SIGKILL at the hard limit; SIGXCPU at the soft
+    /// one, which moves on by a second.
+    pub fn check_cpu_limit(&mut self, task: TaskId) {
+        if self.cpu_limit_remaining(task) != Some(Duration::ZERO) {
+            return;
+        }
+        let group = self.tasks[task].group;
+        let seconds = self.clock_now(Clock::ProcessCpu(group)) / 1_000_000_000;
+        let limit = &mut self.groups[group].rlimits.0[RLIMIT_CPU];
+        let signal = if seconds >= limit.hard {
+            Signal::SIGKILL
+        } else {
+            limit.soft += 1;
+            Signal::SIGXCPU
+        };
+        // From the kernel, to itself: it cannot fail.
+        let _ = self.send_signal(SigInfo::kernel(signal), Target::Group(group));
     }
 
     /// getrlimit(2).
@@ -138,4 +177,32 @@ fn read_limit(call: &mut Call<'_>, from: UserPtr) -> Result<Rlimit, Errno> {
 fn write_limit(call: &mut Call<'_>, to: UserPtr, limit: Rlimit) -> Result<(), Errno> {
     call.write_u64(to, limit.soft)?;
     call.write_u64(to.add(8), limit.hard)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::signal::testing::World;
+
+    #[test]
+    fn the_soft_limit_on_cpu_time_says_sigxcpu_each_second_and_the_hard_one_kills() {
+        let mut w = World::new();
+        let task = w.process();
+        let group = w.kernel.tasks[task].group;
+        w.kernel.groups[group].rlimits.0[RLIMIT_CPU] = Rlimit { soft: 1, hard: 3 };
+        let mut after = |millis| {
+            w.kernel.tasks[task].utime = Duration::from_millis(millis);
+            w.kernel.check_cpu_limit(task);
+            let pending = &mut w.kernel.groups[group].shared_pending.signal;
+            let came = [Signal::SIGXCPU, Signal::SIGKILL].map(|s| pending.has(s));
+            pending.remove(Signal::SIGXCPU);
+            (came, w.kernel.cpu_limit_remaining(task))
+        };
+        let left = |millis| Some(Duration::from_millis(millis));
+        assert_eq!(after(999), ([false, false], left(1)));
+        assert_eq!(after(1000), ([true, false], left(1000)));
+        assert_eq!(after(1500), ([false, false], left(500)));
+        assert_eq!(after(2000), ([true, false], left(1000)));
+        assert_eq!(after(3000), ([false, true], left(0)));
+    }
 }

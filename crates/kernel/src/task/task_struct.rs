@@ -65,8 +65,8 @@ pub enum Run {
     Zombie,
 }
 
-/// Virtual credentials (credentials(7)). Capabilities follow from euid 0 as for a plain root.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+/// Virtual credentials (credentials(7)); root's by default.
+#[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
 pub struct Cred {
     pub uid: u32,
@@ -78,6 +78,17 @@ pub struct Cred {
     pub sgid: u32,
     pub fsgid: u32,
     pub groups: Vec<u32>,
+    /// cap_permitted and cap_effective: all capabilities or none.
+    pub permitted: bool,
+    pub effective: bool,
+    /// PR_SET_KEEPCAPS.
+    pub keep_caps: bool,
+}
+
+impl Default for Cred {
+    fn default() -> Cred {
+        Cred::user(0, 0)
+    }
 }
 
 impl Cred {
@@ -93,12 +104,15 @@ impl Cred {
             sgid: gid,
             fsgid: gid,
             groups: Vec::new(),
+            permitted: uid == 0,
+            effective: uid == 0,
+            keep_caps: false,
         }
     }
 
     /// Has root's capabilities?
     pub fn is_privileged(&self) -> bool {
-        self.euid == 0
+        self.effective
     }
 }
 

@@ -24,12 +24,21 @@ pub(crate) struct MemoryNumbers {
     pub shared: u64,
     pub start_code: u64,
     pub end_code: u64,
+    pub start_data: u64,
+    pub end_data: u64,
     pub start_stack: u64,
     pub start_brk: u64,
     pub arg_start: u64,
     pub arg_end: u64,
     pub env_start: u64,
     pub env_end: u64,
+}
+
+impl MemoryNumbers {
+    /// The program's code in whole pages.
+    fn exe(&self) -> u64 {
+        self.end_code.next_multiple_of(PAGE_SIZE) - self.start_code / PAGE_SIZE * PAGE_SIZE
+    }
 }
 
 impl Kernel {
@@ -45,6 +54,8 @@ impl Kernel {
             rss: mm.areas.total() / PAGE_SIZE,
             start_code: mm.start_code,
             end_code: mm.end_code,
+            start_data: mm.start_data,
+            end_data: mm.end_data,
             start_stack: mm.start_stack,
             start_brk: mm.start_brk,
             arg_start: mm.arg_start,
@@ -87,21 +98,22 @@ impl Kernel {
             ("RssShmem", 0),
             ("VmData", n.data),
             ("VmStk", n.stack),
-            ("VmExe", n.end_code - n.start_code),
-            ("VmLib", n.text),
+            ("VmExe", n.exe()),
+            ("VmLib", n.text.saturating_sub(n.exe())),
             ("VmPTE", 0),
             ("VmSwap", 0),
+            ("HugetlbPages", 0),
         ];
         let mut text = String::new();
         for (name, bytes) in rows {
             let _ = writeln!(text, "{name}:\t{:>8} kB", bytes / 1024);
         }
-        text
+        text + "CoreDumping:\t0\nTHP_enabled:\t0\nuntag_mask:\t0xffffffffffffffff\n"
     }
 
     pub(crate) fn proc_statm(&self, task: TaskId) -> String {
         let n = self.proc_memory_numbers(task);
-        let [shared, text, data] = [n.shared, n.text, n.data + n.stack].map(|b| b / PAGE_SIZE);
+        let [shared, text, data] = [n.shared, n.exe(), n.data + n.stack].map(|b| b / PAGE_SIZE);
         format!("{} {} {shared} {text} 0 {data} 0\n", n.vsize / PAGE_SIZE, n.rss)
     }
 
@@ -113,26 +125,13 @@ impl Kernel {
             text.extend_from_slice(&self.proc_maps_line(mm, start, vma));
             if smaps {
                 let kib = (vma.end - start) / 1024;
-                let private = if vma.flags.shared { 0 } else { kib };
-                let rows = [
-                    ("Size", kib),
-                    ("KernelPageSize", 4),
-                    ("MMUPageSize", 4),
-                    ("Rss", kib),
-                    ("Pss", kib),
-                    ("Shared_Clean", 0),
-                    ("Shared_Dirty", kib - private),
-                    ("Private_Clean", 0),
-                    ("Private_Dirty", private),
-                    ("Referenced", kib),
-                    ("Anonymous", if vma.pin.is_none() { kib } else { 0 }),
-                    ("Swap", 0),
-                    ("Locked", 0),
-                ];
-                for (name, kib) in rows {
+                for (name, kib) in smaps_rows(kib, vma) {
                     let row = format!("{:<16}{kib:>8} kB\n", format!("{name}:"));
                     text.extend_from_slice(row.as_bytes());
                 }
+                text.extend_from_slice(
+                    format!("THPeligible:           0\n{}", vm_flags(vma)).as_bytes(),
+                );
             }
         }
         text
@@ -202,4 +201,50 @@ impl Kernel {
     pub(crate) fn proc_exe(&self, task: TaskId) -> Option<DentryId> {
         self.files[self.proc_mm(task)?.exe_file?].dentry
     }
+}
+
+/// __show_smap(): all is resident, private pages are dirty.
+fn smaps_rows(kib: u64, vma: &Vma) -> [(&'static str, u64); 22] {
+    let private = if vma.flags.shared { 0 } else { kib };
+    let anonymous = if vma.pin.is_none() { kib } else { 0 };
+    [
+        ("Size", kib),
+        ("KernelPageSize", 4),
+        ("MMUPageSize", 4),
+        ("Rss", kib),
+        ("Pss", kib),
+        ("Pss_Dirty", kib),
+        ("Shared_Clean", 0),
+        ("Shared_Dirty", kib - private),
+        ("Private_Clean", 0),
+        ("Private_Dirty", private),
+        ("Referenced", kib),
+        ("Anonymous", anonymous),
+        ("KSM", 0),
+        ("LazyFree", 0),
+        ("AnonHugePages", 0),
+        ("ShmemPmdMapped", 0),
+        ("FilePmdMapped", 0),
+        ("Shared_Hugetlb", 0),
+        ("Private_Hugetlb", 0),
+        ("Swap", 0),
+        ("SwapPss", 0),
+        ("Locked", 0),
+    ]
+}
+
+/// show_smap_vma_flags(): what this kernel knows of an area.
+fn vm_flags(vma: &Vma) -> String {
+    let flags = [
+        ("rd", vma.prot & 1 != 0),
+        ("wr", vma.prot & 2 != 0),
+        ("ex", vma.prot & 4 != 0),
+        ("sh", vma.flags.shared),
+        ("mr", true),
+        ("mw", true),
+        ("me", true),
+        ("gd", vma.flags.growsdown),
+    ];
+    let set = flags.iter().filter(|(_, set)| *set).map(|(name, _)| format!("{name} "));
+    format!("VmFlags: {}\n", set.collect::<String>())
 }

@@ -3,10 +3,11 @@
 //! that of the kernel's tables, not of hash buckets. Neighbours: `task`, `net`.
 
 use crate::kernel::Kernel;
-use crate::net::conn::Connection;
+use crate::net::inet::{TcpSocket, TcpUse};
 use crate::net::socket::{SocketId, SocketKind};
-use crate::net::tcp::TcpState;
-use crate::time::Instant;
+use crate::net::tcp::{ProcTcp, TcpState};
+use crate::net::tcp_listen::TcpListener;
+use crate::time::Duration;
 use core::fmt::Write;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -21,17 +22,12 @@ const DEV_HEAD: &str = "Inter-|   Receive                                       
     face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop \
     fifo colls carrier compressed\n";
 
-/// One line of tcp or udp.
-struct Line {
-    local: SocketAddrV4,
-    remote: SocketAddrV4,
-    state: u8,
-    unacked: u32,
-    unread: u32,
-    /// Its number, when it fires, how often it did, and how many probes are out.
-    timer: (u8, Option<Instant>, u32, u32),
-    uid: u32,
-    ino: u64,
+/// Where Linux shows a kernel pointer to root.
+const NO_POINTER: &str = "0000000000000000";
+
+/// jiffies_to_clock_t(): hundredths of a second.
+fn clock_t(time: Duration) -> u128 {
+    time.as_millis() / 10
 }
 
 /// Address and port in hexadecimal, the address as it lies in memory.
@@ -45,84 +41,74 @@ impl Kernel {
         0x2000_0000 + socket.number()
     }
 
-    fn proc_net_line(&self, line: &Line) -> String {
-        let (timer, at, retransmits, probes) = line.timer;
-        let left = at.map_or(0, |at| at.saturating_since(self.now).as_millis() / 10);
-        format!(
-            "{} {} {:02X} {:08X}:{:08X} {timer:02X}:{left:08X} {retransmits:08X} {:>5} {probes:>8} {}",
-            hex(line.local),
-            hex(line.remote),
-            line.state,
-            line.unacked,
-            line.unread,
-            line.uid,
-            line.ino
-        )
+    /// Owner, column `timeout`, and inode of a socket.
+    fn proc_net_owner(&self, socket: SocketId) -> String {
+        format!("{:>5} {:>8} {}", self.net.sockets[socket].uid, 0, self.socket_ino(socket))
     }
 
-    /// A line of a socket that only has an owner.
-    fn socket_line(&self, id: SocketId, local: SocketAddrV4, remote: SocketAddrV4) -> Line {
-        let uid = self.net.sockets[id].uid;
-        let (timer, ino) = ((0, None, 0, 0), self.socket_ino(id));
-        Line { local, remote, state: 0, unacked: 0, unread: 0, timer, uid, ino }
-    }
-
-    /// tcp. Pointers are zero, and `ato` and quick ACKs are not told.
+    /// tcp: `tcp4_seq_show`.
     pub(crate) fn proc_net_tcp(&self) -> String {
         let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
         let mut lines = Vec::new();
         for (id, socket) in self.net.sockets.iter() {
-            if let SocketKind::Tcp(tcp) = &socket.kind
-                && tcp.is_listening()
-            {
-                let line = self.socket_line(id, tcp.bound, any);
-                let line = Line { state: TcpState::Listen as u8, ..line };
-                lines
-                    .push(format!("{} 1 0000000000000000 100 0 0 10 0", self.proc_net_line(&line)));
+            let SocketKind::Tcp(TcpSocket { usage: TcpUse::Listening(listener), bound, .. }) =
+                &socket.kind
+            else {
+                continue;
+            };
+            lines.push((*bound, any, self.proc_tcp_listener(listener, id)));
+            for ((local, remote), request) in listener.requests() {
+                let line = self.proc_tcp_line(&request.proc_line(), socket.uid, 0);
+                lines.push((*local, *remote, line));
             }
         }
         for (_, conn) in self.net.tcp.conns.iter().filter(|(_, c)| c.tcp.is_hashed()) {
-            lines.push(self.proc_net_connection(conn));
+            let line = conn.tcp.proc_line();
+            // An orphan has its owner still but no inode, a mini-socket neither (T-33).
+            let socket = conn.socket.and_then(|s| self.net.sockets.get(s));
+            let uid = line.full.map_or(0, |_| socket.map_or(conn.uid, |s| s.uid));
+            let ino = line.full.and(conn.socket).map_or(0, |s| self.socket_ino(s));
+            lines.push((conn.local, conn.remote, self.proc_tcp_line(&line, uid, ino)));
         }
         let mut text = format!("{TCP_HEAD:<149}\n");
-        for (i, line) in lines.iter().enumerate() {
-            let _ = writeln!(text, "{:<149}", format!("{i:>4}: {line}"));
+        for (i, (local, remote, rest)) in lines.iter().enumerate() {
+            let line = format!("{i:>4}: {} {} {rest}", hex(*local), hex(*remote));
+            let _ = writeln!(text, "{line:<149}");
         }
         text
     }
 
-    /// One connection: an orphan has its owner still but no inode, a mini-socket neither (T-33).
-    fn proc_net_connection(&self, conn: &Connection) -> String {
-        let tcp = &conn.tcp;
-        let (timer, at) = tcp.proc_timer();
-        let (local, remote, state) = (conn.local, conn.remote, tcp.wire_state());
-        let blank = Line {
-            local,
-            remote,
-            state: state as u8,
-            unacked: 0,
-            unread: 0,
-            timer: (timer, at, 0, 0),
-            uid: 0,
-            ino: 0,
-        };
-        if state != tcp.state() {
-            return format!("{} 3 0000000000000000", self.proc_net_line(&blank));
+    fn proc_tcp_listener(&self, listener: &TcpListener, socket: SocketId) -> String {
+        let state = TcpState::Listen as u8;
+        let (waiting, owner) = (listener.len(), self.proc_net_owner(socket));
+        format!(
+            "{state:02X} 00000000:{waiting:08X} 00:00000000 00000000 {owner} 1 {NO_POINTER} 100 0 0 10 0"
+        )
+    }
+
+    /// From the state on. The pointer is hidden, as it is from everybody but root.
+    fn proc_tcp_line(&self, line: &ProcTcp, uid: u32, ino: u64) -> String {
+        let state = line.state as u8;
+        let (timer, at) = line.timer;
+        let when = at.map_or(Duration::ZERO, |at| at.saturating_since(self.now));
+        let head = format!(
+            "{state:02X} {:08X}:{:08X} {timer:02X}:{:08X} {:08X} {uid:>5} {:>8} {ino}",
+            line.tx_queue,
+            line.rx_queue,
+            clock_t(when),
+            line.retransmits,
+            line.probes
+        );
+        match line.full {
+            None => format!("{head} 3 {NO_POINTER}"),
+            Some(full) => {
+                let ssthresh = full.ssthresh.map_or(-1, i64::from);
+                let (rto, ato) = (clock_t(full.rto), clock_t(full.ato));
+                let refs = 1 + u8::from(timer > 0);
+                let (quick, cwnd) = (full.quick_pingpong, full.cwnd);
+                format!("{head} {refs} {NO_POINTER} {rto} {ato} {quick} {cwnd} {ssthresh}")
+            }
         }
-        let info = tcp.info();
-        let socket = conn.socket.and_then(|s| self.net.sockets.get(s));
-        let line = Line {
-            unacked: info.unacked,
-            unread: tcp.unread(),
-            timer: (timer, at, info.retransmits, info.probes),
-            uid: socket.map_or(conn.uid, |s| s.uid),
-            ino: conn.socket.map_or(0, |s| self.socket_ino(s)),
-            ..blank
-        };
-        let rto = info.rto.as_millis() / 10;
-        // Without a loss yet it is the greatest number, shown as -1.
-        let (cwnd, ssthresh) = (info.snd_cwnd, info.snd_ssthresh as i32);
-        format!("{} 2 0000000000000000 {rto} 0 0 {cwnd} {ssthresh}", self.proc_net_line(&line))
     }
 
     /// udp.
@@ -137,9 +123,15 @@ impl Kernel {
             let state = if udp.peer.is_some() { TcpState::Established } else { TcpState::Close };
             let remote = udp.peer.unwrap_or(any);
             let (local, state) = (udp.local, state as u8);
-            let line = Line { state, ..self.socket_line(id, local, remote) };
-            let rest = format!("{} 2 0000000000000000 0", self.proc_net_line(&line));
-            let _ = writeln!(text, "{:<127}", format!("{:>5}: {rest}", local.port()));
+            let owner = self.proc_net_owner(id);
+            let line = format!(
+                "{:>5}: {} {} {state:02X} 00000000:00000000 00:00000000 00000000 {owner} 2 \
+                 {NO_POINTER} 0",
+                local.port(),
+                hex(local),
+                hex(remote),
+            );
+            let _ = writeln!(text, "{line:<127}");
         }
         text
     }

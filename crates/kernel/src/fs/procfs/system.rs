@@ -6,6 +6,8 @@ use crate::kernel::Kernel;
 use crate::random::{Purpose, Stream};
 use crate::task::Run;
 use crate::task::system::{RELEASE, VERSION};
+use crate::task::timer::clock::{Clock, nanos};
+use crate::time::Duration;
 use core::fmt::Write;
 
 /// Which file.
@@ -89,7 +91,7 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/kernel/random/uuid", SystemFile::RandomUuid),
     ("sys/kernel/randomize_va_space", SystemFile::Text("0\n")),
     ("sys/kernel/threads-max", SystemFile::ThreadsMax),
-    ("sys/kernel/yama/ptrace_scope", SystemFile::Text("0\n")),
+    ("sys/kernel/yama/ptrace_scope", SystemFile::Text("3\n")),
     ("sys/net/core/somaxconn", SystemFile::Text("4096\n")),
     ("sys/net/ipv4/ip_local_port_range", SystemFile::Text("32768\t60999\n")),
     ("sys/net/ipv4/tcp_abort_on_overflow", SystemFile::Tcp(TcpSysctl::AbortOnOverflow)),
@@ -112,6 +114,8 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/net/ipv4/tcp_wmem", SystemFile::Tcp(TcpSysctl::Wmem)),
     ("sys/vm/max_map_count", SystemFile::Text("65530\n")),
     ("sys/vm/overcommit_memory", SystemFile::Text("2\n")),
+    ("sys/vm/overcommit_ratio", SystemFile::Text("100\n")),
+    ("sys/vm/swappiness", SystemFile::Text("60\n")),
     ("uptime", SystemFile::Uptime),
     ("version", SystemFile::Version),
     ("vmstat", SystemFile::Vmstat),
@@ -119,13 +123,22 @@ pub const FILES: &[(&str, SystemFile)] = &[
 
 /// A CPU that has what every x86-64 has.
 const CPUINFO: &str = "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 85\n\
-    model name\t: afterlife virtual CPU\nstepping\t: 7\ncpu MHz\t\t: 1000.000\n\
+    model name\t: afterlife virtual CPU\nstepping\t: 7\nmicrocode\t: 0x1\ncpu MHz\t\t: 1000.000\n\
     cache size\t: 32768 KB\nphysical id\t: 0\nsiblings\t: 1\ncore id\t\t: 0\ncpu cores\t: 1\n\
-    apicid\t\t: 0\nfpu\t\t: yes\nfpu_exception\t: yes\ncpuid level\t: 13\nwp\t\t: yes\n\
+    apicid\t\t: 0\ninitial apicid\t: 0\nfpu\t\t: yes\nfpu_exception\t: yes\ncpuid level\t: 13\nwp\t\t: yes\n\
     flags\t\t: fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush \
-    mmx fxsr sse sse2 syscall nx lm constant_tsc nopl\nbogomips\t: 2000.00\n\
+    mmx fxsr sse sse2 syscall nx lm constant_tsc nopl\nbugs\t\t:\nbogomips\t: 2000.00\n\
     clflush size\t: 64\ncache_alignment\t: 64\naddress sizes\t: 46 bits physical, 48 bits \
-    virtual\n\n";
+    virtual\npower management:\n\n";
+
+/// The rows of meminfo, in their order.
+const MEMINFO: &str = "MemTotal MemFree MemAvailable Buffers Cached SwapCached Active Inactive \
+    Active(anon) Inactive(anon) Active(file) Inactive(file) Unevictable Mlocked SwapTotal SwapFree \
+    Zswap Zswapped Dirty Writeback AnonPages Mapped Shmem KReclaimable Slab SReclaimable SUnreclaim \
+    KernelStack PageTables SecPageTables NFS_Unstable Bounce WritebackTmp CommitLimit Committed_AS \
+    VmallocTotal VmallocUsed VmallocChunk Percpu AnonHugePages ShmemHugePages ShmemPmdMapped \
+    FileHugePages FilePmdMapped Balloon HugePages_Total HugePages_Free HugePages_Rsvd \
+    HugePages_Surp Hugepagesize Hugetlb DirectMap4k DirectMap2M DirectMap1G";
 
 const FILESYSTEMS: &str = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tsockfs\n\
     nodev\tpipefs\nnodev\toverlay\n";
@@ -142,9 +155,9 @@ impl Kernel {
             SystemFile::Stat => self.proc_stat(),
             SystemFile::Swaps => "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".into(),
             SystemFile::Uptime => {
-                let hundredths = (self.now - self.config.booted).as_millis() / 10;
-                let (sec, rest) = (hundredths / 100, hundredths % 100);
-                format!("{sec}.{rest:02} {sec}.{rest:02}\n")
+                let up = self.uptime() / 10_000_000;
+                let idle = self.proc_cpu_ticks().2;
+                format!("{}.{:02} {}.{:02}\n", up / 100, up % 100, idle / 100, idle % 100)
             }
             SystemFile::Version => {
                 format!("Linux version {RELEASE} (afterlife) {VERSION}\n")
@@ -173,47 +186,48 @@ impl Kernel {
         format!("0.00 0.00 0.00 {running}/{} {last}\n", self.tasks.len())
     }
 
-    /// Half of the memory is free, whatever happens: what is charged is told by ENOMEM.
+    /// show_meminfo() in its order. What was charged is used, nothing is cached.
     fn proc_meminfo(&self) -> String {
         let total = self.config.memory / 1024;
-        let rows = [
-            ("MemTotal", total),
-            ("MemFree", total / 2),
-            ("MemAvailable", total / 2),
-            ("Buffers", 0),
-            ("Cached", total / 4),
-            ("SwapCached", 0),
-            ("Active", total / 8),
-            ("Inactive", total / 8),
-            ("SwapTotal", 0),
-            ("SwapFree", 0),
-            ("Dirty", 0),
-            ("Writeback", 0),
-            ("AnonPages", total / 8),
-            ("Mapped", total / 16),
-            ("Shmem", 0),
-            ("Slab", total / 32),
-            ("CommitLimit", total),
-            ("Committed_AS", total / 4),
-            ("VmallocTotal", 34_359_738_367),
-            ("VmallocUsed", 0),
-        ];
+        let used = self.mms.iter().map(|(_, mm)| mm.areas.charged()).sum::<u64>() / 1024;
+        let free = total.saturating_sub(used);
+        let known = |name| match name {
+            "MemTotal" | "CommitLimit" | "DirectMap2M" => total,
+            "MemFree" | "MemAvailable" => free,
+            "Active" | "Active(anon)" | "AnonPages" | "Committed_AS" => used,
+            "VmallocTotal" => 34_359_738_367,
+            "Hugepagesize" => 2048,
+            _ => 0,
+        };
         let mut text = String::new();
-        for (name, kib) in rows {
-            let _ = writeln!(text, "{:<16}{kib:>8} kB", format!("{name}:"));
+        for name in MEMINFO.split_ascii_whitespace() {
+            let unit = if name.starts_with("HugePages_") { "" } else { " kB" };
+            let _ = writeln!(text, "{:<16}{:>8}{unit}", format!("{name}:"), known(name));
         }
-        text + "HugePages_Total:       0\nHugePages_Free:        0\nHugepagesize:       2048 kB\n"
+        text
+    }
+
+    /// User, system and idle time of the CPU since the host booted, in hundredths of a second.
+    fn proc_cpu_ticks(&self) -> (u64, u64, u64) {
+        let (mut user, mut system) = (Duration::ZERO, Duration::ZERO);
+        for (id, group) in self.groups.iter() {
+            let (u, s) = self.group_cputime(id);
+            user += u + group.cutime;
+            system += s + group.cstime;
+        }
+        let [user, system] = [user, system].map(|t| nanos(t) / 10_000_000);
+        (user, system, (self.uptime() / 10_000_000).saturating_sub(user + system))
     }
 
     fn proc_stat(&self) -> String {
-        let ticks = (self.now - self.config.booted).as_millis() / 10;
+        let (user, system, idle) = self.proc_cpu_ticks();
         let ready = self.tasks.iter().filter(|(_, t)| t.run == Run::Ready).count().max(1);
         let last = self.pids.iter().last().map_or(1, |(pid, _)| pid.0);
-        let cpu = format!("{ticks} 0 0 0 0 0 0 0 0 0");
+        let cpu = format!("{user} 0 {system} {idle} 0 0 0 0 0 0");
+        let booted = (self.clock_now(Clock::Realtime) - self.uptime()) / 1_000_000_000;
         format!(
-            "cpu  {cpu}\ncpu0 {cpu}\nintr 0\nctxt 0\nbtime {}\nprocesses {last}\n\
-             procs_running {ready}\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
-            self.config.epoch + self.config.booted.as_nanos() / 1_000_000_000
+            "cpu  {cpu}\ncpu0 {cpu}\nintr 0\nctxt 0\nbtime {booted}\nprocesses {last}\n\
+             procs_running {ready}\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n"
         )
     }
 }

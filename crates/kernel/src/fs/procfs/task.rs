@@ -5,7 +5,9 @@ use crate::abi::Errno;
 use crate::abi::signal::SigSet;
 use crate::fs::mount::dev;
 use crate::kernel::Kernel;
+use crate::mm::PAGE_SIZE;
 use crate::platform::Platform;
+use crate::task::cred::all_or_none;
 use crate::task::{Run, TaskId};
 use core::fmt::Write;
 
@@ -27,6 +29,7 @@ pub enum PidFile {
     OomScore,
     OomScoreAdj,
     Personality,
+    Sessionid,
     Setgroups,
     Smaps,
     Stat,
@@ -60,6 +63,7 @@ pub const THREAD_FILES: &[(&str, PidFile)] = &[
     ("oom_score", PidFile::OomScore),
     ("oom_score_adj", PidFile::OomScoreAdj),
     ("personality", PidFile::Personality),
+    ("sessionid", PidFile::Sessionid),
     ("setgroups", PidFile::Setgroups),
     ("smaps", PidFile::Smaps),
     ("stat", PidFile::Stat),
@@ -93,6 +97,7 @@ impl PidFile {
             | PidFile::Mountinfo
             | PidFile::Mounts
             | PidFile::OomScore
+            | PidFile::Sessionid
             | PidFile::Setgroups
             | PidFile::Smaps
             | PidFile::Stat
@@ -147,17 +152,14 @@ impl Kernel {
                 format!("{:>10} {:>10} {:>10}\n", 0, 0, u32::MAX).into()
             }
             PidFile::Limits => self.proc_limits(task).into(),
-            PidFile::Loginuid => u32::MAX.to_string().into(),
+            PidFile::Loginuid | PidFile::Sessionid => u32::MAX.to_string().into(),
             PidFile::Maps => self.proc_maps(task, false),
             PidFile::Smaps => self.proc_maps(task, true),
             PidFile::Mountinfo => self.proc_mountinfo().into(),
             PidFile::Mounts => self.proc_mounts().into(),
-            PidFile::OomScore => b"0\n".to_vec(),
-            PidFile::OomScoreAdj => {
-                let group = self.tasks[task].group;
-                format!("{}\n", self.vfs.oom_score_adj.get(&group).unwrap_or(&0)).into()
-            }
-            PidFile::Personality => b"00000000\n".to_vec(),
+            PidFile::OomScore => self.proc_oom_score(task).into(),
+            PidFile::OomScoreAdj => format!("{}\n", self.oom_score_adj(task)).into(),
+            PidFile::Personality => format!("{:08x}\n", self.tasks[task].personality).into(),
             PidFile::Setgroups => b"allow\n".to_vec(),
             PidFile::Stat => self.proc_pid_stat(task),
             PidFile::Statm => self.proc_statm(task).into(),
@@ -169,6 +171,20 @@ impl Kernel {
             PidFile::NetUdp => self.proc_net_udp().into(),
             PidFile::NetUnix => self.proc_net_unix(),
         })
+    }
+
+    fn oom_score_adj(&self, task: TaskId) -> i32 {
+        let group = self.tasks[task].group;
+        self.vfs.oom_score_adj.get(&group).copied().unwrap_or(0)
+    }
+
+    /// proc_oom_score(): how likely the process is to be killed for memory, of 1333 or so; one that
+    /// is not to be killed has 0.
+    fn proc_oom_score(&self, task: TaskId) -> String {
+        let (adj, total) = (i64::from(self.oom_score_adj(task)), self.config.memory / PAGE_SIZE);
+        let points = (self.proc_memory_numbers(task).rss * 1000 / total.max(1)) as i64 + adj;
+        let score = if adj == -1000 { 0 } else { (1000 + points) * 2 / 3 };
+        format!("{score}\n")
     }
 
     /// The letter and the word for what a task does.
@@ -237,15 +253,15 @@ impl Kernel {
         for (name, set) in sets {
             let _ = writeln!(s, "{name}:\t{:016x}", set.0);
         }
-        // Root has them all, others none (Cred::is_privileged).
-        let all: u64 = (1 << 41) - 1;
-        let caps = if cred.is_privileged() { all } else { 0 };
-        for (name, set) in
-            [("CapInh", 0), ("CapPrm", caps), ("CapEff", caps), ("CapBnd", all), ("CapAmb", 0)]
-        {
+        let [permitted, effective, bounding] =
+            [cred.permitted, cred.effective, true].map(all_or_none);
+        let caps = [("CapInh", 0), ("CapPrm", permitted), ("CapEff", effective)];
+        for (name, set) in caps.into_iter().chain([("CapBnd", bounding), ("CapAmb", 0)]) {
             let _ = writeln!(s, "{name}:\t{set:016x}");
         }
-        s.push_str("NoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n");
+        let _ = writeln!(s, "NoNewPrivs:\t{}", u8::from(t.no_new_privs));
+        s.push_str("Seccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tnot vulnerable\n");
+        s.push_str("SpeculationIndirectBranch:\tnot affected\n");
         s.push_str("Cpus_allowed:\t1\nCpus_allowed_list:\t0\n");
         s.push_str("Mems_allowed:\t1\nMems_allowed_list:\t0\n");
         s.push_str("voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n");
@@ -268,7 +284,8 @@ impl Kernel {
         let (utime, stime) = (group.utime + t.utime, group.stime + t.stime);
         let _ = write!(s, "{} {} ", ticks(utime), ticks(stime));
         let _ = write!(s, "{} {} 20 0 ", ticks(group.cutime), ticks(group.cstime));
-        let start = (t.start_time - self.config.booted).as_millis() / 10;
+        let start = (t.start_time - self.config.booted) + self.config.uptime;
+        let start = start.as_millis() / 10;
         let _ = write!(s, "{} 0 {start} {} {} ", group.tasks.len(), m.vsize, m.rss);
         let rsslim = group.rlimits.0[5].soft;
         let _ = write!(s, "{rsslim} {} {} {} 0 0 ", m.start_code, m.end_code, m.start_stack);
@@ -276,7 +293,8 @@ impl Kernel {
         let (pending, blocked) = (low(t.pending.signal), low(t.blocked));
         let _ = write!(s, "{pending} {blocked} {} {} 0 0 0 ", low(ignored), low(caught));
         let exit_signal = group.exit_signal.map_or(0, |signal| signal.number());
-        let _ = write!(s, "{exit_signal} 0 0 0 0 0 0 0 0 {} ", m.start_brk);
+        let (start_data, end_data) = (m.start_data, m.end_data);
+        let _ = write!(s, "{exit_signal} 0 0 0 0 0 0 {start_data} {end_data} {} ", m.start_brk);
         let _ = write!(s, "{} {} {} {} ", m.arg_start, m.arg_end, m.env_start, m.env_end);
         let _ = writeln!(s, "{}", t.exit_code.0);
         format!("{}{s}", t.tid.0).into_bytes()
@@ -290,7 +308,8 @@ impl Kernel {
         for (name, unit, number) in LIMITS {
             let limit = limits.0[number];
             let (soft, hard) = (show(limit.soft), show(limit.hard));
-            let _ = writeln!(text, "{name:<25} {soft:<20} {hard:<20} {unit:<10}");
+            let unit = if unit.is_empty() { String::new() } else { format!("{unit:<10}") };
+            let _ = writeln!(text, "{name:<25} {soft:<20} {hard:<20} {unit}");
         }
         text
     }
@@ -355,8 +374,7 @@ impl Kernel {
                 if !(-1000..=1000).contains(&value) {
                     return Err(Errno::EINVAL);
                 }
-                let group = self.tasks[target].group;
-                let old = self.vfs.oom_score_adj.get(&group).copied().unwrap_or(0);
+                let (group, old) = (self.tasks[target].group, self.oom_score_adj(target));
                 if value < old && !self.tasks[writer].cred.is_privileged() {
                     return Err(Errno::EACCES);
                 }

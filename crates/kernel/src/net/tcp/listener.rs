@@ -62,8 +62,8 @@ impl<K: Ord + Copy, I> Listener<K, I> {
     }
 
     /// Peers whose handshake is not complete (SYN_RECV), in their order.
-    pub fn requests(&self) -> impl Iterator<Item = &K> {
-        self.requests.keys()
+    pub fn requests(&self) -> impl Iterator<Item = (&K, &Request)> {
+        self.requests.iter()
     }
 
     /// `sk_acceptq_is_full`: one more than the backlog fits.

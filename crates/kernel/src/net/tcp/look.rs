@@ -46,7 +46,66 @@ pub struct TcpInfo {
     pub sndbuf: u32,
 }
 
+/// A line of /proc/net/tcp but for names: `get_tcp4_sock`, `get_timewait4_sock`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProcTcp {
+    /// The state on the wire.
+    pub state: TcpState,
+    /// Written and unacknowledged; a FIN counts.
+    pub tx_queue: u32,
+    /// Received and unread; a FIN counts.
+    pub rx_queue: u32,
+    /// What the timer is for (0 none, 1 retransmission, 2 keepalive, 3 TIME_WAIT, 4 window probe)
+    /// and when it fires.
+    pub timer: (u8, Option<Instant>),
+    /// `icsk_retransmits`.
+    pub retransmits: u32,
+    /// `icsk_probes_out`.
+    pub probes: u32,
+    /// The rest, which a mini-socket has not.
+    pub full: Option<ProcTcpFull>,
+}
+
+/// What only a full socket has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProcTcpFull {
+    /// Retransmission timeout.
+    pub rto: Duration,
+    /// Delay of acknowledgments.
+    pub ato: Duration,
+    /// Quick acknowledgments left, and whether delaying pays.
+    pub quick_pingpong: u32,
+    /// Congestion window in segments.
+    pub cwnd: u32,
+    /// Slow start threshold; `None` before the first loss.
+    pub ssthresh: Option<u32>,
+}
+
 impl TcpConn {
+    /// What /proc/net/tcp shows.
+    pub fn proc_line(&self) -> ProcTcp {
+        let (state, timer) = (self.wire_state(), self.proc_timer());
+        if self.mini.is_some() {
+            let (tx_queue, rx_queue, retransmits, probes) = (0, 0, 0, 0);
+            return ProcTcp { state, tx_queue, rx_queue, timer, retransmits, probes, full: None };
+        }
+        ProcTcp {
+            state,
+            tx_queue: self.snd.purged.0 + self.snd.write_seq.since(self.snd.una),
+            rx_queue: self.rcv.nxt.saturating_since(self.rcv.copied),
+            timer,
+            retransmits: self.timers.retransmits,
+            probes: self.timers.probes_out,
+            full: Some(ProcTcpFull {
+                rto: self.rtt.rto(),
+                ato: self.rcv.ack.ato,
+                quick_pingpong: self.rcv.ack.quick << 1 | u32::from(self.rcv.ack.pingpong),
+                cwnd: self.cc.cwnd,
+                ssthresh: Some(self.cc.ssthresh).filter(|n| *n != u32::MAX),
+            }),
+        }
+    }
+
     /// `tcp_poll`. The caller adds what depends on the socket and not on the connection.
     pub fn poll(&self) -> Ready {
         let mut ready = Ready::NONE;
@@ -98,7 +157,7 @@ impl TcpConn {
 
     /// The timer that /proc/net/tcp shows (`get_tcp4_sock`, `get_timewait4_sock`): its number there,
     /// and when it fires.
-    pub fn proc_timer(&self) -> (u8, Option<Instant>) {
+    fn proc_timer(&self) -> (u8, Option<Instant>) {
         match (&self.mini, self.timers.pending, self.timers.keepalive) {
             (Some(mini), _, _) => (3, Some(mini.deadline())),
             (None, Some(Pending::Rto | Pending::LossProbe), _) => (1, Some(self.timers.at)),

@@ -66,7 +66,7 @@ pub use close::{Close, CloseOutcome, CloseSent, Shutdown, Silence};
 pub use config::{Linger2, TCP_TIMEWAIT_LEN, TcpConfig};
 pub use fact::{ChallengeWhy, DropWhy, GaveUp, Output, Ready, ReplyWhy, ResetWhy, TcpFact};
 pub use listener::{Listener, ListenerEvent};
-pub use look::TcpInfo;
+pub use look::{ProcTcp, ProcTcpFull, TcpInfo};
 pub use options::{Options, Timestamps};
 pub use receive::Received;
 pub use request::Request;

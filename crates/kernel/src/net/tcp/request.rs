@@ -3,6 +3,7 @@
 
 use super::config::{TCP_INVALID_RATELIMIT, TCP_TIMEOUT_INIT, TcpConfig};
 use super::fact::{ChallengeWhy, DropWhy, Output, ReplyWhy, TcpFact};
+use super::look::ProcTcp;
 use super::options::{Options, Timestamps};
 use super::segment::{Flags, Segment};
 use super::seq::Seq;
@@ -43,6 +44,19 @@ pub(super) enum Checked {
 }
 
 impl Request {
+    /// What /proc/net/tcp shows: `get_openreq4`.
+    pub fn proc_line(&self) -> ProcTcp {
+        ProcTcp {
+            state: TcpState::SynRecv,
+            tx_queue: 0,
+            rx_queue: 0,
+            timer: (1, Some(self.deadline)),
+            retransmits: self.timeouts,
+            probes: 0,
+            full: None,
+        }
+    }
+
     pub(super) fn new(config: &TcpConfig, now: Instant, iss: Seq, syn: &Segment) -> Request {
         let theirs = syn.options.clone();
         let ts = config.timestamps && theirs.timestamps.is_some();

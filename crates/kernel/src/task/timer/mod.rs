@@ -115,8 +115,9 @@ impl Kernel {
 
     /// How much CPU time the ready tasks use at least before the next timer that counts it is due.
     pub fn next_cpu_timer(&self) -> Option<Duration> {
+        let limit = self.run_queue.iter().filter_map(|t| self.cpu_limit_remaining(t)).min();
         if self.timers.itimers.is_empty() && self.timers.posix.is_empty() {
-            return None;
+            return limit;
         }
         let of = |which| self.timers.itimers.of(which).map(move |timer| (which, timer));
         let itimers = of(ItimerWhich::Virtual).chain(of(ItimerWhich::Prof));
@@ -130,12 +131,13 @@ impl Kernel {
         let posix = counting.filter_map(|timer| {
             Some(timer.arming.expires?.saturating_sub(self.clock_now(timer.clock)))
         });
-        itimers.chain(posix).min().map(Duration::from_nanos)
+        itimers.chain(posix).map(Duration::from_nanos).chain(limit).min()
     }
 
     /// run_posix_cpu_timers(): timers on CPU clocks, looked at on the way to user mode, where
     /// virtual CPU time has just moved.
     pub fn run_posix_cpu_timers(&mut self, task: crate::task::TaskId) {
+        self.check_cpu_limit(task);
         if self.timers.itimers.is_empty() && self.timers.posix.is_empty() {
             return;
         }
