@@ -86,13 +86,14 @@ impl Links {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kernel::net::packet::Transport;
+    use kernel::net::packet::{IpChoice, Transport};
     use std::net::{IpAddr, Ipv4Addr};
 
     fn flight(from: usize, to: usize, id: u16) -> Flight {
+        let choice = IpChoice::default();
         let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let payload = Transport::Udp { src_port: 1, dst_port: 2, payload: bytes::Bytes::new() };
-        Flight { from, to, packet: Packet { src: nowhere, dst: nowhere, id, payload } }
+        Flight { from, to, packet: Packet { src: nowhere, dst: nowhere, id, choice, payload } }
     }
 
     #[test]

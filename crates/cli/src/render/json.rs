@@ -332,7 +332,8 @@ mod tests {
         let ip = |last| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
         let segment = Segment { flags, seq: Seq(seq), window: 9, ..Segment::default() };
         let payload = Transport::Tcp { src_port: 7000, dst_port: 40000, segment };
-        let packet = Box::new(Packet { src: ip(1), dst: ip(2), id: 0, payload });
+        let choice = kernel::net::packet::IpChoice::default();
+        let packet = Box::new(Packet { src: ip(1), dst: ip(2), id: 0, choice, payload });
         Fact::Net(NetFact::Sent { packet, loopback: false })
     }
 

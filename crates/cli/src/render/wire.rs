@@ -1,7 +1,9 @@
 //! Packets as bytes: IPv4 with TCP, UDP or ICMP and right checksums, for pcap files. Neighbours:
 //! `pcap`; the typed packets are `kernel::net::packet`.
 
-use etherparse::{Icmpv4Header, Icmpv4Type, IpNumber, Ipv4Header, TcpHeader, UdpHeader};
+use etherparse::{
+    Icmpv4Header, Icmpv4Type, IpDscp, IpEcn, IpNumber, Ipv4Header, TcpHeader, UdpHeader,
+};
 use kernel::net::packet::{Packet, Transport, Unreachable};
 use kernel::net::tcp::{Flags, Segment};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -27,6 +29,9 @@ pub fn encode(packet: &Packet) -> Vec<u8> {
     };
     let mut header = ip_header(src, dst, protocol, body.len());
     header.identification = packet.id;
+    header.time_to_live = packet.choice.ttl;
+    header.dscp = IpDscp::try_new(packet.choice.tos >> 2).expect("six bits");
+    header.ecn = IpEcn::try_new(packet.choice.tos & 3).expect("two bits");
     header.header_checksum = header.calc_header_checksum();
     [&header.to_bytes(), &body[..]].concat()
 }
@@ -85,6 +90,7 @@ fn icmp(unreachable: &Unreachable) -> Vec<u8> {
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use kernel::net::packet::IpChoice;
 
     #[test]
     fn a_segment_reads_back_with_right_checksums() {
@@ -98,11 +104,13 @@ mod tests {
             src: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
             dst: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)),
             id: 7,
+            choice: IpChoice { tos: 0xb8, ttl: 9 },
             payload: Transport::Tcp { src_port: 7000, dst_port: 40000, segment },
         };
         let bytes = encode(&packet);
         let (ip, rest) = Ipv4Header::from_slice(&bytes).unwrap();
         assert_eq!(ip.header_checksum, ip.calc_header_checksum());
+        assert_eq!((ip.dscp.value(), ip.ecn.value(), ip.time_to_live), (46, 0, 9));
         assert_eq!((ip.identification, ip.total_len as usize), (7, bytes.len()));
         let (tcp, payload) = TcpHeader::from_slice(rest).unwrap();
         assert_eq!(tcp.checksum, tcp.calc_checksum_ipv4(&ip, payload).unwrap());

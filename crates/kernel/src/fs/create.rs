@@ -21,6 +21,7 @@ impl Kernel {
         if mask & MAY_WRITE != 0
             && let InodeKind::Proc(ProcNode::System(file)) = inode.kind
             && file.is_sysctl()
+            && inode.mode & 0o222 == 0
         {
             // proc_sys_permission(): not even root writes what has no write bit.
             return Err(Errno::EACCES);

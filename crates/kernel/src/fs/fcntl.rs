@@ -9,9 +9,9 @@ use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
 use linux_raw_sys::general as raw;
 
-/// SETFL_MASK: what F_SETFL may change.
+/// SETFL_MASK: what F_SETFL may change. O_ASYNC is .fasync's.
 const SETFL_MASK: u32 =
-    OFlags::APPEND.0 | OFlags::NONBLOCK.0 | OFlags::DIRECT.0 | OFlags::NOATIME.0 | OFlags::ASYNC.0;
+    OFlags::APPEND.0 | OFlags::NONBLOCK.0 | OFlags::DIRECT.0 | OFlags::NOATIME.0;
 
 impl Kernel {
     /// fcntl(2). O_PATH descriptors know only the commands about descriptors.
@@ -79,8 +79,11 @@ impl Kernel {
             self.tell(Some(call.task), Fact::unsupported("fcntl F_SETFL O_DIRECT", ""));
             return Err(Errno::EINVAL.into());
         }
-        if (flags ^ old) & OFlags::ASYNC.0 != 0 {
-            self.file_fasync(call, file, flags & OFlags::ASYNC.0 != 0)?;
+        // Where there is no .fasync, the flag means nothing, as on Linux.
+        if flags & OFlags::ASYNC.0 != 0 && self.file_can_fasync(file) {
+            let what = format!("{:?}", self.files[file].kind);
+            self.tell(Some(call.task), Fact::unsupported("fcntl F_SETFL O_ASYNC", what));
+            return Err(Errno::EINVAL.into());
         }
         self.files[file].flags = OFlags((old & !SETFL_MASK) | (flags & SETFL_MASK));
         Ok(0)

@@ -196,31 +196,18 @@ impl Kernel {
         }
     }
 
-    /// .fasync: SIGIO on changes of readiness. ENOTTY-like silence where Linux has none: F_SETFL
-    /// ignores O_ASYNC there, so does this.
-    pub fn file_fasync(
-        &mut self,
-        call: &mut Call<'_>,
-        file: FileId,
-        on: bool,
-    ) -> Result<(), Errno> {
+    /// Has the file a .fasync on Linux: does it send SIGIO when it becomes ready? Here none does,
+    /// and O_ASYNC is refused where it would mean something.
+    pub fn file_can_fasync(&self, file: FileId) -> bool {
         match self.files[file].kind {
-            FileKind::Socket(socket) => self.sock_fasync(call, socket, on),
-            FileKind::Pipe(_) | FileKind::Console(_) if on => {
-                let what = self.describe_file(file).to_string();
-                let fact = crate::fact::Fact::unsupported("O_ASYNC", what);
-                self.tell(Some(call.task), fact);
-                Ok(())
-            }
+            FileKind::Socket(_) | FileKind::Pipe(_) | FileKind::Console(_) => true,
             FileKind::Inode
-            | FileKind::Pipe(_)
             | FileKind::Epoll(_)
             | FileKind::Anon(_)
             | FileKind::Null
             | FileKind::Zero
             | FileKind::Full
-            | FileKind::Urandom
-            | FileKind::Console(_) => Ok(()),
+            | FileKind::Urandom => false,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::fs::file_bytes::{FileBytes, MAX_LFS_FILESIZE};
 use crate::fs::inode::{InodeId, InodeKind};
 use crate::fs::memfd::{F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_WRITE};
 use crate::fs::procfs::ProcNode;
+use crate::fs::procfs::system::SystemFile;
 use crate::kernel::Kernel;
 use crate::platform::{Backing, Platform};
 use crate::task::TaskId;
@@ -132,8 +133,13 @@ impl Kernel {
         user: &mut dyn Platform,
     ) -> Result<(usize, u64), Errno> {
         if let InodeKind::Proc(node) = self.vfs.inodes[self.inode_of(file)].kind {
-            let ProcNode::File(target, what) = node else { return Err(Errno::EIO) };
-            let done = self.proc_write(task, target, what, from)?;
+            let done = match node {
+                ProcNode::File(target, what) => self.proc_write(task, target, what, from)?,
+                ProcNode::System(SystemFile::Tcp(setting)) => {
+                    self.tcp_sysctl_write(task, setting, from)?
+                }
+                _ => return Err(Errno::EIO),
+            };
             return Ok((done, pos + done as u64));
         }
         let (pos, len) = self.generic_write_checks(task, file, pos, from.len())?;

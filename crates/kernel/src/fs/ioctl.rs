@@ -28,11 +28,15 @@ impl Kernel {
             }
             raw::FIOASYNC => {
                 let on = call.read_u32(call.ptr(2))? != 0;
-                if on != self.files[file].flags.has(OFlags::ASYNC) {
-                    self.file_fasync(call, file, on)?;
-                    self.set_file_flag(file, OFlags::ASYNC, on);
+                if on == self.files[file].flags.has(OFlags::ASYNC) {
+                    return Ok(0);
                 }
-                Ok(0)
+                // What a file without .fasync says; where there is one, SIGIO is missing here.
+                if self.file_can_fasync(file) {
+                    let what = format!("{:?}", self.files[file].kind);
+                    self.tell(Some(call.task), Fact::unsupported("ioctl FIOASYNC", what));
+                }
+                Err(Errno::ENOTTY.into())
             }
             _ => self.file_ioctl(call, file, cmd, arg),
         }

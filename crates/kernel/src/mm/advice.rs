@@ -7,6 +7,7 @@ use crate::kernel::Kernel;
 use crate::mm::{PAGE_SIZE, Space, Vma, page_align};
 use crate::platform::{MapChange, Platform};
 use crate::syscall::{Call, SysResult};
+use crate::task::TaskId;
 use crate::task::rlimit::RLIMIT_MEMLOCK;
 use linux_raw_sys::general as lx;
 
@@ -148,50 +149,61 @@ impl Kernel {
         self.set_locked(call, false)
     }
 
+    /// can_do_mlock(): by privilege, or within a limit that is not 0.
+    pub(super) fn can_do_mlock(&self, task: TaskId) -> bool {
+        self.tasks[task].cred.is_privileged() || self.rlimit(task, RLIMIT_MEMLOCK) > 0
+    }
+
+    /// mlock_future_ok(): may so much more be mapped, if it is `locked` at once? EAGAIN beyond
+    /// RLIMIT_MEMLOCK.
+    pub(super) fn mlock_future_ok(&self, at: Space, locked: bool, more: u64) -> Result<(), Errno> {
+        if !locked || self.tasks[at.task].cred.is_privileged() {
+            return Ok(());
+        }
+        let limit = self.rlimit(at.task, RLIMIT_MEMLOCK);
+        let have = self.mms[at.mm].areas.locked();
+        if have.saturating_add(more) > limit { Err(Errno::EAGAIN) } else { Ok(()) }
+    }
+
     fn set_locked(&mut self, call: &mut Call<'_>, locked: bool) -> SysResult {
         let (addr, len) = (call.arg(0), call.arg(1));
         let start = addr & !(PAGE_SIZE - 1);
         let len = len.checked_add(addr - start).and_then(page_align).ok_or(Errno::EINVAL)?;
         let end = start.checked_add(len).ok_or(Errno::EINVAL)?;
-        let limit = self.rlimit(call.task, RLIMIT_MEMLOCK);
-        let privileged = self.tasks[call.task].cred.is_privileged();
-        if locked && !privileged {
-            let areas = &self.mm_of(call.task).areas;
-            let have: u64 =
-                areas.iter().filter(|(_, v)| v.flags.locked).map(|(s, v)| v.end - s).sum();
-            if limit == 0 {
-                return Err(Errno::EPERM.into());
-            }
-            if have.saturating_add(len) > limit {
-                return Err(Errno::ENOMEM.into());
-            }
+        if locked && !self.can_do_mlock(call.task) {
+            return Err(Errno::EPERM.into());
         }
-        let mm = self.space(call.task).mm;
-        let areas = &mut self.mms[mm].areas;
+        let at = self.space(call.task);
+        if locked && self.mlock_future_ok(at, true, len).is_err() {
+            return Err(Errno::ENOMEM.into());
+        }
+        let areas = &mut self.mms[at.mm].areas;
         let covered = areas.is_covered(start, end);
         areas.change(start, end, |v| v.flags.locked = locked);
         if covered { Ok(0) } else { Err(Errno::ENOMEM.into()) }
     }
 
-    /// mlockall(2).
+    /// mlockall(2): what there is, and what is mapped from now on; without MCL_FUTURE that ends.
     pub fn sys_mlockall(&mut self, call: &mut Call<'_>) -> SysResult {
         let flags = call.arg(0) as u32;
         let known = lx::MCL_CURRENT | lx::MCL_FUTURE | lx::MCL_ONFAULT;
         if flags == 0 || flags & !known != 0 || flags == lx::MCL_ONFAULT {
             return Err(Errno::EINVAL.into());
         }
-        let limit = self.rlimit(call.task, RLIMIT_MEMLOCK);
-        if !self.tasks[call.task].cred.is_privileged() {
-            if limit == 0 {
-                return Err(Errno::EPERM.into());
-            }
-            if flags & lx::MCL_CURRENT != 0 && self.mm_of(call.task).areas.total() > limit {
-                return Err(Errno::ENOMEM.into());
-            }
+        if !self.can_do_mlock(call.task) {
+            return Err(Errno::EPERM.into());
         }
-        if flags & lx::MCL_CURRENT != 0 {
-            let mm = self.space(call.task).mm;
-            self.mms[mm].areas.change(0, u64::MAX, |v| v.flags.locked = true);
+        let limit = self.rlimit(call.task, RLIMIT_MEMLOCK);
+        let current = flags & lx::MCL_CURRENT != 0;
+        let mm = self.space(call.task).mm;
+        let privileged = self.tasks[call.task].cred.is_privileged();
+        let mm = &mut self.mms[mm];
+        if current && !privileged && mm.areas.total() > limit {
+            return Err(Errno::ENOMEM.into());
+        }
+        mm.locks_future = flags & lx::MCL_FUTURE != 0;
+        if current {
+            mm.areas.change(0, u64::MAX, |v| v.flags.locked = true);
         }
         Ok(0)
     }
@@ -199,6 +211,7 @@ impl Kernel {
     /// munlockall(2).
     pub fn sys_munlockall(&mut self, call: &mut Call<'_>) -> SysResult {
         let mm = self.space(call.task).mm;
+        self.mms[mm].locks_future = false;
         self.mms[mm].areas.change(0, u64::MAX, |v| v.flags.locked = false);
         Ok(0)
     }

@@ -145,6 +145,11 @@ impl Areas {
         self.charged
     }
 
+    /// locked_vm: bytes that mlock(2) and its kind hold.
+    pub fn locked(&self) -> u64 {
+        self.iter().filter(|(_, v)| v.flags.locked).map(|(s, v)| v.end - s).sum()
+    }
+
     /// The area that contains `address`.
     pub fn find(&self, address: u64) -> Option<(u64, &Vma)> {
         let (start, vma) = self.map.range(..=address).next_back()?;

@@ -145,8 +145,14 @@ impl Kernel {
             mm.get_unmapped_area(request.addr, len)?
         };
         self.check_mmap_flags(at, request, file)?;
+        let locked = self.mms[at.mm].locks_future || flags & lx::MAP_LOCKED != 0;
+        if flags & lx::MAP_LOCKED != 0 && !self.can_do_mlock(at.task) {
+            return Err(Errno::EPERM);
+        }
+        self.mlock_future_ok(at, locked, len)?;
         self.may_expand_vm(at, len)?;
-        let vma = self.new_vma(user, start, request, file)?;
+        let mut vma = self.new_vma(user, start, request, file)?;
+        vma.flags.locked = locked;
         if vma.is_charged() {
             self.vm_enough_memory(len)?;
         }
@@ -215,7 +221,6 @@ impl Kernel {
         vma.flags = VmFlags {
             shared,
             noreserve: request.flags & lx::MAP_NORESERVE != 0,
-            locked: request.flags & lx::MAP_LOCKED != 0,
             ..VmFlags::default()
         };
         match file.filter(|f| self.files[*f].kind != FileKind::Zero) {
@@ -382,13 +387,16 @@ impl Kernel {
             if !mm.areas.is_free(old, new + PAGE_SIZE) {
                 return Err(Errno::ENOMEM);
             }
+            self.mlock_future_ok(at, self.mms[at.mm].locks_future, new - old)?;
             self.may_expand_vm(at, new - old)?;
             self.vm_enough_memory(new - old)?;
             let prot = lx::PROT_READ | lx::PROT_WRITE;
             let (start, len) = (old, new - old);
             let change = MapChange::Map { start, len, prot, backing: Backing::Anonymous };
             self.change_map(at, user, &[change])?;
-            self.insert_area(at, user, start, Vma::anonymous(new, prot));
+            let mut vma = Vma::anonymous(new, prot);
+            vma.flags.locked = self.mms[at.mm].locks_future;
+            self.insert_area(at, user, start, vma);
         }
         self.mms[at.mm].brk = wanted;
         Ok(())

@@ -65,6 +65,8 @@ pub struct Mm {
     pub exe_file: Option<FileId>,
     /// PR_SET_DUMPABLE.
     pub dumpable: bool,
+    /// mlockall(MCL_FUTURE): what is mapped from now on is locked (`def_flags`).
+    pub locks_future: bool,
     /// MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED was called.
     pub membarrier_registered: bool,
 }
@@ -209,6 +211,9 @@ impl Kernel {
         let mut mm = self.mms[old].clone();
         self.vm_enough_memory(mm.areas.charged())?;
         mm.users = 1;
+        // Locks are not inherited, neither those that are nor those to come.
+        mm.locks_future = false;
+        mm.areas.change(0, u64::MAX, |vma| vma.flags.locked = false);
         let mut changes = Vec::new();
         let special: Vec<(u64, Vma)> = mm
             .areas

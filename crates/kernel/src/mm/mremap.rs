@@ -90,6 +90,7 @@ impl Kernel {
         if vma.offset.checked_add(addr - start).and_then(|o| o.checked_add(new_len)).is_none() {
             return Err(Errno::EINVAL);
         }
+        self.mlock_future_ok(at, vma.flags.locked, more)?;
         self.may_expand_vm(at, more)?;
         if vma.is_charged() {
             self.vm_enough_memory(more)?;

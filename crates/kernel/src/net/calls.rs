@@ -69,7 +69,7 @@ impl Kernel {
     fn inet_create(&mut self, task: TaskId, raw: u64, protocol: u64) -> Result<SocketId, Errno> {
         match (raw, protocol) {
             (1, 0 | IPPROTO_TCP) => {
-                let kind = SocketKind::Tcp(TcpSocket::new());
+                let kind = SocketKind::Tcp(TcpSocket::new(self.net.sysctls.config.clone()));
                 Ok(self.sock_alloc(task, SockType::Stream, kind))
             }
             (2, 0 | IPPROTO_UDP) => {

@@ -8,7 +8,7 @@
 use crate::arena::{Arena, Id};
 use crate::fact::NetFact;
 use crate::kernel::Kernel;
-use crate::net::packet::Transport;
+use crate::net::packet::{IpChoice, Transport};
 use crate::net::port::{Bind, Owner};
 use crate::net::socket::SocketId;
 use crate::net::tcp::Seq;
@@ -22,6 +22,9 @@ use crate::time::Instant;
 use crate::wait_queue::Event;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The bits of the type of service that belong to ECN and not to the program.
+pub(super) const INET_ECN_MASK: u8 = 3;
 
 /// Names a [`Connection`].
 pub type ConnId = Id<Connection>;
@@ -195,9 +198,11 @@ impl Kernel {
     pub fn after_conn(&mut self, conn: ConnId, out: Output) {
         let Connection { local, remote, socket, queued_at, .. } = self.net.tcp.conns[conn];
         let lingered_on = self.net.tcp.conns[conn].lingered_on;
+        let TcpConfig { tos, ttl, .. } = *self.net.tcp.conns[conn].tcp.config();
+        let choice = IpChoice { tos, ttl };
         self.tell_tcp_facts(local, remote, &out.facts);
         for segment in out.segments {
-            self.tcp_transmit(local, remote, segment);
+            self.tcp_transmit(local, remote, choice, segment);
         }
         self.update_conn_tables(conn);
         if lingered_on {
@@ -211,10 +216,16 @@ impl Kernel {
     }
 
     /// tcp_transmit_skb(): one segment to the network layer.
-    pub fn tcp_transmit(&mut self, local: SocketAddrV4, remote: SocketAddrV4, segment: Segment) {
+    pub fn tcp_transmit(
+        &mut self,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+        choice: IpChoice,
+        segment: Segment,
+    ) {
         let (src_port, dst_port) = (local.port(), remote.port());
         let payload = Transport::Tcp { src_port, dst_port, segment };
-        self.ip_output(*local.ip(), *remote.ip(), payload);
+        self.ip_output(*local.ip(), *remote.ip(), choice, payload);
     }
 
     /// Tells what TCP did for one connection.
@@ -252,7 +263,7 @@ impl Kernel {
     }
 
     /// tcp_v4_rcv(): a segment arrived: to its connection, its listener, or nobody.
-    pub fn tcp_v4_rcv(&mut self, from: SocketAddrV4, to: SocketAddrV4, segment: Segment) {
+    pub fn tcp_v4_rcv(&mut self, from: SocketAddrV4, to: SocketAddrV4, tos: u8, segment: Segment) {
         let listener = self.net.tcp.find_listener(to);
         if let Some(conn) = self.net.tcp.find((to, from)) {
             // A SYN may reopen a TIME_WAIT connection, if somebody listens (T-29).
@@ -267,16 +278,23 @@ impl Kernel {
         }
         match listener {
             Some(listener) => self.listener_input(listener, from, to, &segment, None),
-            None => self.tcp_v4_send_reset(from, to, &segment),
+            None => self.tcp_v4_send_reset(from, to, tos, &segment),
         }
     }
 
-    /// Nobody there: `[R]` or `[R.]` (T-24b).
-    fn tcp_v4_send_reset(&mut self, from: SocketAddrV4, to: SocketAddrV4, segment: &Segment) {
+    /// Nobody there: `[R]` or `[R.]` (T-24b), with the service class that was asked with.
+    fn tcp_v4_send_reset(
+        &mut self,
+        from: SocketAddrV4,
+        to: SocketAddrV4,
+        tos: u8,
+        segment: &Segment,
+    ) {
         if let Some(reset) = reply_reset(segment) {
             let fact = TcpFact::SendReset { why: ReplyWhy::NoSocket };
             self.tell_tcp_facts(to, from, &[fact]);
-            self.tcp_transmit(to, from, reset);
+            let choice = IpChoice { tos: tos & !INET_ECN_MASK, ..IpChoice::default() };
+            self.tcp_transmit(to, from, choice, reset);
         }
     }
 

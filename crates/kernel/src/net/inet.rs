@@ -6,7 +6,7 @@ use crate::abi::Errno;
 use crate::abi::poll::PollBits;
 use crate::fact::{NetFact, OpenOn};
 use crate::kernel::Kernel;
-use crate::net::conn::ConnId;
+use crate::net::conn::{ConnId, Connection};
 use crate::net::msg::MsgFlags;
 use crate::net::port::{Bind, Owner};
 use crate::net::sockaddr::SockAddr;
@@ -53,11 +53,11 @@ pub struct TcpSocket {
 
 impl TcpSocket {
     /// Unbound and idle.
-    pub fn new() -> TcpSocket {
+    pub fn new(config: TcpConfig) -> TcpSocket {
         TcpSocket {
             bound: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
             usage: TcpUse::Idle,
-            config: TcpConfig::default(),
+            config,
             shut_rd: false,
             shut_wr: false,
             defer_accept: 0,
@@ -68,12 +68,6 @@ impl TcpSocket {
     /// SO_ACCEPTCONN.
     pub fn is_listening(&self) -> bool {
         matches!(self.usage, TcpUse::Listening(_))
-    }
-}
-
-impl Default for TcpSocket {
-    fn default() -> Self {
-        TcpSocket::new()
     }
 }
 
@@ -316,7 +310,8 @@ impl Kernel {
             TcpUse::Connected(conn) => {
                 self.net.tcp.conns[conn].socket = None;
                 self.net.tcp.conns[conn].uid = self.net.sockets[socket].uid;
-                self.tcp_close(task, conn, Close { linger, exiting, ..Close::default() });
+                let too_many_orphans = self.too_many_orphans();
+                self.tcp_close(task, conn, Close { linger, exiting, too_many_orphans });
             }
         }
         self.net.tcp_ports.remove(port, Owner::Socket(socket));
@@ -434,6 +429,15 @@ impl Kernel {
                 OpenOn::Tcp { local: c.local, remote: c.remote, state: c.tcp.state() }
             }
         }
+    }
+
+    /// tcp_too_many_orphans(): are there too many, with the one that just became one (T-23)?
+    fn too_many_orphans(&self) -> bool {
+        let most = self.net.sysctls.max_orphans as usize;
+        let conns = &self.net.tcp.conns;
+        let orphan = |c: &Connection| c.socket.is_none() && c.queued_at.is_none();
+        // Counted only where there could be so many.
+        conns.len() > most && conns.iter().filter(|(_, c)| orphan(c)).count() > most
     }
 
     /// The socket of a new connection that accept(2) returns.

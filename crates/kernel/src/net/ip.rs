@@ -5,7 +5,7 @@
 
 use crate::fact::NetFact;
 use crate::kernel::Kernel;
-use crate::net::packet::{Packet, Transport, Unreachable};
+use crate::net::packet::{IpChoice, Packet, Transport, Unreachable};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 impl Kernel {
@@ -24,9 +24,15 @@ impl Kernel {
     }
 
     /// ip_queue_xmit(): sends a packet on its way.
-    pub fn ip_output(&mut self, src: Ipv4Addr, dst: Ipv4Addr, payload: Transport) {
+    pub fn ip_output(
+        &mut self,
+        src: Ipv4Addr,
+        dst: Ipv4Addr,
+        choice: IpChoice,
+        payload: Transport,
+    ) {
         let id = self.net.next_ip_id(&payload);
-        let packet = Packet { src: IpAddr::V4(src), dst: IpAddr::V4(dst), id, payload };
+        let packet = Packet { src: IpAddr::V4(src), dst: IpAddr::V4(dst), id, choice, payload };
         let loopback = self.is_local_address(dst);
         let fact = NetFact::Sent { packet: Box::new(packet.clone()), loopback };
         self.tell(self.net.acting, fact.into());
@@ -68,7 +74,9 @@ impl Kernel {
         let (source, destination) = (packet.source(), packet.destination());
         let (SocketAddr::V4(from), SocketAddr::V4(to)) = (source, destination) else { return };
         match packet.payload {
-            Transport::Tcp { segment, .. } => self.tcp_v4_rcv(from, to, segment),
+            Transport::Tcp { segment, .. } => {
+                self.tcp_v4_rcv(from, to, packet.choice.tos, segment);
+            }
             Transport::Udp { payload, .. } => self.udp_rcv(from, to, payload),
             Transport::Icmp(unreachable) => self.icmp_unreach(&unreachable),
         }
@@ -84,7 +92,9 @@ impl Kernel {
     ) {
         let quoted =
             Unreachable { code, protocol, from: SocketAddr::V4(from), to: SocketAddr::V4(to) };
-        self.ip_output(*to.ip(), *from.ip(), Transport::Icmp(quoted));
+        // IPTOS_PREC_INTERNETCONTROL: errors are urgent.
+        let choice = IpChoice { tos: 0xc0, ..IpChoice::default() };
+        self.ip_output(*to.ip(), *from.ip(), choice, Transport::Icmp(quoted));
     }
 
     /// icmp_unreach(): an error about a packet that we sent.

@@ -8,6 +8,7 @@ pub mod calls;
 pub mod conn;
 pub mod inet;
 pub mod ip;
+mod ip_sockopt;
 pub mod msg;
 pub mod packet;
 pub mod port;
@@ -22,6 +23,7 @@ pub mod udp;
 pub mod unix;
 
 use crate::arena::Arena;
+use crate::fs::procfs::sysctl::TcpSysctls;
 use crate::kernel::{Config, Kernel};
 use crate::net::conn::Connections;
 use crate::net::packet::{Packet, Transport};
@@ -39,6 +41,8 @@ pub struct Net {
     pub sockets: Arena<Socket>,
     /// TCP connections and listeners, with or without a socket.
     pub tcp: Connections,
+    /// /proc/sys/net/ipv4/tcp_*.
+    pub sysctls: TcpSysctls,
     /// TCP ports.
     pub tcp_ports: PortTable,
     /// UDP ports.
@@ -63,6 +67,7 @@ impl Net {
         Net {
             sockets: Arena::default(),
             tcp: Connections::default(),
+            sysctls: TcpSysctls::default(),
             tcp_ports: PortTable::default(),
             udp_ports: PortTable::default(),
             backlog: VecDeque::new(),

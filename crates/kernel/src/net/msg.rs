@@ -113,13 +113,14 @@ impl Kernel {
         to: Option<&SockAddr>,
         control: &[ControlMessage],
     ) -> SysResult {
-        if flags.has(MsgFlags::ZEROCOPY) {
-            self.tell(Some(call.task), Fact::unsupported("MSG_ZEROCOPY", ""));
-        }
+        // MSG_ZEROCOPY means nothing without SO_ZEROCOPY, which is refused.
         let acting = self.net.acting.replace(call.task);
         let result = match &self.net.sockets[socket].kind {
-            SocketKind::Tcp(_) => self.tcp_sendmsg(call, socket, iov, flags, to),
-            SocketKind::Udp(_) => self.udp_sendmsg(call, socket, iov, flags, to),
+            SocketKind::Tcp(_) => match self.sock_cmsg_send(call, control) {
+                Ok(()) => self.tcp_sendmsg(call, socket, iov, flags, to),
+                Err(errno) => Err(errno.into()),
+            },
+            SocketKind::Udp(_) => self.udp_sendmsg(call, socket, iov, flags, to, control),
             SocketKind::Unix(_) => self.unix_sendmsg(call, socket, iov, flags, to, control),
         };
         self.net_rx_action();

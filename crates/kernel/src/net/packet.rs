@@ -13,8 +13,27 @@ pub struct Packet {
     pub dst: IpAddr,
     /// The IP identification field.
     pub id: u16,
+    /// What the sender chose of the header.
+    pub choice: IpChoice,
     /// What is in it.
     pub payload: Transport,
+}
+
+/// What a sender may choose of the IP header (ip(7): IP_TOS, IP_TTL). On Linux a part of
+/// `struct ipcm_cookie`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct IpChoice {
+    /// The type of service: DSCP and the two bits of ECN.
+    pub tos: u8,
+    /// The time to live. Every host is one hop away, so it never runs out.
+    pub ttl: u8,
+}
+
+impl Default for IpChoice {
+    /// `ip_default_ttl` is 64.
+    fn default() -> IpChoice {
+        IpChoice { tos: 0, ttl: 64 }
+    }
 }
 
 /// The transport layer of a packet.

@@ -1,16 +1,17 @@
 //! The socket layer: what a socket is, and `socket_file_ops`: the `Socket` arms of every operation
 //! in `fs/file_operations` (sock_read_iter, sock_write_iter, sock_poll, sock_ioctl, sock_mmap,
-//! sock_close, sock_fasync, sock_splice_read). A connection is not a socket: after `sock_close` it
+//! sock_close, sock_splice_read). A connection is not a socket: after `sock_close` it
 //! lives on in `conn` as an orphan. Neighbours: `inet`, `udp`, `unix` (one a family), `calls`.
 
 use crate::abi::Errno;
 use crate::abi::poll::PollBits;
 use crate::arena::Id;
-use crate::fact::{Fact, NetFact, OpenOn};
+use crate::fact::{NetFact, OpenOn};
 use crate::fs::file::FileId;
 use crate::kernel::Kernel;
 use crate::net::inet::TcpSocket;
 use crate::net::msg::MsgFlags;
+use crate::net::packet::IpChoice;
 use crate::net::udp::UdpSocket;
 use crate::net::unix::UnixSocket;
 use crate::platform::UserPtr;
@@ -76,6 +77,8 @@ pub struct SocketOptions {
     pub rcvlowat: u32,
     pub priority: u32,
     pub mark: u32,
+    /// IP_TOS and IP_TTL.
+    pub ip: IpChoice,
 }
 
 impl Default for SocketOptions {
@@ -97,6 +100,7 @@ impl Default for SocketOptions {
             rcvlowat: 1,
             priority: 0,
             mark: 0,
+            ip: IpChoice::default(),
         }
     }
 }
@@ -217,19 +221,6 @@ impl Kernel {
         };
         call.write_u32(UserPtr(arg), value)?;
         Ok(0)
-    }
-
-    /// .fasync: SIGIO on readiness is not there yet.
-    pub fn sock_fasync(
-        &mut self,
-        call: &mut Call<'_>,
-        socket: SocketId,
-        on: bool,
-    ) -> Result<(), Errno> {
-        let what =
-            format!("{} on {}", if on { "set" } else { "cleared" }, self.describe_socket(socket));
-        self.tell(Some(call.task), Fact::unsupported("O_ASYNC", what));
-        Ok(())
     }
 
     fn sock_inq(&self, socket: SocketId) -> Result<u32, Errno> {

@@ -61,7 +61,7 @@ impl Kernel {
         let result = match level {
             SOL_SOCKET => self.set_socket_option(socket, name as u32, &value),
             SOL_TCP if self.is_tcp(socket) => self.set_tcp_option(socket, name as u32, &value),
-            SOL_IP if self.is_inet(socket) => self.set_ip_option(name as u32, &value),
+            SOL_IP if self.is_inet(socket) => self.set_ip_option(socket, name as u32, &value),
             _ => Err(Errno::ENOPROTOOPT),
         };
         self.net_rx_action();
@@ -106,6 +106,7 @@ impl Kernel {
         }
         let int = int_option(value)?;
         let on = int != 0;
+        let privileged = self.net.acting.is_some_and(|task| self.tasks[task].cred.is_privileged());
         let options = &mut self.net.sockets[socket].options;
         match name {
             raw::SO_REUSEADDR => options.reuseaddr = on,
@@ -121,7 +122,10 @@ impl Kernel {
             raw::SO_SNDBUF => options.sndbuf = Some(doubled(int, MIN_SNDBUF)),
             raw::SO_RCVBUF => options.rcvbuf = Some(doubled(int, MIN_RCVBUF)),
             // A hint: nothing here queues by priority.
-            raw::SO_PRIORITY => options.priority = int as u32,
+            raw::SO_PRIORITY if (0..=6).contains(&int) || privileged => {
+                options.priority = int as u32;
+            }
+            raw::SO_PRIORITY => return Err(Errno::EPERM),
             raw::SO_TYPE | raw::SO_PROTOCOL | raw::SO_DOMAIN | raw::SO_ERROR => {
                 return Err(Errno::ENOPROTOOPT);
             }
@@ -144,15 +148,6 @@ impl Kernel {
         Ok(())
     }
 
-    /// Options of ip(7): hints that only a router would see.
-    fn set_ip_option(&mut self, name: u32, value: &[u8]) -> Result<(), Errno> {
-        match name {
-            // IP_TOS: no queue here looks at it, and pcap shows the default.
-            raw::IP_TOS => int_option(value).map(|_| ()),
-            _ => Err(Errno::ENOPROTOOPT),
-        }
-    }
-
     /// getsockopt(2).
     pub fn sys_getsockopt(&mut self, call: &mut Call<'_>) -> SysResult {
         let fd = call.int(0);
@@ -167,7 +162,7 @@ impl Kernel {
         let result = match level {
             SOL_SOCKET => self.get_socket_option(socket, name as u32),
             SOL_TCP if self.is_tcp(socket) => self.get_tcp_option(socket, name as u32),
-            SOL_IP if self.is_inet(socket) => get_ip_option(name as u32),
+            SOL_IP if self.is_inet(socket) => self.get_ip_option(socket, name as u32),
             _ => Err(Errno::ENOPROTOOPT),
         };
         if let Err(Errno::ENOPROTOOPT) = result {
@@ -274,12 +269,4 @@ fn doubled(asked: i32, least: u32) -> u32 {
 pub(super) fn int_option(value: &[u8]) -> Result<i32, Errno> {
     let bytes = value.get(..4).ok_or(Errno::EINVAL)?;
     Ok(i32::from_le_bytes(bytes.try_into().expect("4 bytes")))
-}
-
-fn get_ip_option(name: u32) -> Result<Vec<u8>, Errno> {
-    match name {
-        raw::IP_TOS => Ok(0u32.to_le_bytes().to_vec()),
-        raw::IP_TTL => Ok(64u32.to_le_bytes().to_vec()),
-        _ => Err(Errno::ENOPROTOOPT),
-    }
 }

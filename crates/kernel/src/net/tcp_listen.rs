@@ -101,7 +101,7 @@ impl Kernel {
         let event = listener.input(now, (to, from), segment, isn, &mut out);
         self.update_listener_timer(socket);
         match event {
-            ListenerEvent::None => self.emit_for(to, from, out),
+            ListenerEvent::None => self.emit_for(socket, to, from, out),
             ListenerEvent::Established(tcp) => {
                 let bind = self.bind_record(socket, *to.ip(), false);
                 let conn = self.add_conn(*tcp, (to, from), None, bind);
@@ -116,10 +116,17 @@ impl Kernel {
     }
 
     /// Sends and tells what a handshake wants, which has no connection yet.
-    fn emit_for(&mut self, local: SocketAddrV4, remote: SocketAddrV4, out: Output) {
+    fn emit_for(
+        &mut self,
+        socket: SocketId,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+        out: Output,
+    ) {
+        let choice = self.net.sockets[socket].options.ip;
         self.tell_tcp_facts(local, remote, &out.facts);
         for segment in out.segments {
-            self.tcp_transmit(local, remote, segment);
+            self.tcp_transmit(local, remote, choice, segment);
         }
     }
 
@@ -133,7 +140,7 @@ impl Kernel {
         let now = self.now;
         let all = self.listener_mut(socket).map(|l| l.expire(now)).unwrap_or_default();
         for ((local, remote), out) in all {
-            self.emit_for(local, remote, out);
+            self.emit_for(socket, local, remote, out);
         }
         self.update_listener_timer(socket);
     }

@@ -8,7 +8,7 @@ use crate::net::inet::TcpUse;
 use crate::net::socket::{SocketId, SocketKind};
 use crate::net::sockopt::int_option;
 use crate::net::tcp::TcpState;
-use crate::net::tcp::{Linger2, TcpConfig};
+use crate::net::tcp::{Linger2, TCP_MSS_DEFAULT, TCP_TIMEOUT_INIT, TcpConfig};
 use crate::time::Duration;
 use linux_raw_sys::net as raw;
 
@@ -47,6 +47,8 @@ impl Kernel {
             rcvlowat: options.rcvlowat,
             rcvbuf: options.rcvbuf,
             sndbuf: options.sndbuf,
+            tos: options.ip.tos,
+            ttl: options.ip.ttl,
             ..self.tcp_sock(socket).config.clone()
         }
     }
@@ -86,6 +88,8 @@ impl Kernel {
             }
             tcp.config_mut().oob_inline = options.oobinline;
             tcp.config_mut().rcvlowat = options.rcvlowat;
+            tcp.config_mut().tos = options.ip.tos;
+            tcp.config_mut().ttl = options.ip.ttl;
         });
     }
 
@@ -179,7 +183,7 @@ impl Kernel {
             raw::TCP_USER_TIMEOUT => config.user_timeout.map_or(0, |t| t.as_millis() as u32),
             raw::TCP_MAXSEG => self.tcp_of(socket).map_or(536, |tcp| tcp.info().snd_mss),
             raw::TCP_DEFER_ACCEPT => self.tcp_sock(socket).defer_accept,
-            raw::TCP_QUICKACK => 1,
+            raw::TCP_QUICKACK => self.tcp_of(socket).is_none_or(|tcp| tcp.quickack()).into(),
             raw::TCP_CONGESTION => return Ok(b"cubic\0\0\0\0\0\0\0\0\0\0\0".to_vec()),
             raw::TCP_INFO => return Ok(self.tcp_info_bytes(socket)),
             _ => return Err(Errno::ENOPROTOOPT),
@@ -187,31 +191,61 @@ impl Kernel {
         Ok(number.to_le_bytes().to_vec())
     }
 
-    /// struct tcp_info, the 104 bytes that every version has; fields that nothing here counts are
-    /// 0.
+    /// tcp_get_info(): struct tcp_info, the 104 bytes that every version has. What came later
+    /// (rates, bytes) is not counted here, so the option says that it is not there.
     fn tcp_info_bytes(&self, socket: SocketId) -> Vec<u8> {
         let mut bytes = vec![0u8; 104];
+        let config = TcpConfig::default();
         let state = match &self.tcp_sock(socket).usage {
             TcpUse::Idle => TcpState::Close,
             TcpUse::Listening(_) => TcpState::Listen,
             TcpUse::Connected(conn) => self.net.tcp.conns[*conn].tcp.state(),
         };
         bytes[0] = state as u8;
-        let Some(tcp) = self.tcp_of(socket) else { return bytes };
-        let info = tcp.info();
-        bytes[2] = info.retransmits as u8;
-        bytes[3] = info.probes as u8;
-        bytes[4] = info.backoff as u8;
         let mut put =
             |at: usize, value: u32| bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
-        put(8, info.rto.as_micros() as u32);
+        let micros = |time: Duration| time.as_micros() as u32;
+        put(80, config.init_cwnd);
+        put(88, 3); // reordering: tcp_reordering
+        if let TcpUse::Listening(listener) = &self.tcp_sock(socket).usage {
+            put(24, listener.len() as u32);
+            put(28, listener.backlog());
+            return bytes;
+        }
+        let Some(tcp) = self.tcp_of(socket) else {
+            put(8, micros(TCP_TIMEOUT_INIT));
+            put(16, TCP_MSS_DEFAULT);
+            put(72, micros(TCP_TIMEOUT_INIT) / 4);
+            put(76, i32::MAX as u32); // TCP_INFINITE_SSTHRESH
+            return bytes;
+        };
+        let info = tcp.info();
+        let since = |at: crate::time::Instant| self.now.saturating_since(at).as_millis() as u32;
+        put(8, micros(info.rto));
+        put(12, micros(info.ato));
         put(16, info.snd_mss);
+        put(20, info.rcv_mss);
         put(24, info.packets_out);
-        put(68, info.rtt.as_micros() as u32);
-        put(72, info.rttvar.as_micros() as u32);
+        put(28, info.sacked_out);
+        put(32, info.lost_out);
+        put(36, info.retrans_out);
+        put(44, since(info.last[0]));
+        put(52, since(info.last[1]));
+        put(56, since(info.last[2]));
+        put(60, info.pmtu);
+        put(64, info.rcv_ssthresh);
+        put(68, micros(info.rtt));
+        put(72, micros(info.rttvar));
         put(76, info.snd_ssthresh);
         put(80, info.snd_cwnd);
         put(84, info.advmss);
+        put(96, info.rcv_space);
+        put(100, info.total_retrans);
+        bytes[2] = info.retransmits as u8;
+        bytes[3] = info.probes as u8;
+        bytes[4] = info.backoff as u8;
+        bytes[5] = info.options;
+        bytes[6] = info.wscale[0] | info.wscale[1] << 4;
         bytes
     }
 

@@ -5,6 +5,7 @@ use crate::abi::Errno;
 use crate::abi::poll::PollBits;
 use crate::fact::Fact;
 use crate::kernel::Kernel;
+use crate::net::msg::ControlMessage;
 use crate::net::msg::{MsgFlags, Received};
 use crate::net::packet::Transport;
 use crate::net::port::{Bind, Owner};
@@ -195,6 +196,7 @@ impl Kernel {
         iov: &IoVec,
         flags: MsgFlags,
         to: Option<&SockAddr>,
+        control: &[ControlMessage],
     ) -> SysResult {
         if iov.total() > MAX_PAYLOAD {
             return Err(Errno::EMSGSIZE.into());
@@ -219,6 +221,7 @@ impl Kernel {
         if self.udp(socket).shut_wr {
             return Err(self.sk_stream_error(call, flags, Errno::EPIPE));
         }
+        let choice = self.ip_cmsg_send(call, socket, control)?;
         if let Some(error) = self.udp_mut(socket).error.take() {
             return Err(error.into());
         }
@@ -240,7 +243,7 @@ impl Kernel {
             if local.ip().is_unspecified() { self.source_for(*to.ip()) } else { *local.ip() };
         let len = payload.len() as u64;
         let datagram = Transport::Udp { src_port: local.port(), dst_port: to.port(), payload };
-        self.ip_output(source, *to.ip(), datagram);
+        self.ip_output(source, *to.ip(), choice, datagram);
         Ok(len)
     }
 

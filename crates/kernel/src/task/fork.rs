@@ -220,7 +220,7 @@ impl Kernel {
             no_new_privs: parent.no_new_privs,
             personality: parent.personality,
             timer_slack: parent.timer_slack,
-            sched: parent.sched,
+            sched: parent.sched.of_child(),
             start_time: self.now,
             ..blank_task()
         }
@@ -280,7 +280,7 @@ impl Kernel {
         let real_parent = if sibling { self.tasks[task].real_parent } else { Some(task) };
         let self_exec_id = g.self_exec_id;
         let config = &self.config;
-        let owner = u64::from(pid.0);
+        let owner = self.pids.ever(pid);
         let random = Stream::new(config.seed, config.number, owner, Purpose::Getrandom);
         let born = self.groups.insert(ThreadGroup {
             tgid: pid,

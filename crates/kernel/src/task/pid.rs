@@ -19,32 +19,47 @@ pub struct PidTable {
     /// How many groups use a number as their process group or session.
     kept: BTreeMap<Pid, u32>,
     last: u32,
+    /// How often numbering began anew.
+    wraps: u32,
     /// /proc/sys/kernel/pid_max: one above the highest number.
     pub pid_max: u32,
 }
 
 impl Default for PidTable {
     fn default() -> Self {
-        PidTable { tasks: BTreeMap::new(), kept: BTreeMap::new(), last: 0, pid_max: 32768 }
+        PidTable {
+            tasks: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            last: 0,
+            wraps: 0,
+            pid_max: 32768,
+        }
     }
 }
 
 impl PidTable {
     /// alloc_pid(): the next free number; EAGAIN when all are taken.
     pub fn alloc_pid(&mut self) -> Result<Pid, Errno> {
-        let mut candidate = self.last;
+        let (mut candidate, mut wraps) = (self.last, self.wraps);
         for _ in 0..self.pid_max {
             candidate += 1;
             if candidate >= self.pid_max {
                 candidate = RESERVED_PIDS;
+                wraps += 1;
             }
             let pid = Pid(candidate);
             if !self.tasks.contains_key(&pid) && !self.kept.contains_key(&pid) {
-                self.last = candidate;
+                (self.last, self.wraps) = (candidate, wraps);
                 return Ok(pid);
             }
         }
         Err(Errno::EAGAIN)
+    }
+
+    /// A number of the process that was just given `pid` which no other process of the host ever
+    /// has, for its random stream.
+    pub fn ever(&self, pid: Pid) -> u64 {
+        u64::from(self.wraps) << 32 | u64::from(pid.0)
     }
 
     /// attach_pid(PIDTYPE_PID): `task` has this number now (exec may move it).
@@ -97,8 +112,9 @@ mod tests {
         assert!(nobody.is_empty());
         let drawn: Vec<u32> = (0..302).map(|_| pids.alloc_pid().unwrap().0).collect();
         assert_eq!(drawn[..3], [1, 2, 3]);
-        assert_eq!(drawn[301], 302);
+        assert_eq!((drawn[301], pids.ever(Pid(300))), (302, 300));
         assert_eq!(pids.alloc_pid().unwrap().0, 300);
+        assert_eq!(pids.ever(Pid(300)), 1 << 32 | 300, "another process than the first 300");
         pids.keep(Pid(301));
         assert_eq!(pids.alloc_pid().unwrap().0, 302);
         pids.unkeep(Pid(301));

@@ -38,6 +38,11 @@ pub const RLIMIT_AS: usize = 9;
 /// RLIMIT_SIGPENDING.
 pub const RLIMIT_SIGPENDING: usize = 11;
 
+/// RLIMIT_NICE.
+pub const RLIMIT_NICE: usize = 13;
+/// RLIMIT_RTPRIO.
+pub const RLIMIT_RTPRIO: usize = 14;
+
 /// All sixteen, by number.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rlimits(pub [Rlimit; 16]);

@@ -1,10 +1,12 @@
 //! Priorities, policies and CPUs: hints here, since one task runs at a time until it blocks. Checked
 //! as Linux checks them, stored, and returned by their getters. sched(7), getpriority(2),
-//! ioprio_set(2). Neighbour: `sched` (who really runs next).
+//! ioprio_set(2). Neighbours: `sched` (who really runs next), `fork` (children inherit).
 
 use crate::abi::Errno;
+use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
+use crate::task::rlimit::{RLIMIT_NICE, RLIMIT_RTPRIO};
 use crate::task::{Pid, TaskId};
 
 const SCHED_OTHER: u32 = 0;
@@ -16,6 +18,17 @@ const SCHED_IDLE: u32 = 5;
 const RESET_ON_FORK: u32 = 0x4000_0000;
 /// struct sched_attr of version 1.
 const SCHED_ATTR_SIZE: u32 = 56;
+const SCHED_ATTR_SIZE_VER0: u32 = 48;
+const SCHED_DEADLINE: u32 = 6;
+/// SCHED_FLAG_*: reset on fork, reclaim and overrun (for deadlines), keep what was, clamp.
+const FLAG_RESET_ON_FORK: u32 = 1;
+const KEEP_POLICY: u32 = 8;
+const KEEP_PARAMS: u32 = 16;
+const KNOWN_FLAGS: u32 = FLAG_RESET_ON_FORK | 2 | 4 | KEEP_POLICY | KEEP_PARAMS;
+const UTIL_CLAMP: u32 = 0x60;
+/// sysctl_sched_base_slice of a machine with one CPU, in nanoseconds: what 6.12 and later tell of
+/// a task that asked for no slice of its own.
+const BASE_SLICE: u32 = 700_000;
 
 /// What a task asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -28,6 +41,25 @@ pub struct SchedParams {
     pub priority: u32,
     /// ioprio_set(2): class << 13 | data.
     pub ioprio: u16,
+    /// SCHED_RESET_ON_FORK: children start without what follows from privilege.
+    pub reset_on_fork: bool,
+}
+
+impl SchedParams {
+    /// sched_fork(): what a child starts with.
+    pub fn of_child(self) -> SchedParams {
+        if !self.reset_on_fork {
+            return self;
+        }
+        let realtime = matches!(self.policy, SCHED_FIFO | SCHED_RR);
+        SchedParams {
+            policy: if realtime { SCHED_OTHER } else { self.policy },
+            priority: 0,
+            nice: if realtime { 0 } else { self.nice.max(0) },
+            reset_on_fork: false,
+            ..self
+        }
+    }
 }
 
 impl Kernel {
@@ -50,7 +82,8 @@ impl Kernel {
     /// sched_getscheduler(2).
     pub fn sys_sched_getscheduler(&mut self, call: &mut Call<'_>) -> SysResult {
         let target = self.sched_target(call, call.int(0))?;
-        Ok(u64::from(self.tasks[target].sched.policy))
+        let sched = self.tasks[target].sched;
+        Ok(u64::from(sched.policy | if sched.reset_on_fork { RESET_ON_FORK } else { 0 }))
     }
 
     /// sched_getparam(2).
@@ -71,7 +104,11 @@ impl Kernel {
         }
         let priority = call.read_u32(call.ptr(2))?;
         let target = self.sched_target(call, call.int(0))?;
-        self.set_policy(call, target, call.arg(1) as u32, priority)?;
+        let asked = call.arg(1) as u32;
+        let (policy, reset_on_fork) = (asked & !RESET_ON_FORK, asked & RESET_ON_FORK != 0);
+        let sched = self.tasks[target].sched;
+        let new = SchedParams { policy, priority, reset_on_fork, ..sched };
+        self.set_policy(call, target, new)?;
         Ok(0)
     }
 
@@ -82,34 +119,98 @@ impl Kernel {
         }
         let priority = call.read_u32(call.ptr(1))?;
         let target = self.sched_target(call, call.int(0))?;
-        let policy = self.tasks[target].sched.policy;
-        self.set_policy(call, target, policy, priority)?;
+        let sched = self.tasks[target].sched;
+        self.set_policy(call, target, SchedParams { priority, ..sched })?;
         Ok(0)
     }
 
+    /// __sched_setscheduler(): checks, and takes in what was asked for.
     fn set_policy(
         &mut self,
         call: &Call<'_>,
         target: TaskId,
-        policy: u32,
-        priority: u32,
+        new: SchedParams,
     ) -> Result<(), Errno> {
-        let policy = policy & !RESET_ON_FORK;
-        let realtime = match policy {
+        let realtime = match new.policy {
             SCHED_FIFO | SCHED_RR => true,
             SCHED_OTHER | SCHED_BATCH | SCHED_IDLE => false,
-            _ => return Err(Errno::EINVAL), // SCHED_DEADLINE needs sched_setattr
+            _ => return Err(Errno::EINVAL),
         };
-        if realtime != (1..=99).contains(&priority) || (!realtime && priority != 0) {
+        if realtime != (1..=99).contains(&new.priority) || (!realtime && new.priority != 0) {
             return Err(Errno::EINVAL);
         }
-        let privileged = self.may_schedule(call, target)?;
-        if realtime && !privileged {
-            return Err(Errno::EPERM); // RLIMIT_RTPRIO is 0
+        let old = self.tasks[target].sched;
+        if !self.may_schedule(call, target)? && self.takes_privilege(target, old, new) {
+            return Err(Errno::EPERM);
         }
-        let sched = &mut self.tasks[target].sched;
-        (sched.policy, sched.priority) = (policy, priority);
+        self.tasks[target].sched = new;
         Ok(())
+    }
+
+    /// user_check_sched_setscheduler(): what the limits do not let everybody do.
+    fn takes_privilege(&self, target: TaskId, old: SchedParams, new: SchedParams) -> bool {
+        let rtprio = self.rlimit(target, RLIMIT_RTPRIO);
+        let realtime = matches!(new.policy, SCHED_FIFO | SCHED_RR);
+        let nicer = !realtime && new.nice < old.nice && !self.can_nice(target, new.nice);
+        let raised = realtime
+            && ((new.policy != old.policy && rtprio == 0)
+                || (new.priority > old.priority && u64::from(new.priority) > rtprio));
+        let leaves_idle = old.policy == SCHED_IDLE
+            && new.policy != SCHED_IDLE
+            && !self.can_nice(target, old.nice);
+        nicer || raised || leaves_idle || (old.reset_on_fork && !new.reset_on_fork)
+    }
+
+    /// is_nice_reduction(): does RLIMIT_NICE let a task be so nice to itself?
+    fn can_nice(&self, target: TaskId, nice: i32) -> bool {
+        (20 - nice) as u64 <= self.rlimit(target, RLIMIT_NICE)
+    }
+
+    /// sched_setattr(2): E2BIG if the size is not one of struct sched_attr's, with the right one
+    /// put into it.
+    pub fn sys_sched_setattr(&mut self, call: &mut Call<'_>) -> SysResult {
+        let attr = call.ptr(1);
+        if attr.is_null() || call.int(0) < 0 || call.arg(2) as u32 != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let size = match call.read_u32(attr)? {
+            0 => SCHED_ATTR_SIZE_VER0,
+            size => size,
+        };
+        let known = SCHED_ATTR_SIZE.min(size) as usize;
+        let rest = |call: &mut Call<'_>| {
+            call.read_bytes(attr.add(SCHED_ATTR_SIZE.into()), size as usize - known)
+        };
+        if !(SCHED_ATTR_SIZE_VER0..=4096).contains(&size) || rest(call)?.iter().any(|b| *b != 0) {
+            call.write_u32(attr, SCHED_ATTR_SIZE)?;
+            return Err(Errno::E2BIG.into());
+        }
+        let bytes = call.read_bytes(attr, known)?;
+        let word = |i: usize| u32::from_le_bytes(bytes[i..i + 4].try_into().expect("4 bytes"));
+        let (policy, flags, nice, priority) = (word(4), word(8), word(16) as i32, word(20));
+        let target = self.sched_target(call, call.int(0))?;
+        if flags & UTIL_CLAMP != 0 || policy == SCHED_DEADLINE {
+            let what = format!("policy {policy}, flags {flags:#x}");
+            self.tell(Some(call.task), Fact::unsupported("sched_setattr", what));
+        }
+        if flags & !(KNOWN_FLAGS | UTIL_CLAMP) != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        if flags & UTIL_CLAMP != 0 {
+            return Err(Errno::EOPNOTSUPP.into()); // CONFIG_UCLAMP_TASK is off
+        }
+        let old = self.tasks[target].sched;
+        let keeps = flags & KEEP_PARAMS != 0;
+        let new = SchedParams {
+            // With KEEP_PARAMS the policy stays too (measured).
+            policy: if flags & (KEEP_POLICY | KEEP_PARAMS) != 0 { old.policy } else { policy },
+            nice: if keeps { old.nice } else { nice.clamp(-20, 19) },
+            priority: if keeps { old.priority } else { priority },
+            reset_on_fork: flags & FLAG_RESET_ON_FORK != 0,
+            ..old
+        };
+        self.set_policy(call, target, new)?;
+        Ok(0)
     }
 
     /// sched_getattr(2).
@@ -121,8 +222,16 @@ impl Kernel {
         let target = self.sched_target(call, call.int(0))?;
         let sched = self.tasks[target].sched;
         let mut bytes = vec![0; SCHED_ATTR_SIZE.min(size) as usize];
-        let words = [(0, SCHED_ATTR_SIZE.min(size)), (4, sched.policy), (20, sched.priority)];
-        for (at, word) in words.into_iter().chain([(16, sched.nice as u32)]) {
+        let realtime = matches!(sched.policy, SCHED_FIFO | SCHED_RR);
+        let words = [
+            (0, SCHED_ATTR_SIZE.min(size)),
+            (4, sched.policy),
+            (8, u32::from(sched.reset_on_fork)),
+            (16, if realtime { 0 } else { sched.nice as u32 }),
+            (20, sched.priority),
+            (24, if realtime { 0 } else { BASE_SLICE }),
+        ];
+        for (at, word) in words {
             bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
         }
         call.write_user(call.ptr(1), &bytes)?;
@@ -206,7 +315,8 @@ impl Kernel {
         let nice = call.int(2).clamp(-20, 19);
         for target in self.priority_targets(call)? {
             let privileged = self.may_schedule(call, target)?;
-            if nice < self.tasks[target].sched.nice && !privileged {
+            let nicer = nice < self.tasks[target].sched.nice;
+            if nicer && !privileged && !self.can_nice(target, nice) {
                 return Err(Errno::EACCES.into());
             }
             self.tasks[target].sched.nice = nice;

@@ -88,7 +88,7 @@ impl Kernel {
         }));
         let task = self.tasks.insert(task);
         let sighand = self.sighands.insert(SigHand::new());
-        let owner = u64::from(pid.0);
+        let owner = self.pids.ever(pid);
         let config = &self.config;
         let random = Stream::new(config.seed, config.number, owner, Purpose::Getrandom);
         let group = ThreadGroup {

@@ -82,14 +82,13 @@ impl Kernel {
 
     /// The Vm… rows of status; none where there is no address space.
     pub(crate) fn proc_status_memory(&self, task: TaskId) -> String {
-        if self.proc_mm(task).is_none() {
-            return String::new();
-        }
+        let Some(mm) = self.proc_mm(task) else { return String::new() };
+        let locked = mm.areas.locked();
         let n = self.proc_memory_numbers(task);
         let rows = [
             ("VmPeak", n.vsize),
             ("VmSize", n.vsize),
-            ("VmLck", 0),
+            ("VmLck", locked),
             ("VmPin", 0),
             ("VmHWM", n.vsize),
             ("VmRSS", n.vsize),

@@ -92,7 +92,7 @@ impl ProcNode {
             }
             ProcNode::Fdinfo(..) => 0o444,
             ProcNode::File(_, file) => file.mode(),
-            ProcNode::System(_) => 0o444,
+            ProcNode::System(file) => file.mode(),
         }
     }
 
@@ -142,7 +142,7 @@ impl Vfs {
             let dir = self.ensure_dir(format!("/proc/{dir}").as_bytes());
             self.inode_mut(dir).mode = 0o555;
             let kind = InodeKind::Proc(ProcNode::System(*file));
-            let inode = self.new_inode(dev::PROC, kind, 0o444, time);
+            let inode = self.new_inode(dev::PROC, kind, file.mode(), time);
             self.d_add(dir, name.as_bytes(), inode);
         }
     }
@@ -497,6 +497,21 @@ mod tests {
         assert_eq!(w.write("/proc/self/oom_score_adj", b"1001"), Err(Errno::EINVAL));
         w.write("/proc/self/oom_score_adj", b"500\n").unwrap();
         assert_eq!(w.read("/proc/self/oom_score_adj"), Ok(b"500\n".to_vec()));
+    }
+
+    #[test]
+    fn root_sets_tcp_for_the_host_and_nobody_else_does() {
+        let mut w = World::new(Tiny::default());
+        let path = "/proc/sys/net/ipv4/tcp_retries2";
+        w.write(path, b"7\n").unwrap();
+        assert_eq!(w.read(path), Ok(b"7\n".to_vec()));
+        assert_eq!(w.kernel.net.sysctls.config.retries2, 7);
+        assert_eq!(w.write(path, b"256"), Err(Errno::EINVAL));
+        assert_eq!(w.write("/proc/sys/net/core/somaxconn", b"1"), Err(Errno::EACCES));
+        let task = w.task;
+        let cred = &mut w.kernel.tasks[task].cred;
+        (cred.euid, cred.fsuid) = (1000, 1000);
+        assert_eq!(w.open(path, 1, 0), Err(Errno::EACCES));
     }
 
     #[test]

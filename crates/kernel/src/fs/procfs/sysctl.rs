@@ -1,9 +1,33 @@
-//! /proc/sys/net/ipv4/tcp_*: the settings from which every TCP socket starts (T-1, ip-sysctl). They
-//! are read from the very defaults that TCP uses, so that a file cannot say something else.
-//! Unlike Linux, nobody can change them here: opening one for writing is refused by the neighbour
-//! `mod`. Settings that our TCP does not look at have no file.
+//! /proc/sys/net/ipv4/tcp_*: the settings from which every TCP socket of a host starts (T-1,
+//! ip-sysctl). They are read from the very values that TCP uses, and root changes those by writing.
+//! Settings that our TCP does not look at have no file. Neighbours: `net::tcp::config`, `mod`.
 
+use crate::abi::Errno;
+use crate::fact::Fact;
+use crate::kernel::Kernel;
+use crate::net::inet::TcpUse;
+use crate::net::socket::SocketKind;
 use crate::net::tcp::TcpConfig;
+use crate::task::TaskId;
+use crate::time::Duration;
+
+/// What can be set for a whole host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TcpSysctls {
+    /// Where every socket's own settings come from.
+    pub config: TcpConfig,
+    /// `tcp_max_orphans`: with more of them, one that becomes an orphan is reset (T-23).
+    pub max_orphans: u32,
+    /// `tcp_retries1`: when to ask for another route. A hint: there is no other.
+    pub retries1: u32,
+}
+
+impl Default for TcpSysctls {
+    fn default() -> TcpSysctls {
+        // On Linux the number of orphans depends on the memory; this is what 8 GiB give.
+        TcpSysctls { config: TcpConfig::default(), max_orphans: 131_072, retries1: 3 }
+    }
+}
 
 /// Which setting: Linux's name without `tcp_`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,7 +38,9 @@ pub enum TcpSysctl {
     KeepaliveIntvl,
     KeepaliveProbes,
     KeepaliveTime,
+    MaxOrphans,
     OrphanRetries,
+    Retries1,
     Retries2,
     Rfc1337,
     Rmem,
@@ -31,8 +57,8 @@ pub enum TcpSysctl {
 
 impl TcpSysctl {
     /// What the file says, with its newline.
-    pub(super) fn text(self) -> String {
-        let c = TcpConfig::default();
+    pub(super) fn text(self, sysctls: &TcpSysctls) -> String {
+        let c = &sysctls.config;
         let flag = |on: bool| u32::from(on).to_string();
         let triple = |[least, initial, most]: [u32; 3]| format!("{least}\t{initial}\t{most}");
         let value = match self {
@@ -41,7 +67,9 @@ impl TcpSysctl {
             TcpSysctl::KeepaliveIntvl => c.keepintvl.as_secs().to_string(),
             TcpSysctl::KeepaliveProbes => c.keepcnt.to_string(),
             TcpSysctl::KeepaliveTime => c.keepidle.as_secs().to_string(),
+            TcpSysctl::MaxOrphans => sysctls.max_orphans.to_string(),
             TcpSysctl::OrphanRetries => c.orphan_retries.to_string(),
+            TcpSysctl::Retries1 => sysctls.retries1.to_string(),
             TcpSysctl::Retries2 => c.retries2.to_string(),
             TcpSysctl::Rfc1337 => flag(c.rfc1337),
             TcpSysctl::Rmem => triple(c.rmem),
@@ -57,6 +85,108 @@ impl TcpSysctl {
         };
         value + "\n"
     }
+
+    /// The smallest and greatest number that may be written.
+    fn range(self) -> (u32, u32) {
+        match self {
+            // Unlike Linux, which keeps a byte and looks at most of these as a flag.
+            TcpSysctl::AbortOnOverflow
+            | TcpSysctl::Rfc1337
+            | TcpSysctl::Sack
+            | TcpSysctl::Timestamps
+            | TcpSysctl::WindowScaling => (0, 1),
+            TcpSysctl::KeepaliveProbes
+            | TcpSysctl::OrphanRetries
+            | TcpSysctl::Retries1
+            | TcpSysctl::Retries2
+            | TcpSysctl::SynackRetries => (0, 255),
+            TcpSysctl::SynLinearTimeouts => (0, 127),
+            TcpSysctl::SynRetries => (1, 127),
+            TcpSysctl::RtoMaxMs => (1000, 120_000),
+            TcpSysctl::RtoMinUs | TcpSysctl::Rmem | TcpSysctl::Wmem => (1, i32::MAX as u32),
+            TcpSysctl::FinTimeout
+            | TcpSysctl::KeepaliveIntvl
+            | TcpSysctl::KeepaliveTime
+            | TcpSysctl::MaxOrphans => (0, i32::MAX as u32),
+        }
+    }
+
+    /// Takes in what was written: a number, or up to three. EINVAL for anything else.
+    fn parse(self, text: &str, sysctls: &mut TcpSysctls) -> Result<(), Errno> {
+        let (least, most) = self.range();
+        let numbers = text.split_ascii_whitespace().take(3).map(|word| {
+            word.parse().ok().filter(|n| (least..=most).contains(n)).ok_or(Errno::EINVAL)
+        });
+        let numbers: Vec<u32> = numbers.collect::<Result<_, _>>()?;
+        let Some(&n) = numbers.first() else { return Ok(()) };
+        let c = &mut sysctls.config;
+        let seconds = Duration::from_secs(n.into());
+        match self {
+            TcpSysctl::AbortOnOverflow => c.abort_on_overflow = n == 1,
+            TcpSysctl::FinTimeout => c.fin_timeout = seconds,
+            TcpSysctl::KeepaliveIntvl => c.keepintvl = seconds,
+            TcpSysctl::KeepaliveProbes => c.keepcnt = n,
+            TcpSysctl::KeepaliveTime => c.keepidle = seconds,
+            TcpSysctl::MaxOrphans => sysctls.max_orphans = n,
+            TcpSysctl::OrphanRetries => c.orphan_retries = n,
+            TcpSysctl::Retries1 => sysctls.retries1 = n,
+            TcpSysctl::Retries2 => c.retries2 = n,
+            TcpSysctl::Rfc1337 => c.rfc1337 = n == 1,
+            TcpSysctl::Rmem => c.rmem[..numbers.len()].copy_from_slice(&numbers),
+            TcpSysctl::RtoMaxMs => c.rto_max = Duration::from_millis(n.into()),
+            TcpSysctl::RtoMinUs => c.rto_min = Duration::from_micros(n.into()),
+            TcpSysctl::Sack => c.sack = n == 1,
+            TcpSysctl::SynLinearTimeouts => c.syn_linear_timeouts = n,
+            TcpSysctl::SynRetries => c.syn_retries = n,
+            TcpSysctl::SynackRetries => c.synack_retries = n,
+            TcpSysctl::Timestamps => c.timestamps = n == 1,
+            TcpSysctl::WindowScaling => c.window_scaling = n == 1,
+            TcpSysctl::Wmem => c.wmem[..numbers.len()].copy_from_slice(&numbers),
+        }
+        Ok(())
+    }
+}
+
+/// A socket's settings follow the host's, unless an option of its own replaced them. Unlike Linux,
+/// an option that says just what the host said does not count as one.
+fn follow(own: &mut TcpConfig, old: &TcpConfig, new: &TcpConfig) {
+    macro_rules! fields {
+        ($($name:ident)*) => { $(if own.$name == old.$name { own.$name = new.$name; })* };
+    }
+    fields!(rmem wmem timestamps sack window_scaling syn_retries syn_linear_timeouts synack_retries
+        retries2 orphan_retries rto_min rto_max fin_timeout keepidle keepintvl keepcnt rfc1337
+        abort_on_overflow);
+}
+
+impl Kernel {
+    /// Writes a setting, which holds for all sockets of the host from now on. Timers that run keep
+    /// their time.
+    pub(crate) fn tcp_sysctl_write(
+        &mut self,
+        writer: TaskId,
+        setting: TcpSysctl,
+        bytes: &[u8],
+    ) -> Result<usize, Errno> {
+        let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
+        let old = self.net.sysctls.config.clone();
+        if let Err(errno) = setting.parse(text, &mut self.net.sysctls) {
+            let what = format!("{setting:?} = {:?}", text.trim());
+            self.tell(Some(writer), Fact::unsupported("sysctl net.ipv4.tcp", what));
+            return Err(errno);
+        }
+        let new = self.net.sysctls.config.clone();
+        for (_, socket) in self.net.sockets.iter_mut() {
+            let SocketKind::Tcp(tcp) = &mut socket.kind else { continue };
+            follow(&mut tcp.config, &old, &new);
+            if let TcpUse::Listening(listener) = &mut tcp.usage {
+                follow(&mut listener.config, &old, &new);
+            }
+        }
+        for (_, conn) in self.net.tcp.conns.iter_mut() {
+            follow(conn.tcp.config_mut(), &old, &new);
+        }
+        Ok(bytes.len())
+    }
 }
 
 #[cfg(test)]
@@ -66,10 +196,44 @@ mod tests {
     #[test]
     fn settings_read_as_on_linux() {
         // ip-sysctl's defaults, as `sysctl net.ipv4` of Linux 6.18 shows them.
-        assert_eq!(TcpSysctl::KeepaliveTime.text(), "7200\n");
-        assert_eq!(TcpSysctl::Retries2.text(), "15\n");
-        assert_eq!(TcpSysctl::AbortOnOverflow.text(), "0\n");
-        assert_eq!(TcpSysctl::RtoMinUs.text(), "200000\n");
-        assert_eq!(TcpSysctl::Rmem.text(), "4096\t131072\t33554432\n");
+        let host = TcpSysctls::default();
+        let reads = |setting: TcpSysctl, text: &str| assert_eq!(setting.text(&host), text);
+        reads(TcpSysctl::KeepaliveTime, "7200\n");
+        reads(TcpSysctl::Retries1, "3\n");
+        reads(TcpSysctl::Retries2, "15\n");
+        reads(TcpSysctl::OrphanRetries, "0\n");
+        reads(TcpSysctl::FinTimeout, "60\n");
+        reads(TcpSysctl::MaxOrphans, "131072\n");
+        reads(TcpSysctl::AbortOnOverflow, "0\n");
+        reads(TcpSysctl::RtoMinUs, "200000\n");
+        reads(TcpSysctl::Rmem, "4096\t131072\t33554432\n");
+    }
+
+    #[test]
+    fn settings_are_written_as_on_linux() {
+        // Measured on 6.18.
+        let mut host = TcpSysctls::default();
+        let mut write = |setting: TcpSysctl, text| {
+            let done = setting.parse(text, &mut host);
+            (done, setting.text(&host))
+        };
+        assert_eq!(write(TcpSysctl::Retries2, " 7 \n"), (Ok(()), "7\n".into()));
+        assert_eq!(write(TcpSysctl::Retries2, "5 6"), (Ok(()), "5\n".into()));
+        assert_eq!(write(TcpSysctl::Retries2, ""), (Ok(()), "5\n".into()));
+        for bad in ["-1", "300", "abc"] {
+            assert_eq!(write(TcpSysctl::Retries2, bad), (Err(Errno::EINVAL), "5\n".into()));
+        }
+        let rmem = "5000\t131072\t33554432\n";
+        assert_eq!(write(TcpSysctl::Rmem, "5000"), (Ok(()), rmem.into()));
+        assert_eq!(write(TcpSysctl::Rmem, "1 2 3 4"), (Ok(()), "1\t2\t3\n".into()));
+    }
+
+    #[test]
+    fn a_sockets_own_option_is_not_replaced() {
+        let old = TcpConfig::default();
+        let new = TcpConfig { keepcnt: 3, retries2: 4, ..TcpConfig::default() };
+        let mut own = TcpConfig { keepcnt: 5, ..TcpConfig::default() };
+        follow(&mut own, &old, &new);
+        assert_eq!((own.keepcnt, own.retries2), (5, 4));
     }
 }

@@ -62,6 +62,13 @@ impl SystemFile {
     }
 }
 
+impl SystemFile {
+    /// Permission bits: root changes the settings of TCP.
+    pub(super) fn mode(self) -> u32 {
+        if matches!(self, SystemFile::Tcp(_)) { 0o644 } else { 0o444 }
+    }
+}
+
 /// Where they are under /proc.
 pub const FILES: &[(&str, SystemFile)] = &[
     ("cmdline", SystemFile::Cmdline),
@@ -99,7 +106,9 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/net/ipv4/tcp_keepalive_intvl", SystemFile::Tcp(TcpSysctl::KeepaliveIntvl)),
     ("sys/net/ipv4/tcp_keepalive_probes", SystemFile::Tcp(TcpSysctl::KeepaliveProbes)),
     ("sys/net/ipv4/tcp_keepalive_time", SystemFile::Tcp(TcpSysctl::KeepaliveTime)),
+    ("sys/net/ipv4/tcp_max_orphans", SystemFile::Tcp(TcpSysctl::MaxOrphans)),
     ("sys/net/ipv4/tcp_orphan_retries", SystemFile::Tcp(TcpSysctl::OrphanRetries)),
+    ("sys/net/ipv4/tcp_retries1", SystemFile::Tcp(TcpSysctl::Retries1)),
     ("sys/net/ipv4/tcp_retries2", SystemFile::Tcp(TcpSysctl::Retries2)),
     ("sys/net/ipv4/tcp_rfc1337", SystemFile::Tcp(TcpSysctl::Rfc1337)),
     ("sys/net/ipv4/tcp_rmem", SystemFile::Tcp(TcpSysctl::Rmem)),
@@ -174,7 +183,7 @@ impl Kernel {
             }
             SystemFile::ThreadsMax => format!("{}\n", self.config.threads_max),
             SystemFile::PidMax => format!("{}\n", self.pids.pid_max),
-            SystemFile::Tcp(setting) => setting.text(),
+            SystemFile::Tcp(setting) => setting.text(&self.net.sysctls),
             SystemFile::Text(text) => text.into(),
         }
         .into_bytes()

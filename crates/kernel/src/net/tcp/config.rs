@@ -102,6 +102,10 @@ pub struct TcpConfig {
     pub abort_on_overflow: bool,
     /// The initial congestion window in segments (RFC 6928).
     pub init_cwnd: u32,
+    /// IP_TOS.
+    pub tos: u8,
+    /// IP_TTL.
+    pub ttl: u8,
 }
 
 impl Default for TcpConfig {
@@ -139,6 +143,8 @@ impl Default for TcpConfig {
             rfc1337: false,
             abort_on_overflow: false,
             init_cwnd: 10,
+            tos: 0,
+            ttl: 64,
         }
     }
 }

@@ -40,6 +40,30 @@ pub struct TcpInfo {
     pub advmss: u32,
     /// Segments in flight.
     pub packets_out: u32,
+    /// Of these: reported by SACK, taken for lost, sent again.
+    pub sacked_out: u32,
+    /// See `sacked_out`.
+    pub lost_out: u32,
+    /// See `sacked_out`.
+    pub retrans_out: u32,
+    /// Segments that were ever sent again.
+    pub total_retrans: u32,
+    /// `tcpi_options`: what was agreed, timestamps 1, SACK 2, window scaling 4.
+    pub options: u8,
+    /// Both sides' window scales.
+    pub wscale: [u8; 2],
+    /// The delay of acknowledgments.
+    pub ato: Duration,
+    /// The size of the other side's segments, as seen.
+    pub rcv_mss: u32,
+    /// How far the window that we offer has opened.
+    pub rcv_ssthresh: u32,
+    /// What the program reads in a round trip.
+    pub rcv_space: u32,
+    /// When data was last sent, when data and when anything was last received.
+    pub last: [Instant; 3],
+    /// The MTU of the path.
+    pub pmtu: u32,
     /// Size of the receive buffer (SO_RCVBUF).
     pub rcvbuf: u32,
     /// Size of the send buffer (SO_SNDBUF).
@@ -189,6 +213,20 @@ impl TcpConn {
             snd_mss: self.mss(),
             advmss: self.config.advertised_mss(),
             packets_out: self.snd.flight.packets_out(),
+            sacked_out: self.snd.flight.sacked_out(),
+            lost_out: self.snd.flight.lost_out(),
+            retrans_out: self.snd.flight.retrans_out(),
+            total_retrans: self.snd.total_retrans,
+            options: u8::from(self.agreed.timestamps)
+                | u8::from(self.agreed.sack) << 1
+                | u8::from(self.agreed.wscale) << 2,
+            wscale: [self.snd.wscale, if self.agreed.wscale { self.rcv.window.shift } else { 0 }],
+            ato: self.rcv.ack.ato,
+            rcv_mss: self.rcv.window.rcv_mss,
+            rcv_ssthresh: self.rcv.window.ssthresh,
+            rcv_space: self.rcv.window.space.0,
+            last: [self.snd.last, self.rcv.ack.last, self.rcv.heard],
+            pmtu: self.config.mtu.min(65_535),
             rcvbuf: self.rcv.window.rcvbuf,
             sndbuf: self.snd.sndbuf,
         }

@@ -240,6 +240,7 @@ impl TcpConn {
     pub(super) fn tcp_retransmit_skb(&mut self, now: Instant, i: usize, out: &mut Output) {
         let mss = self.segment_size();
         let s = self.snd.flight.retransmit(i, now, mss).clone();
+        self.snd.total_retrans += 1;
         self.transmit_sent(now, &s, out);
     }
 

@@ -355,6 +355,11 @@ impl TcpConn {
         }
     }
 
+    /// Does the program not answer what it gets (`!inet_csk_in_pingpong_mode`)?
+    pub fn quickack(&self) -> bool {
+        !self.rcv.ack.pingpong
+    }
+
     /// The first sequence number that the other side sent data with; for tests and traces.
     pub fn rcv_nxt(&self) -> Seq {
         self.rcv.nxt

@@ -91,13 +91,11 @@ impl Scoreboard {
     }
 
     /// `sacked_out`.
-    #[cfg(test)]
     pub fn sacked_out(&self) -> u32 {
         self.sacked
     }
 
     /// `lost_out`.
-    #[cfg(test)]
     pub fn lost_out(&self) -> u32 {
         self.lost
     }

@@ -116,6 +116,8 @@ pub(super) struct SendSide {
     /// What was unacknowledged and unsent when the queue was thrown away: the numbers stay as they
     /// were in Linux, so SIOCOUTQ goes on counting them (measured).
     pub purged: (u32, u32),
+    /// How many segments were ever sent again.
+    pub total_retrans: u32,
 }
 
 /// What we receive.
@@ -234,6 +236,7 @@ impl TcpConn {
                 cwnd_limited: false,
                 probe_high: None,
                 purged: (0, 0),
+                total_retrans: 0,
             },
             rcv: RecvSide {
                 nxt: Seq(0),
@@ -275,6 +278,7 @@ impl TcpConn {
     /// Takes over what the other side's SYN or SYN-ACK says (`tcp_parse_options` and friends).
     /// An option counts only if both sides sent it (RFC 7323, 2.2; RFC 2018, 2).
     pub(super) fn agree(&mut self, now: Instant, theirs: &Options) {
+        self.rcv.ack.last = now;
         self.agreed = Agreed {
             timestamps: self.config.timestamps && theirs.timestamps.is_some(),
             sack: self.config.sack && theirs.sack_permitted,

@@ -32,14 +32,14 @@ pub struct Window {
     pub charged: u32,
     /// Our window scale; 0 if the other side doesn't scale.
     pub shift: u8,
-    /// The slow start of the window.
-    ssthresh: u32,
+    /// The slow start of the window (`rcv_ssthresh`).
+    pub ssthresh: u32,
     /// Payload bytes per 256 bytes of buffer (`scaling_ratio`).
     ratio: u32,
     /// The size of the other side's segments, as seen (`rcv_mss`).
     pub rcv_mss: u32,
     /// Autotuning: bytes that the program read in the round trip since `.1`.
-    space: (u32, Option<Instant>),
+    pub space: (u32, Option<Instant>),
     space_seq: Seq,
     rmem_max: u32,
     autotune: bool,

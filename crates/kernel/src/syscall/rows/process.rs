@@ -71,6 +71,7 @@ pub const ROWS: &[Row] = &[
     row!(252, "ioprio_get", Kernel::sys_ioprio_get, [Int, Int], Hint),
     row!(302, "prlimit64", Kernel::sys_prlimit64, [Pid, Int, Ptr, Ptr], Full),
     row!(309, "getcpu", Kernel::sys_getcpu, [Ptr, Ptr], Full),
+    row!(314, "sched_setattr", Kernel::sys_sched_setattr, [Pid, Ptr, Hex], Hint),
     row!(315, "sched_getattr", Kernel::sys_sched_getattr, [Pid, Ptr, Uint, Hex], Hint),
     row!(318, "getrandom", Kernel::sys_getrandom, [Ptr, Size, Hex], Full),
     row!(
