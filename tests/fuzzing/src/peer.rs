@@ -3,7 +3,7 @@
 //! fits into a TCP header.
 
 use crate::choices::Choices;
-use kernel::net::packet::{Packet, Transport, Unreachable};
+use kernel::net::packet::{IpChoice, Packet, Transport, Unreachable};
 use kernel::net::tcp::{Flags, Options, Segment, Seq, Timestamps};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -238,7 +238,7 @@ impl Peer {
 
     fn packet(&self, payload: Transport) -> Packet {
         let (src, dst) = (IpAddr::V4(ADDRESS), IpAddr::V4(self.host));
-        Packet { src, dst, id: 0, payload }
+        Packet { src, dst, id: 0, choice: IpChoice::default(), payload }
     }
 }
 

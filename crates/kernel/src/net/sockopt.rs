@@ -168,7 +168,10 @@ impl Kernel {
         if let Err(Errno::ENOPROTOOPT) = result {
             self.tell_option(call, "getsockopt", level, name);
         }
-        let value = result?;
+        let mut value = result?;
+        if level == SOL_IP && room < 4 && value[1..] == [0; 3] {
+            value.truncate(1); // as a byte where an int has no room
+        }
         let len = value.len().min(room as usize);
         call.write_user(at, &value[..len])?;
         call.write_u32(len_at, len as u32)?;

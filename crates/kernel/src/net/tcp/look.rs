@@ -211,7 +211,7 @@ impl TcpConn {
             snd_cwnd: self.cc.cwnd,
             snd_ssthresh: self.cc.ssthresh,
             snd_mss: self.mss(),
-            advmss: self.config.advertised_mss(),
+            advmss: self.config.advertised_mss() - if self.agreed.timestamps { 12 } else { 0 },
             packets_out: self.snd.flight.packets_out(),
             sacked_out: self.snd.flight.sacked_out(),
             lost_out: self.snd.flight.lost_out(),
