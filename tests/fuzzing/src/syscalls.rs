@@ -19,7 +19,7 @@ const ENDS: [u64; 3] = [15, 60, 231];
 /// What one program does at most.
 const DEEDS: usize = 120;
 /// Steps after which we look away: programs that loop or fork end no sooner for being watched.
-const STEPS: usize = 30_000;
+const STEPS: usize = 8_000;
 /// Tasks of a host, so that 2^n forks stay few.
 const TASKS: usize = 24;
 /// What a host's guests may charge.

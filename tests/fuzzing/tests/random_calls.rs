@@ -5,7 +5,7 @@ use fuzzing::mutate::Draw;
 use fuzzing::syscalls::history;
 
 /// How many inputs; raise it to search.
-const INPUTS: u64 = 40;
+const INPUTS: u64 = 400;
 /// Bytes of one input: a few hundred calls.
 const LEN: usize = 3000;
 
@@ -17,6 +17,7 @@ fn random_calls_are_answered_and_repeat() {
         eprintln!("seed {seed}");
         calls += history(&bytes).calls;
     }
+    eprintln!("{calls} calls");
     // Programs that all die at their first call would find nothing.
     assert!(calls > 20 * INPUTS as usize, "{calls} calls in {INPUTS} inputs");
 }
