@@ -5,6 +5,7 @@ use super::config::TcpConfig;
 use super::fact::{Output, Ready};
 use super::output::Nagle;
 use super::scoreboard::REORDERING;
+use super::seq::Seq;
 use super::state::{TcpConn, TcpState};
 use crate::abi::Errno;
 use crate::time::Instant;
@@ -108,6 +109,16 @@ impl TcpConn {
             self.snd.push.pop_back();
         }
         self.snd.push.push_back(self.snd.write_seq);
+    }
+
+    /// The segment that ends at `end` carries PSH, whatever write it is a part of: the mark goes
+    /// before those of what is still unsent.
+    pub(super) fn mark_push_at(&mut self, end: Seq) {
+        let marks = &mut self.snd.push;
+        let at = marks.iter().position(|mark| !mark.before(end)).unwrap_or(marks.len());
+        if marks.get(at) != Some(&end) {
+            marks.insert(at, end);
+        }
     }
 
     /// Bytes in one full sk_buff (`tcp_xmit_size_goal`).

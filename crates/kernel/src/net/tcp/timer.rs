@@ -350,7 +350,7 @@ impl TcpConn {
         if len == 0 && !fin {
             return self.xmit_probe(now, out);
         }
-        self.snd.push.push_back(self.snd.nxt + len);
+        self.mark_push_at(self.snd.nxt + len);
         self.send_new(now, len, fin, mss, out);
         self.rearm_rto(now);
     }

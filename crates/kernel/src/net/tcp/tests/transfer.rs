@@ -291,3 +291,22 @@ fn both_windows_grow_on_a_long_link() {
     assert!(pair.now - start < secs(1), "{:?}", pair.now - start);
     assert!(pair.b().info().rcvbuf > 4 << 20, "the receive buffer was tuned");
 }
+
+#[test]
+fn a_probe_into_a_small_window_keeps_the_pushes_in_order() {
+    // tcp_write_wakeup(): what the window takes of the next segment goes with PSH. Found by fuzzing:
+    // its mark stood behind that of the write which it is the beginning of.
+    let mut pair = Pair::new();
+    let mut closed = from_peer(&mut pair, A, Flags::ACK, b"");
+    closed.window = 0;
+    pair.inject(A, &closed);
+    pair.send(A, &pattern(3000)).unwrap();
+    let opened = Segment { window: 1, ..closed };
+    pair.inject(A, &opened);
+    pair.clear();
+    pair.partition();
+    pair.run(ms(300));
+    assert_eq!(pair.sent(A), ["[P.]"]);
+    assert_eq!(pair.last(A).len(), 1024, "one unit of a window scaled by 10");
+    assert_eq!(pair.a.check(), Ok(()));
+}
