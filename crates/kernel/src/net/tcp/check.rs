@@ -28,6 +28,11 @@ impl TcpConn {
     fn check_state(&self) -> Result<(), String> {
         let listens = matches!(self.state, TcpState::Listen | TcpState::TimeWait);
         holds(!listens, "a connection never listens, and TIME_WAIT is a mini-socket's")?;
+        let closing = matches!(
+            self.state,
+            TcpState::FinWait1 | TcpState::Closing | TcpState::LastAck | TcpState::FinWait2
+        );
+        holds(!closing || self.snd.fin, "we are closing and have no FIN to send")?;
         let closed = self.state == TcpState::Close;
         holds(self.mini.is_none() || closed, "a mini-socket lives beside its connection")
     }

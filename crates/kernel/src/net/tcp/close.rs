@@ -121,7 +121,7 @@ impl TcpConn {
     }
 
     /// `tcp_close_state`: the table of T-6…T-17.
-    fn tcp_close_state(&mut self, now: Instant, out: &mut Output) -> CloseSent {
+    pub(super) fn tcp_close_state(&mut self, now: Instant, out: &mut Output) -> CloseSent {
         let unsent = self.unsent();
         let next = match self.state {
             // T-7.
@@ -297,7 +297,8 @@ impl TcpConn {
         self.shut_rd |= rd;
         if wr {
             self.shut_wr = true;
-            let open = [TcpState::Established, TcpState::SynRecv, TcpState::CloseWait];
+            // In SYN_RECV the FIN waits for the end of the handshake (`ack_moves_state`).
+            let open = [TcpState::Established, TcpState::CloseWait];
             if open.contains(&self.state) {
                 self.tcp_close_state(now, out);
             }

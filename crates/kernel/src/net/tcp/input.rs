@@ -252,8 +252,9 @@ impl TcpConn {
                 self.snd.max_window = self.snd.max_window.max(self.snd.wnd);
                 self.finish_connect(now, out);
                 if self.shut_wr {
-                    // The program closed its side during a simultaneous open.
-                    self.set_state(TcpState::FinWait1, out);
+                    // The program shut its side down before or during a simultaneous open: the
+                    // FIN leaves now (since 6.9 not earlier).
+                    self.tcp_close_state(now, out);
                 }
                 Step::Go
             }

@@ -460,3 +460,27 @@ fn a_shutdown_before_connect_holds_afterwards() {
     assert_eq!(pair.recv(A, 1), Ok(Received::WouldBlock));
     assert_eq!(pair.send(A, b"x").unwrap_err().errno, crate::abi::Errno::EPIPE);
 }
+
+#[test]
+fn a_shutdown_before_a_simultaneous_open_sends_its_fin_after_it() {
+    // Found by fuzzing with a socket that connects to itself: FIN_WAIT1 without a FIN lasts for ever.
+    for before in [true, false] {
+        let (now, mut out) = (Instant(1_000_000_000), Output::default());
+        let mut conn = TcpConn::connect(TcpConfig::default(), now, ISS_A, &mut out);
+        conn.born_shut(false, before);
+        let syn = Segment { seq: ISS_B, flags: Flags::SYN, window: 500, ..Segment::default() };
+        conn.input(now, &syn, &mut out);
+        assert_eq!(conn.state(), TcpState::SynRecv);
+        if !before {
+            conn.shutdown(now, Shutdown::Write, &mut out).unwrap();
+            assert_eq!(conn.state(), TcpState::SynRecv, "since 6.9 the FIN waits");
+        }
+        let mut out = Output::default();
+        let ack = Segment { seq: ISS_B + 1, ack: ISS_A + 1, flags: Flags::ACK, ..syn };
+        conn.input(now, &ack, &mut out);
+        let flags: Vec<String> = out.segments.iter().map(|s| s.flags.to_string()).collect();
+        assert_eq!((conn.state(), flags.join(" ").as_str()), (TcpState::FinWait1, "F."));
+        assert!(conn.next_deadline().is_some());
+        assert_eq!(conn.check(), Ok(()));
+    }
+}
