@@ -212,7 +212,7 @@ impl User {
 
 /// The foreground process group; without a terminal, the command's.
 fn foreground<P: Platform>(world: &World<P>) -> Option<Pid> {
-    let tty = world.hosts[0].kernel.console.tty.as_ref();
+    let tty = world.hosts[0].kernel.console_tty();
     tty.and_then(|tty| tty.pgrp).or_else(|| Some(command_group(world)?.pgrp))
 }
 

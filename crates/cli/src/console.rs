@@ -6,7 +6,7 @@
 
 use crate::stop::Stop;
 use crate::terminal::Terminal;
-use kernel::fs::console::{Console as Streams, StreamKind};
+use kernel::fs::console::StreamKind;
 use kernel::platform::Platform;
 use kernel::time::Duration;
 use lab::World;
@@ -45,17 +45,17 @@ impl Console {
         let terminal = Terminal::of(&stdin)
             .or_else(|| Terminal::of(io::stdout()))
             .or_else(|| Terminal::of(io::stderr()));
-        let mut streams = Streams::new(kinds);
-        streams.tty = terminal.as_ref().map(Terminal::tty);
-        world.hosts[0].kernel.console = streams;
+        let settings = terminal.as_ref().map(Terminal::settings);
+        world.hosts[0].kernel.attach_console(kinds, settings);
         Console { stdin, kind: kinds[0], terminal, live: false, glanced: Instant::now() }
     }
 
     /// After a step: the terminal becomes what a guest set; typed input reaches a busy world too.
     pub fn follow<P: Platform>(&mut self, world: &mut World<P>) -> Result<(), String> {
-        let console = &world.hosts[0].kernel.console;
-        if let (Some(terminal), Some(tty)) = (&mut self.terminal, &console.tty) {
-            terminal.follow(tty);
+        if let (Some(terminal), Some(tty)) =
+            (&mut self.terminal, world.hosts[0].kernel.console_tty())
+        {
+            terminal.follow(&tty.settings);
         }
         if self.live && self.glanced.elapsed() > GLANCE {
             self.glanced = Instant::now();

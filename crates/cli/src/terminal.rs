@@ -1,9 +1,9 @@
 //! The real terminal behind a command's console. It does what a line discipline does: echo, editing
 //! of lines, keys that send signals. What a guest sets is set here too, and all of it is put back
 //! when this value goes, also by a panic. Neighbours: `console` (bytes and time), the kernel's
-//! `fs/tty`; man page: termios(3).
+//! `tty`; man page: termios(3).
 
-use kernel::fs::tty::{TERMIOS, Tty};
+use kernel::tty::{Settings, TERMIOS, Termios as Set};
 use rustix::termios::{
     self, ControlModes, InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex,
     Termios, Winsize,
@@ -38,7 +38,7 @@ pub struct Terminal {
     fd: OwnedFd,
     found: Termios,
     /// What it is set to now, as guests see it.
-    shown: Tty,
+    shown: Settings,
 }
 
 impl Terminal {
@@ -46,13 +46,13 @@ impl Terminal {
     pub fn of(fd: impl AsFd) -> Option<Terminal> {
         let fd = fd.as_fd().try_clone_to_owned().ok()?;
         let found = termios::tcgetattr(&fd).ok()?;
-        let mut shown = Tty { termios: to_bytes(&found), ..Tty::default() };
+        let mut shown = Settings { termios: to_bytes(&found), ..Settings::default() };
         shown.winsize = winsize(&fd).unwrap_or(shown.winsize);
         Some(Terminal { fd, found, shown })
     }
 
     /// As guests are to see it at first.
-    pub fn tty(&self) -> Tty {
+    pub fn settings(&self) -> Settings {
         self.shown.clone()
     }
 
@@ -63,7 +63,7 @@ impl Terminal {
     }
 
     /// Makes it what the guests set. A terminal that is gone takes no settings, and needs none.
-    pub fn follow(&mut self, tty: &Tty) {
+    pub fn follow(&mut self, tty: &Settings) {
         if self.shown == *tty {
             return;
         }
@@ -108,7 +108,7 @@ fn winsize(fd: impl AsFd) -> Option<[u16; 4]> {
 }
 
 /// `struct termios` as TCGETS gives it.
-fn to_bytes(termios: &Termios) -> [u8; TERMIOS] {
+fn to_bytes(termios: &Termios) -> Set {
     let mut bytes = [0; TERMIOS];
     let words = [
         termios.input_modes.bits(),
@@ -123,11 +123,11 @@ fn to_bytes(termios: &Termios) -> [u8; TERMIOS] {
     for (i, code) in CODES.into_iter().enumerate() {
         bytes[LINE + 1 + i] = termios.special_codes[code];
     }
-    bytes
+    Set(bytes)
 }
 
 /// The terminal that was found, with the settings of `bytes`. Its speed stays as it is.
-fn from_bytes(found: &Termios, bytes: &[u8; TERMIOS]) -> Termios {
+fn from_bytes(found: &Termios, Set(bytes): &Set) -> Termios {
     let word = |i: usize| {
         u32::from_le_bytes([bytes[i * 4], bytes[i * 4 + 1], bytes[i * 4 + 2], bytes[i * 4 + 3]])
     };

@@ -23,6 +23,7 @@ use crate::task::timer::Timers;
 use crate::task::timer::clock::BOOT_UPTIME;
 use crate::task::{Fs, GroupId, SigHand, Task, TaskId, ThreadGroup};
 use crate::time::{Duration, Instant};
+use crate::tty::Tty;
 use crate::wait_queue::WaitQueues;
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, VecDeque};
@@ -117,6 +118,7 @@ pub struct Kernel {
     pub epolls: Arena<Epoll>,
     pub anon: AnonFiles,
     pub console: Console,
+    pub ttys: Arena<Tty>,
     pub vfs: Vfs,
     pub net: Net,
     pub random: Stream,
@@ -150,6 +152,7 @@ impl Kernel {
             epolls: Arena::default(),
             anon: AnonFiles::default(),
             console: Console::default(),
+            ttys: Arena::default(),
             vfs: Vfs::new(&config),
             net: Net::new(&config),
             random,

@@ -23,6 +23,7 @@ pub mod random;
 pub mod syscall;
 pub mod task;
 pub mod time;
+pub mod tty;
 pub mod wait_queue;
 
 pub use kernel::{Config, Kernel};

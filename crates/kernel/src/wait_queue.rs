@@ -11,6 +11,7 @@ use crate::kernel::Kernel;
 use crate::net::conn::ConnId;
 use crate::net::socket::SocketId;
 use crate::task::{GroupId, TaskId};
+use crate::tty::TtyId;
 use std::collections::BTreeMap;
 
 /// Something that can be waited for. An event says that the state of its object changed; whoever
@@ -43,6 +44,10 @@ pub enum Event {
     Signal(TaskId),
     /// Input, or the end of it, came to the console.
     Console,
+    /// A pseudoterminal's slave got input or room, or lost its master.
+    TtySlave(TtyId),
+    /// A pseudoterminal's master got output or room, or lost its slave.
+    TtyMaster(TtyId),
     /// A lock on this inode was released, or its FIFO got a reader or writer.
     Inode(InodeId),
 }

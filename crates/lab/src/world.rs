@@ -398,7 +398,7 @@ impl<P: Platform> World<P> {
         self.leave_to_chance("the window's size changed");
         let now = self.now;
         self.catch_up(host, now);
-        self.hosts[host].kernel.tty_resize(winsize);
+        self.hosts[host].kernel.console_resize(winsize);
         self.drain(host);
     }
 

@@ -25,6 +25,7 @@ const PROGRAMS: &[&str] = &[
     env!("CARGO_BIN_EXE_locals"),
     env!("CARGO_BIN_EXE_memory"),
     env!("CARGO_BIN_EXE_orphans"),
+    env!("CARGO_BIN_EXE_ptys"),
     env!("CARGO_BIN_EXE_signals"),
     env!("CARGO_BIN_EXE_stops"),
     env!("CARGO_BIN_EXE_tcp"),

@@ -1,16 +1,16 @@
 //! The console of `afterlife run -- COMMAND`: where streams 0, 1 and 2 of the first command lead.
 //! Output is told as [`Fact::Output`]; input comes from outside, by [`Kernel::console_input`], when
-//! somebody waits for it. The terminal's line discipline is the real terminal's; full ptys are not
-//! here. Neighbours: `tty` (the terminal's ioctls and job control), `file_operations`, `ioctl`.
+//! somebody waits for it. The terminal's line discipline is the real terminal's; pseudoterminals
+//! are in `tty`. Neighbours: `tty` (the terminal's ioctls and job control), `file_operations`, `ioctl`.
 
 use crate::abi::Errno;
 use crate::abi::poll::PollBits;
 use crate::fact::Fact;
 use crate::fs::file::FileId;
-use crate::fs::tty::Tty;
 use crate::kernel::Kernel;
 use crate::syscall::iovec::IoVec;
 use crate::syscall::{Call, SysResult, Wait};
+use crate::tty::{Tty, TtyId};
 use crate::wait_queue::Event;
 use linux_raw_sys::ioctl as raw;
 use std::collections::VecDeque;
@@ -41,17 +41,16 @@ pub struct Console {
     /// A guest looked for typed input without waiting for it.
     asked: bool,
     /// The terminal, where a stream is one.
-    pub tty: Option<Tty>,
+    pub tty: Option<TtyId>,
 }
 
 impl Console {
-    /// A console with these streams, and a terminal if one of them is one.
+    /// A console with these streams, without a terminal yet: see `Kernel::attach_console`.
     pub fn new(streams: [StreamKind; 3]) -> Console {
-        let tty = streams.contains(&StreamKind::Tty).then(Tty::default);
-        Console { streams, tty, ..Console::default() }
+        Console { streams, ..Console::default() }
     }
 
-    /// What `stream` is; 3 is /dev/tty.
+    /// What `stream` is; 3 is the terminal, opened by name.
     pub fn kind(&self, stream: u8) -> StreamKind {
         self.streams.get(usize::from(stream)).copied().unwrap_or(StreamKind::Tty)
     }
@@ -109,10 +108,12 @@ impl Kernel {
                 self.tell(Some(call.task), loud);
                 return Err(Errno::EIO.into());
             }
-            self.tty_may_read(call)?;
+            if let Some(tty) = self.console.tty {
+                self.tty_may_read(call, tty)?;
+            }
         }
         let console = &self.console;
-        let cooked = kind == StreamKind::Tty && console.tty.as_ref().is_some_and(Tty::is_canonical);
+        let cooked = kind == StreamKind::Tty && self.console_tty().is_some_and(Tty::is_canonical);
         let line = console.input.iter().position(|b| *b == b'\n').map(|i| i + 1);
         let there = line.filter(|_| cooked).unwrap_or(console.input.len()).min(to.total());
         if there > 0 {
@@ -136,8 +137,8 @@ impl Kernel {
 
     /// write(2) on a stream: told as it is.
     pub fn console_write(&mut self, call: &mut Call<'_>, stream: u8, from: &IoVec) -> SysResult {
-        if self.console.kind(stream) == StreamKind::Tty {
-            self.tty_may_write(call)?;
+        if let (StreamKind::Tty, Some(tty)) = (self.console.kind(stream), self.console.tty) {
+            self.tty_may_write(call, tty)?;
         }
         let bytes = from.gather(call, 0, from.total())?;
         let done = bytes.len() as u64;
@@ -185,9 +186,9 @@ impl Kernel {
             call.write_u32(call.ptr(2), self.console.input.len() as u32)?;
             return Ok(0);
         }
-        if kind != StreamKind::Tty {
-            return self.no_ioctl(call, cmd);
+        match self.console.tty {
+            Some(tty) if kind == StreamKind::Tty => self.console_tty_ioctl(call, tty, cmd),
+            Some(_) | None => self.no_ioctl(call, cmd),
         }
-        self.tty_ioctl(call, cmd)
     }
 }

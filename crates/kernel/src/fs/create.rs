@@ -87,6 +87,9 @@ impl Kernel {
             // Looking up what is not there says ENOENT before anybody asks for permission.
             return Err(Errno::ENOENT);
         }
+        if self.vfs.inode(dir).dev == dev::DEVPTS {
+            return Err(Errno::EACCES); // no .create
+        }
         self.may_create(task, dir)?;
         let is_dir = matches!(kind, InodeKind::Directory { .. });
         let inode = self.new_inode_in(task, dir, kind, mode)?;

@@ -14,6 +14,7 @@ use crate::fs::pipe::PipeId;
 use crate::kernel::Kernel;
 use crate::net::socket::SocketId;
 use crate::task::{Pid, TaskId};
+use crate::tty::TtyId;
 
 /// Names a [`File`].
 pub type FileId = Id<File>;
@@ -39,8 +40,12 @@ pub enum FileKind {
     Full,
     /// /dev/urandom and /dev/random.
     Urandom,
-    /// Stream 0, 1 or 2 of the command's console; 3 is /dev/tty.
+    /// Stream 0, 1 or 2 of the command's console; 3 is its terminal, opened by name.
     Console(u8),
+    /// A pseudoterminal's master.
+    PtyMaster(TtyId),
+    /// A pseudoterminal's slave.
+    PtySlave(TtyId),
 }
 
 /// One open file description.

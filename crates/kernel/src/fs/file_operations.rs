@@ -42,6 +42,8 @@ impl Kernel {
             FileKind::Zero | FileKind::Full => self.zero_read(call, to),
             FileKind::Urandom => self.urandom_read(call, to),
             FileKind::Console(stream) => self.console_read(call, file, stream, to),
+            FileKind::PtyMaster(tty) => self.pty_master_read(call, file, tty, to),
+            FileKind::PtySlave(tty) => self.pty_slave_read(call, file, tty, to),
         }
     }
 
@@ -68,6 +70,8 @@ impl Kernel {
             FileKind::Full => Err(Errno::ENOSPC.into()),
             FileKind::Urandom => self.urandom_write(call, from),
             FileKind::Console(stream) => self.console_write(call, stream, from),
+            FileKind::PtyMaster(tty) => self.pty_master_write(call, file, tty, from),
+            FileKind::PtySlave(tty) => self.pty_slave_write(call, file, tty, from),
         }
     }
 
@@ -84,7 +88,9 @@ impl Kernel {
             | FileKind::Zero
             | FileKind::Full
             | FileKind::Urandom
-            | FileKind::Console(_) => true,
+            | FileKind::Console(_)
+            | FileKind::PtyMaster(_)
+            | FileKind::PtySlave(_) => true,
         }
     }
 
@@ -100,7 +106,9 @@ impl Kernel {
             | FileKind::Socket(_)
             | FileKind::Epoll(_)
             | FileKind::Anon(_)
-            | FileKind::Console(_) => false,
+            | FileKind::Console(_)
+            | FileKind::PtyMaster(_)
+            | FileKind::PtySlave(_) => false,
         }
     }
 
@@ -114,9 +122,11 @@ impl Kernel {
     ) -> SysResult {
         match self.files[file].kind {
             FileKind::Inode => self.inode_llseek(call, file, offset, whence),
-            FileKind::Pipe(_) | FileKind::Socket(_) | FileKind::Console(_) => {
-                Err(Errno::ESPIPE.into())
-            }
+            FileKind::Pipe(_)
+            | FileKind::Socket(_)
+            | FileKind::Console(_)
+            | FileKind::PtyMaster(_)
+            | FileKind::PtySlave(_) => Err(Errno::ESPIPE.into()),
             FileKind::Anon(anon) if !self.anon_can_seek(anon) => Err(Errno::ESPIPE.into()),
             // noop_llseek and null_lseek: the position is 0 and stays there.
             FileKind::Epoll(_)
@@ -136,6 +146,8 @@ impl Kernel {
             FileKind::Epoll(epoll) => self.ep_poll(task, epoll),
             FileKind::Anon(anon) => self.anon_poll(task, anon),
             FileKind::Console(stream) => self.console_poll(stream),
+            FileKind::PtyMaster(tty) => self.pty_master_poll(tty),
+            FileKind::PtySlave(tty) => self.pty_slave_poll(tty),
             FileKind::Urandom if self.is_dev_random(file) => PollBits::IN | PollBits::RDNORM,
             FileKind::Inode
             | FileKind::Null
@@ -152,7 +164,9 @@ impl Kernel {
             | FileKind::Socket(_)
             | FileKind::Epoll(_)
             | FileKind::Anon(_)
-            | FileKind::Console(_) => true,
+            | FileKind::Console(_)
+            | FileKind::PtyMaster(_)
+            | FileKind::PtySlave(_) => true,
             // /dev/random has .poll, /dev/urandom has not.
             FileKind::Urandom => self.is_dev_random(file),
             FileKind::Inode | FileKind::Null | FileKind::Zero | FileKind::Full => false,
@@ -167,6 +181,8 @@ impl Kernel {
             FileKind::Epoll(epoll) => vec![Event::Epoll(epoll)],
             FileKind::Anon(anon) => self.anon_poll_events(task, anon),
             FileKind::Console(_) => vec![Event::Console],
+            FileKind::PtyMaster(tty) => vec![Event::TtyMaster(tty)],
+            FileKind::PtySlave(tty) => vec![Event::TtySlave(tty)],
             FileKind::Inode
             | FileKind::Null
             | FileKind::Zero
@@ -189,6 +205,8 @@ impl Kernel {
             FileKind::Socket(socket) => self.sock_ioctl(call, socket, cmd, arg),
             FileKind::Anon(anon) => self.anon_ioctl(call, anon, cmd),
             FileKind::Console(stream) => self.console_ioctl(call, stream, cmd),
+            FileKind::PtyMaster(tty) => self.pty_master_ioctl(call, file, tty, cmd),
+            FileKind::PtySlave(tty) => self.pty_slave_ioctl(call, file, tty, cmd),
             FileKind::Epoll(_) | FileKind::Null | FileKind::Zero | FileKind::Full => {
                 self.no_ioctl(call, cmd)
             }
@@ -200,7 +218,11 @@ impl Kernel {
     /// and O_ASYNC is refused where it would mean something.
     pub fn file_can_fasync(&self, file: FileId) -> bool {
         match self.files[file].kind {
-            FileKind::Socket(_) | FileKind::Pipe(_) | FileKind::Console(_) => true,
+            FileKind::Socket(_)
+            | FileKind::Pipe(_)
+            | FileKind::Console(_)
+            | FileKind::PtyMaster(_)
+            | FileKind::PtySlave(_) => true,
             FileKind::Inode
             | FileKind::Epoll(_)
             | FileKind::Anon(_)
@@ -225,6 +247,8 @@ impl Kernel {
             | FileKind::Full
             | FileKind::Urandom
             | FileKind::Console(_) => {}
+            FileKind::PtyMaster(tty) => self.pty_master_close(tty),
+            FileKind::PtySlave(tty) => self.pty_slave_close(tty),
         }
     }
 
@@ -255,7 +279,9 @@ impl Kernel {
             FileKind::Console(0) => "stdin".into(),
             FileKind::Console(1) => "stdout".into(),
             FileKind::Console(2) => "stderr".into(),
-            FileKind::Console(_) => "/dev/tty".into(),
+            FileKind::Console(_) => "/dev/pts/0".into(),
+            FileKind::PtyMaster(_) => "/dev/ptmx".into(),
+            FileKind::PtySlave(tty) => format!("/dev/pts/{}", self.ttys[tty].index).into(),
         }
     }
 }

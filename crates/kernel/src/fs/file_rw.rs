@@ -238,6 +238,8 @@ impl Kernel {
             | FileKind::Null
             | FileKind::Full
             | FileKind::Urandom
+            | FileKind::PtyMaster(_)
+            | FileKind::PtySlave(_)
             | FileKind::Console(_) => return Err(Errno::ENODEV),
         }
         let writable = shared && self.files[file].flags.writable();

@@ -36,11 +36,14 @@ pub enum Device {
     Urandom,
     Tty,
     Console,
+    Ptmx,
+    /// /dev/pts/N.
+    Pts(u32),
 }
 
 impl Device {
-    /// All of them.
-    pub const ALL: [Device; 7] = [
+    /// All of them that are always there.
+    pub const ALL: [Device; 8] = [
         Device::Null,
         Device::Zero,
         Device::Full,
@@ -48,6 +51,7 @@ impl Device {
         Device::Urandom,
         Device::Tty,
         Device::Console,
+        Device::Ptmx,
     ];
 
     /// (major, minor), as Documentation/admin-guide/devices.txt lists them.
@@ -60,6 +64,8 @@ impl Device {
             Device::Urandom => (1, 9),
             Device::Tty => (5, 0),
             Device::Console => (5, 1),
+            Device::Ptmx => (5, 2),
+            Device::Pts(index) => (136, index),
         }
     }
 }

@@ -41,7 +41,6 @@ pub mod splice;
 pub mod stat;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod tty;
 pub mod unlink;
 pub mod xattr;
 

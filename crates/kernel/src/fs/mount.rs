@@ -42,6 +42,8 @@ pub mod dev {
     pub const SYSFS: u32 = 23;
     /// `/dev`.
     pub const DEVTMPFS: u32 = 5;
+    /// `/dev/pts`.
+    pub const DEVPTS: u32 = 26;
     /// `/dev/shm`.
     pub const SHM: u32 = 24;
     /// Files without a name: memfd_create(2).
@@ -55,10 +57,11 @@ pub mod dev {
 }
 
 /// The devices under /dev, with their modes.
-const DEVICES: [(&str, Device, u32); 7] = [
+const DEVICES: [(&str, Device, u32); 8] = [
     ("console", Device::Console, 0o600),
     ("full", Device::Full, 0o666),
     ("null", Device::Null, 0o666),
+    ("ptmx", Device::Ptmx, 0o666),
     ("random", Device::Random, 0o666),
     ("tty", Device::Tty, 0o666),
     ("urandom", Device::Urandom, 0o666),
@@ -127,7 +130,9 @@ impl Vfs {
         let id = 20 + self.mounts.len() as u64;
         let parent = match path {
             "/" => 1,
-            "/dev/shm" => self.mounts.iter().find(|m| m.path == "/dev").map_or(20, |m| m.id),
+            "/dev/pts" | "/dev/shm" => {
+                self.mounts.iter().find(|m| m.path == "/dev").map_or(20, |m| m.id)
+            }
             _ => 20,
         };
         self.mounts.push(Mount { id, parent, dev, root, path, fstype, options, magic });
@@ -156,7 +161,12 @@ impl Vfs {
             let inode = self.new_inode(dev::DEVTMPFS, kind, 0o777, time);
             self.d_add(root, name.as_bytes(), inode);
         }
-        self.ensure_dir(b"/dev/pts");
+        let options = "rw,nosuid,noexec,relatime";
+        let pts = self.mount(dev::DEVPTS, "/dev/pts", "devpts", options, 0x1cd1);
+        let ptmx = InodeKind::CharDevice(Device::Ptmx);
+        let ptmx = self.new_inode(dev::DEVPTS, ptmx, 0, time);
+        self.inodes[ptmx].ino = 2;
+        self.d_add(pts, b"ptmx", ptmx);
         let shm = self.mount(dev::SHM, "/dev/shm", "tmpfs", "rw,nosuid,nodev", 0x0102_1994);
         self.inode_mut(shm).mode = 0o1777;
     }

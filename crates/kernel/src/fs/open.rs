@@ -248,7 +248,9 @@ impl Kernel {
                 Device::Zero => FileKind::Zero,
                 Device::Full => FileKind::Full,
                 Device::Random | Device::Urandom => FileKind::Urandom,
-                Device::Tty => self.open_tty(task)?,
+                Device::Tty => self.tty_open_current(task)?,
+                Device::Ptmx => self.ptmx_open(task)?,
+                Device::Pts(index) => self.pts_open(task, *index, op.flags)?,
                 // Nobody sits at the machine's own console.
                 Device::Console => return Err(Errno::ENXIO.into()),
             },
@@ -271,13 +273,6 @@ impl Kernel {
         file.dentry = Some(self.vfs.dget(dentry));
         file.opened_by = Some(self.groups[self.tasks[task].group].tgid);
         self.files.insert(file)
-    }
-
-    /// /dev/tty: ENXIO without a controlling terminal.
-    fn open_tty(&mut self, task: TaskId) -> Result<FileKind, Errno> {
-        let session = self.groups[self.tasks[task].group].session;
-        let controlling = self.console.tty.as_ref().and_then(|tty| tty.session);
-        if controlling == Some(session) { Ok(FileKind::Console(3)) } else { Err(Errno::ENXIO) }
     }
 
     /// A FIFO: the pipe is made by the first who opens it.
@@ -376,7 +371,8 @@ impl Kernel {
             | FileKind::Full
             | FileKind::Urandom
             | FileKind::Console(_) => Ok(self.files.insert(File::new(kind, flags))),
-            // sock_no_open, anon_inode: no way in but the descriptor.
+            // sock_no_open, anon_inode: no way in but the descriptor. (Pseudoterminals have names.)
+            FileKind::PtyMaster(_) | FileKind::PtySlave(_) => Err(Errno::ENXIO.into()),
             FileKind::Inode | FileKind::Socket(_) | FileKind::Epoll(_) | FileKind::Anon(_) => {
                 Err(Errno::ENXIO.into())
             }
@@ -408,7 +404,7 @@ impl Kernel {
     fn do_tmpfile(&mut self, task: TaskId, dir: DentryId, op: OpenFlags) -> Result<FileId, Errno> {
         let cred = &self.tasks[task].cred;
         self.inode_permission(dir, cred, MAY_WRITE | MAY_EXEC)?;
-        if self.vfs.inode(dir).dev == dev::PROC {
+        if [dev::PROC, dev::DEVPTS].contains(&self.vfs.inode(dir).dev) {
             return Err(Errno::EOPNOTSUPP);
         }
         let kind = InodeKind::Regular(FileBytes::default());

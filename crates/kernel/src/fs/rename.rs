@@ -77,6 +77,9 @@ impl Kernel {
         if self.vfs.inode(old_dir).dev == dev::SYSFS {
             return Err(Errno::EROFS.into());
         }
+        if [old_dir, new_dir].iter().any(|dir| self.vfs.inode(*dir).dev == dev::DEVPTS) {
+            return Err(Errno::EPERM.into());
+        }
         let old = self.lookup(old_dir, &old_name, call.user)?.ok_or(Errno::ENOENT)?;
         let new = self.lookup(new_dir, &new_name, call.user)?;
         if new.is_none() && self.vfs.inode(new_dir).dev == dev::PROC {

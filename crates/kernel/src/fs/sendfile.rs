@@ -145,6 +145,8 @@ impl Kernel {
             | FileKind::Epoll(_)
             | FileKind::Anon(_)
             | FileKind::Urandom
+            | FileKind::PtyMaster(_)
+            | FileKind::PtySlave(_)
             | FileKind::Console(_) => {
                 let what = self.describe_file(from).to_string();
                 self.tell(Some(call.task), Fact::unsupported("sendfile or splice from", what));

@@ -40,6 +40,8 @@ impl Kernel {
             | FileKind::Zero
             | FileKind::Full
             | FileKind::Urandom
+            | FileKind::PtyMaster(_)
+            | FileKind::PtySlave(_)
             | FileKind::Console(_) => None,
         }
     }

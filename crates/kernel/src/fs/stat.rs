@@ -60,13 +60,17 @@ impl Kernel {
         if let Some(dentry) = f.dentry {
             return self.dentry_stat(dentry);
         }
-        let tty = (dev::DEVTMPFS, S_IFCHR | 0o620, (5, 0));
+        let tty = (dev::DEVPTS, S_IFCHR | 0o600, (136, 0));
         let null = (dev::DEVTMPFS, S_IFCHR | 0o666, (1, 3));
         let (dev, mode, rdev) = match f.kind {
             FileKind::Pipe(_) => (dev::PIPEFS, S_IFIFO | 0o600, (0, 0)),
             FileKind::Socket(_) => (dev::SOCKFS, S_IFSOCK | 0o777, (0, 0)),
             FileKind::Epoll(_) | FileKind::Anon(_) => (dev::ANON_INODEFS, 0o600, (0, 0)),
             FileKind::Inode => (dev::TMPFS, S_IFREG | 0o600, (0, 0)),
+            // They always have a dentry.
+            FileKind::PtyMaster(tty) | FileKind::PtySlave(tty) => {
+                (dev::DEVPTS, S_IFCHR | 0o600, self.ttys[tty].rdev())
+            }
             FileKind::Console(stream) => match self.console.kind(stream) {
                 StreamKind::Pipe => (dev::PIPEFS, S_IFIFO | 0o600, (0, 0)),
                 StreamKind::File => (dev::TMPFS, S_IFREG | 0o644, (0, 0)),
@@ -102,7 +106,9 @@ impl Kernel {
             | FileKind::Null
             | FileKind::Zero
             | FileKind::Full
-            | FileKind::Urandom => 12,
+            | FileKind::Urandom
+            | FileKind::PtyMaster(_)
+            | FileKind::PtySlave(_) => 12,
             FileKind::Console(stream) => 13 + u64::from(stream),
         }
     }
@@ -117,7 +123,7 @@ impl Kernel {
             FileKind::Anon(anon) => self.describe_anon(anon).into(),
             FileKind::Console(stream) => match self.console.kind(stream) {
                 StreamKind::Pipe => format!("pipe:[{ino}]").into(),
-                StreamKind::Tty => b"/dev/tty".to_vec(),
+                StreamKind::Tty => b"/dev/pts/0".to_vec(),
                 StreamKind::Null => b"/dev/null".to_vec(),
                 StreamKind::File => format!("/console/{stream}").into(),
             },
@@ -125,6 +131,9 @@ impl Kernel {
             FileKind::Zero => b"/dev/zero".to_vec(),
             FileKind::Full => b"/dev/full".to_vec(),
             FileKind::Urandom => b"/dev/urandom".to_vec(),
+            FileKind::PtyMaster(_) | FileKind::PtySlave(_) => {
+                self.describe_file(file).to_string().into_bytes()
+            }
             FileKind::Inode => b"/".to_vec(),
         }
     }

@@ -44,6 +44,7 @@ impl Kernel {
         match self.vfs.inode(dir).dev {
             dev::SYSFS => Err(Errno::EROFS),
             dev::PROC => Err(Errno::ENOENT),
+            dev::DEVPTS => Err(Errno::EPERM),
             _ => Ok((dir, last)),
         }
     }
@@ -217,7 +218,9 @@ impl Kernel {
             return Err(Errno::EXDEV);
         }
         self.may_create(task, dir)?;
-        if self.vfs.inode(dir).dev == dev::PROC || self.vfs.inode(source).is_dir() {
+        if [dev::PROC, dev::DEVPTS].contains(&self.vfs.inode(dir).dev)
+            || self.vfs.inode(source).is_dir()
+        {
             return Err(Errno::EPERM);
         }
         let time = self.current_time();
@@ -312,7 +315,7 @@ impl Kernel {
         if self.vfs.dentries[victim].mounted.is_some() {
             return Err(Errno::EBUSY);
         }
-        if parent.dev == dev::PROC { Err(Errno::EPERM) } else { Ok(()) }
+        if [dev::PROC, dev::DEVPTS].contains(&parent.dev) { Err(Errno::EPERM) } else { Ok(()) }
     }
 
     /// The name goes; the file with it, unless it has others or is open.

@@ -58,7 +58,7 @@ impl Kernel {
         self.exit_files(task); //                       11: descriptors, ascending
         self.exit_fs(task); //                          12: cwd, root, umask
         if last {
-            self.disassociate_ctty(task); //            13: the session's terminal
+            self.disassociate_ctty(task, true); //          13: the session's terminal
         }
         //                                              14: no namespaces here
         self.task_work_run(task); //                    15: the final puts: FIN, RST, EOF

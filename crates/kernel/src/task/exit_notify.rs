@@ -243,12 +243,6 @@ impl Kernel {
             self.kill_pgrp(pgrp, signal);
         }
     }
-
-    /// disassociate_ctty(): a session leader gives up its terminal (rule X-29). No process here
-    /// has a controlling terminal that hangs up with its leader: the console stays.
-    pub(crate) fn disassociate_ctty(&mut self, task: TaskId) {
-        let _ = task;
-    }
 }
 
 /// si_code and si_status of a death.

@@ -271,6 +271,7 @@ impl Kernel {
         let pid = self.tasks[child].tid;
         let g = &self.groups[group];
         let (pgrp, session, rlimits) = (g.pgrp, g.session, g.rlimits.clone());
+        let tty = g.tty;
         let sibling = args.has(lx::CLONE_PARENT);
         let (parent, exec_id, exit_signal) = if sibling {
             (g.parent, g.parent_exec_id, g.exit_signal)
@@ -289,6 +290,7 @@ impl Kernel {
             exit_signal,
             pgrp,
             session,
+            tty,
             rlimits,
             self_exec_id,
             parent_exec_id: exec_id,

@@ -95,6 +95,8 @@ impl Kernel {
         let tgid = self.groups[group].tgid;
         self.change_pgrp(group, tgid);
         self.pids.keep(tgid);
+        // proc_clear_tty()
+        self.groups[group].tty = None;
         let old = core::mem::replace(&mut self.groups[group].session, tgid);
         self.pids.unkeep(old);
     }

@@ -108,9 +108,9 @@ impl Kernel {
         self.pids.keep(pid);
         self.pids.keep(pid);
         self.tasks[task].files = Some(self.standard_files(spawn.stdio));
-        if let (Stdio::Console, Some(tty)) = (spawn.stdio, &mut self.console.tty) {
+        if let (Stdio::Console, Some(tty)) = (spawn.stdio, self.console.tty) {
             // As after login: its session has the terminal, and it is in the foreground.
-            (tty.session, tty.pgrp) = (Some(pid), Some(pid));
+            self.proc_set_tty(group, tty);
         }
         Ok(task)
     }
@@ -181,11 +181,12 @@ impl Kernel {
         Ok(())
     }
 
-    /// Standard streams that are the terminal are open on /dev/tty, so that ttyname(3) finds it.
-    /// Unlike Linux, the terminal has no name of its own.
+    /// Standard streams that are the terminal are open on /dev/pts/0, so that ttyname(3) finds it.
     fn name_terminal(&mut self, task: TaskId, user: &mut dyn Platform) {
         let lookup = Lookup::FOLLOW;
-        let Ok(tty) = self.user_path_at(task, AT_FDCWD, b"/dev/tty", lookup, user) else { return };
+        let Ok(tty) = self.user_path_at(task, AT_FDCWD, b"/dev/pts/0", lookup, user) else {
+            return;
+        };
         for fd in 0..3 {
             let Ok(file) = self.table(task).get(fd) else { continue };
             let FileKind::Console(stream) = self.files[file].kind else { continue };

@@ -225,6 +225,10 @@ pub struct ThreadGroup {
     pub exit_signal: Option<Signal>,
     pub pgrp: Pid,
     pub session: Pid,
+    /// The controlling terminal (signal->tty).
+    pub tty: Option<TtyId>,
+    /// The foreground group of a terminal that hung up, for the session leader's exit.
+    pub tty_old_pgrp: Option<Pid>,
     /// SIGNAL_UNKILLABLE: PID 1.
     pub unkillable: bool,
     pub is_child_subreaper: bool,
@@ -263,6 +267,8 @@ impl ThreadGroup {
             exit_signal: None,
             pgrp: Pid(0),
             session: Pid(0),
+            tty: None,
+            tty_old_pgrp: None,
             unkillable: false,
             is_child_subreaper: false,
             did_exec: false,
@@ -279,6 +285,7 @@ impl ThreadGroup {
 }
 
 use crate::task::signal;
+use crate::tty::TtyId;
 
 /// fs_struct: what CLONE_FS shares.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -274,8 +274,8 @@ impl Kernel {
         let group = &self.groups[t.group];
         let ticks = |d: crate::time::Duration| d.as_nanos() / 10_000_000;
         let (ignored, caught) = self.proc_dispositions(task);
-        let tty = self.console.tty.as_ref().filter(|tty| tty.session == Some(group.session));
-        let tty_nr = if tty.is_some() { 0x8800 } else { 0 };
+        let tty = group.tty.map(|tty| &self.ttys[tty]);
+        let tty_nr = tty.map_or(0, |tty| new_encode_dev(tty.rdev()));
         let tpgid = tty.and_then(|tty| tty.pgrp).map_or(-1, |pgrp| i64::from(pgrp.0));
         let m = self.proc_memory_numbers(task);
         let mut s = format!(" ({}) ", String::from_utf8_lossy(&t.comm));
@@ -384,4 +384,9 @@ impl Kernel {
             _ => Err(Errno::EIO),
         }
     }
+}
+
+/// new_encode_dev(): a device number in 32 bits.
+fn new_encode_dev((major, minor): (u32, u32)) -> u32 {
+    (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
 }
