@@ -438,6 +438,7 @@ fn number(name: &[u8]) -> Option<u32> {
 mod tests {
     use crate::abi::Errno;
     use crate::fs::testing::{Tiny, World};
+    use crate::task::Cred;
 
     fn readlink(w: &mut World, path: &str) -> Result<String, Errno> {
         let len = w.path(89, path, &[World::OUT, 100])? as usize;
@@ -509,8 +510,7 @@ mod tests {
         assert_eq!(w.write(path, b"256"), Err(Errno::EINVAL));
         assert_eq!(w.write("/proc/sys/net/core/somaxconn", b"1"), Err(Errno::EACCES));
         let task = w.task;
-        let cred = &mut w.kernel.tasks[task].cred;
-        (cred.euid, cred.fsuid) = (1000, 1000);
+        w.kernel.tasks[task].cred = Cred::user(1000, 1000);
         assert_eq!(w.open(path, 1, 0), Err(Errno::EACCES));
     }
 
@@ -525,6 +525,6 @@ mod tests {
         );
         let all = w.names("/proc");
         assert!(all.contains(&"1".into()) && all.contains(&"self".into()));
-        assert_eq!(w.names("/dev").len(), 2 + 7 + 4 + 2);
+        assert_eq!(w.names("/dev").len(), 2 + 7 + 4 + 2 + 1);
     }
 }
