@@ -193,7 +193,7 @@ fn together(
     let limits = limits(&programs)?;
     println!("mutants: {name}: {} woven, {} not", woven.len(), open.len() - woven.len());
     for number in woven {
-        let verdict = meet(&programs, &limits, number, stage)?;
+        let verdict = meet(&programs, &limits, (number, &mutants[&number]), stage)?;
         if verdict == Verdict::Survived {
             println!("  survives the {name}: {}", mutants[&number].name);
         }
@@ -206,7 +206,7 @@ fn together(
 fn limits(programs: &[Program]) -> Result<Vec<Duration>, String> {
     let limit = |program: &Program| {
         let began = Instant::now();
-        match trial::run(program, 0, Duration::from_secs(600))? {
+        match trial::run(program, "", 0, Duration::from_secs(600))? {
             Outcome::Survived => Ok(Duration::from_secs(10) + began.elapsed() * 10),
             other => {
                 Err(format!("mutants: without a mutant, {}: {other:?}", program.path.display()))
@@ -216,18 +216,23 @@ fn limits(programs: &[Program]) -> Result<Vec<Duration>, String> {
     programs.iter().map(limit).collect()
 }
 
-/// A mutant meets the programs of a stage.
+/// A mutant meets the programs of a stage; of the unit tests, those of its own room first.
 fn meet(
     programs: &[Program],
     limits: &[Duration],
-    number: usize,
+    (number, mutant): (usize, &Mutant),
     stage: usize,
 ) -> Result<Verdict, String> {
-    for (program, limit) in programs.iter().zip(limits) {
-        match trial::run(program, number, *limit)? {
-            Outcome::Survived => {}
-            Outcome::Caught(test) => return Ok(Verdict::Caught(stage, test)),
-            Outcome::TimedOut => return Ok(Verdict::Caught(stage, "does not end".into())),
+    let room = mutant.file.split('/').nth(3).unwrap_or_default();
+    let filters =
+        if stage == 0 { vec![format!("{room}::"), String::new()] } else { vec![String::new()] };
+    for filter in filters {
+        for (program, limit) in programs.iter().zip(limits) {
+            match trial::run(program, &filter, number, *limit)? {
+                Outcome::Survived => {}
+                Outcome::Caught(test) => return Ok(Verdict::Caught(stage, test)),
+                Outcome::TimedOut => return Ok(Verdict::Caught(stage, "does not end".into())),
+            }
         }
     }
     Ok(Verdict::Survived)
@@ -256,7 +261,7 @@ fn one_by_one(
             verdict = match tree.build(arguments)? {
                 Ok(programs) => {
                     let limits = vec![Duration::from_secs(120); programs.len()];
-                    meet(&programs, &limits, number, stage)?
+                    meet(&programs, &limits, (number, mutant), stage)?
                 }
                 Err(_) => Verdict::Unviable,
             };

@@ -32,10 +32,17 @@ pub enum Outcome {
     TimedOut,
 }
 
-/// Runs one program with the mutant of this number (0: none) alive.
-pub fn run(program: &Program, mutant: usize, limit: Duration) -> Result<Outcome, String> {
+/// Runs the tests of a program whose name contains the filter, with the mutant of this number (0:
+/// none) alive.
+pub fn run(
+    program: &Program,
+    filter: &str,
+    mutant: usize,
+    limit: Duration,
+) -> Result<Outcome, String> {
     let mut command = Command::new("sh");
-    command.args(["-c", &format!("ulimit -v {MEMORY}; exec \"$0\"")]).arg(&program.path);
+    command.args(["-c", &format!("ulimit -v {MEMORY}; exec \"$0\" \"$1\"")]);
+    command.arg(&program.path).arg(filter);
     command.env("AFTERLIFE_MUTANT", mutant.to_string()).env("RUST_BACKTRACE", "0");
     command.current_dir(&program.package).env("CARGO_MANIFEST_DIR", &program.package);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
