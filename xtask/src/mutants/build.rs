@@ -52,14 +52,10 @@ impl Tree {
             }
         }
         // A test that moved away is a test no more.
-        for kept in ["crates/kernel/tests", "crates/lab/tests"] {
-            for entry in
-                std::fs::read_dir(tree.directory.join(kept)).into_iter().flatten().flatten()
-            {
-                if !root().join(kept).join(entry.file_name()).exists() {
-                    let _ = std::fs::remove_file(entry.path());
-                }
-            }
+        let kept: BTreeSet<PathBuf> =
+            listed.split('\0').map(|name| tree.directory.join(name)).collect();
+        for room in ["crates", "tests"] {
+            remove_others(&tree.directory.join(room), &kept);
         }
         Ok(tree)
     }
@@ -77,10 +73,25 @@ impl Tree {
 
     /// Builds the test programs that `cargo test ARGUMENTS` would run.
     pub fn build(&self, arguments: &[&str]) -> Result<Result<Vec<Program>, Errors>, String> {
+        self.build_in("target", "1", arguments)
+    }
+
+    /// The same for one mutant, where building takes longer than running.
+    pub fn build_alone(&self, arguments: &[&str]) -> Result<Result<Vec<Program>, Errors>, String> {
+        self.build_in("target/alone", "0", arguments)
+    }
+
+    fn build_in(
+        &self,
+        target: &str,
+        optimized: &str,
+        arguments: &[&str],
+    ) -> Result<Result<Vec<Program>, Errors>, String> {
         let mut cargo = Command::new("cargo");
+        cargo.env("CARGO_PROFILE_MUTANTS_OPT_LEVEL", optimized);
         cargo.args(["test", "--quiet", "--no-run", "--message-format=json", "--profile=mutants"]);
         cargo.args(arguments).current_dir(&self.directory);
-        cargo.env("CARGO_TARGET_DIR", self.directory.join("target"));
+        cargo.env("CARGO_TARGET_DIR", self.directory.join(target));
         cargo.env("RUSTFLAGS", "--cap-lints=allow");
         let output = cargo.output().map_err(|error| format!("cargo: {error}"))?;
         let lines = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -142,6 +153,18 @@ impl Tree {
     }
 }
 
+/// Removes the files below a directory that are not to be kept.
+fn remove_others(directory: &Path, kept: &BTreeSet<PathBuf>) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            remove_others(&path, kept);
+        } else if !kept.contains(&path) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
 /// Mutants that the compiler did not take.
 #[derive(Default)]
 pub struct Refused {
@@ -173,7 +196,8 @@ fn test_program(message: &Value) -> Option<Program> {
     }
     let path = PathBuf::from(message["executable"].as_str()?);
     let package = Path::new(message["manifest_path"].as_str()?).parent()?.to_owned();
-    Some(Program { path, package })
+    let bounded = !package.ends_with("tests/guests");
+    Some(Program { path, package, bounded })
 }
 
 /// Where a message of the compiler sees an error.

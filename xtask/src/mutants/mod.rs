@@ -258,7 +258,7 @@ fn one_by_one(
         tree.write(&mutant.file, alone(text, mutant).as_bytes())?;
         let mut verdict = Verdict::Survived;
         for (stage, (_, arguments)) in STAGES[..stages].iter().enumerate() {
-            verdict = match tree.build(arguments)? {
+            verdict = match tree.build_alone(arguments)? {
                 Ok(programs) => {
                     let limits = vec![Duration::from_secs(120); programs.len()];
                     meet(&programs, &limits, (number, mutant), stage)?

@@ -19,6 +19,8 @@ pub struct Program {
     pub path: PathBuf,
     /// Its package's directory, where cargo would run it.
     pub package: PathBuf,
+    /// Its address space is bounded: it runs no guests, which may map what they like.
+    pub bounded: bool,
 }
 
 /// How a trial ended.
@@ -40,8 +42,9 @@ pub fn run(
     mutant: usize,
     limit: Duration,
 ) -> Result<Outcome, String> {
+    let bound = if program.bounded { format!("ulimit -v {MEMORY}; ") } else { String::new() };
     let mut command = Command::new("sh");
-    command.args(["-c", &format!("ulimit -v {MEMORY}; exec \"$0\" \"$1\"")]);
+    command.args(["-c", &format!("{bound}exec \"$0\" \"$1\"")]);
     command.arg(&program.path).arg(filter);
     command.env("AFTERLIFE_MUTANT", mutant.to_string()).env("RUST_BACKTRACE", "0");
     command.current_dir(&program.package).env("CARGO_MANIFEST_DIR", &program.package);
