@@ -159,3 +159,24 @@ fn keepalive_waits_while_data_is_on_the_way() {
     assert!(client_ended(&world) > 900.);
     assert_eq!(gave_up(&records).1, GaveUp::Retransmission);
 }
+
+#[test]
+fn one_orphan_too_many_is_reset_after_its_fin() {
+    // T-23, measured with net.ipv4.tcp_max_orphans = 1 and three orphans: the FIN leaves first, and
+    // the RST right behind it; so the client is in CLOSE_WAIT when it comes (T-41).
+    for (most, flags, second_write) in [(0, &["F.", "R."][..], -EPIPE), (1, &["F."], 1)] {
+        let mut program = client(0);
+        byte(&mut program, READ, 0, 17);
+        sleep(&mut program, 10);
+        byte(&mut program, WRITE, second_write, 18);
+        program.exit(7);
+        let mut world = world_of(idle_server(), program, ["", ""], KILL);
+        world.hosts[0].kernel.net.sysctls.max_orphans = most;
+        let (world, records) = finish(world);
+        client_ended(&world);
+        let server = sent(&records, 0);
+        let until_death = server.iter().filter(|s| s.0 < 0.105).map(|s| s.1.as_str());
+        let last: Vec<&str> = until_death.filter(|flags| *flags != "S.").collect();
+        assert_eq!(last, flags, "{server:?}");
+    }
+}

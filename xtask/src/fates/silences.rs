@@ -16,8 +16,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 const PORT: u16 = 7000;
-/// In afterlife the client starts after 100 ms and waits so long until it is ready.
-const READY: f64 = 1.6;
+/// In afterlife the client starts after 100 ms, and is ready then.
+const READY: f64 = 3.6;
 
 /// What goes wrong, when, in seconds after the client is ready.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -31,11 +31,12 @@ enum Fault {
 }
 
 /// The scenes of `dark`, with what goes wrong: nothing within 0.25 s of a retransmission.
-const SCENES: [(&str, &[(f64, Fault)]); 5] = [
+const SCENES: [(&str, &[(f64, Fault)]); 6] = [
     ("full", &[]),
     ("gone", &[(0.5, Fault::Off)]),
     ("reboot", &[(0.5, Fault::Off), (2.2, Fault::Boot)]),
     ("healed", &[(0.5, Fault::Cut), (2.25, Fault::Heal)]),
+    ("dying", &[(0.5, Fault::Cut), (1.6, Fault::Kill), (2.95, Fault::Heal)]),
     ("late", &[(0.5, Fault::Cut), (1.6, Fault::Kill), (2.95, Fault::Heal)]),
 ];
 

@@ -27,6 +27,7 @@ pub const TCP_KEEPIDLE: u64 = 4;
 pub const TCP_KEEPINTVL: u64 = 5;
 pub const TCP_KEEPCNT: u64 = 6;
 pub const TCP_USER_TIMEOUT: u64 = 18;
+pub const EPIPE: i64 = 32;
 pub const ECONNRESET: i64 = 104;
 pub const ETIMEDOUT: i64 = 110;
 
@@ -101,6 +102,16 @@ pub fn run_as(
     more: [&str; 2],
     faults: &str,
 ) -> (World<Scripted>, Vec<Record>) {
+    finish(world_of(server, client, more, faults))
+}
+
+/// The world of `run_as`, before anything happened.
+pub fn world_of(
+    server: Program,
+    client: Program,
+    more: [&str; 2],
+    faults: &str,
+) -> World<Scripted> {
     let mut platform = Scripted::default();
     platform.install("/bin/server", server);
     platform.install("/bin/client", client);
@@ -111,7 +122,11 @@ pub fn run_as(
         more[0], more[1]
     );
     let scenario: Scenario = scenario::parse("silence.toml", &text).unwrap();
-    let mut world = World::new(platform, scenario, &Options::default());
+    World::new(platform, scenario, &Options::default())
+}
+
+/// Runs a world to its end.
+pub fn finish(mut world: World<Scripted>) -> (World<Scripted>, Vec<Record>) {
     while world.step() == Step::Moved {}
     let records = world.take_records().collect();
     (world, records)

@@ -57,7 +57,26 @@ struct Row {
     second: Act,
     /// The server writes a second after "ready".
     answers: bool,
+    leaves: Option<Leave>,
 }
+
+/// What the server does with its end a second after "ready"; it is killed later, and nothing of it
+/// has arrived meanwhile.
+#[derive(Clone, Copy, Debug)]
+struct Leave {
+    /// It shuts its side: FIN_WAIT1, or LAST_ACK after the client's FIN.
+    shuts: bool,
+    /// It writes so many bytes before.
+    writes: usize,
+    /// The client's byte is not read.
+    unread: bool,
+    linger0: bool,
+    /// TCP_LINGER2 is negative.
+    linger2: bool,
+}
+
+/// When the client is ready, in milliseconds after its start.
+const SETTLED: u64 = 3500;
 
 const IDLE: Row = Row {
     before: Before::Idle,
@@ -66,6 +85,7 @@ const IDLE: Row = Row {
     first: Act::Nothing,
     second: Act::Nothing,
     answers: false,
+    leaves: None,
 };
 
 fn keeps(keep: Keep, limit: u32) -> Row {
@@ -78,6 +98,32 @@ fn first(act: Act) -> Row {
 
 fn second(before: Before, act: Act) -> Row {
     Row { before, second: act, ..IDLE }
+}
+
+/// Deaths that nobody hears of before the way is open again: ESTABLISHED, FIN_WAIT1, CLOSE_WAIT and
+/// LAST_ACK × unread × SO_LINGER 0 × data on the way × what the client does then.
+fn dying() -> Vec<Row> {
+    let mut rows = vec![];
+    for before in [Before::Idle, Before::FinWait2] {
+        for bits in 0..32 {
+            let bit = |n: u32| bits >> n & 1 == 1;
+            let writes = if bit(3) { 4 } else { 0 };
+            let (shuts, unread, linger0) = (bit(0), bit(1), bit(2));
+            let leaves = Some(Leave { shuts, writes, unread, linger0, linger2: false });
+            let act = match before {
+                Before::FinWait2 => Act::Close,
+                _ => Act::Write,
+            };
+            let second = if bit(4) { act } else { Act::Nothing };
+            rows.push(Row { before, leaves, second, ..IDLE });
+        }
+    }
+    for second in [Act::Nothing, Act::Write, Act::ShutWr, Act::Close] {
+        let leave = Leave { shuts: true, writes: 0, unread: false, linger0: false, linger2: true };
+        rows.push(Row { leaves: Some(leave), second, ..IDLE });
+        rows.push(Row { leaves: Some(Leave { shuts: false, ..leave }), second, ..IDLE });
+    }
+    rows
 }
 
 // tidy: long, because it is a table
@@ -170,6 +216,8 @@ fn scene(name: &str) -> Result<(Vec<Row>, u64), String> {
             ],
             7,
         ),
+        // The server dies while the way is gone, in any state.
+        "dying" => (dying(), 7),
         // The way is gone as long, and the server dies meanwhile.
         "late" => (
             vec![
@@ -205,6 +253,16 @@ impl Row {
         }
         if self.answers {
             name += " answers";
+        }
+        if let Some(Leave { shuts, writes, unread, linger0, linger2 }) = self.leaves {
+            let marks = [
+                (shuts, " shuts"),
+                (writes > 0, " writes"),
+                (unread, " unread"),
+                (linger0, " linger0"),
+                (linger2, " linger2"),
+            ];
+            name.extend(marks.iter().filter(|mark| mark.0).map(|mark| mark.1));
         }
         name
     }
@@ -262,8 +320,32 @@ fn server(port: u16, rows: &[Row]) -> Result<(), String> {
         if row.answers {
             write(*end, b"late")?;
         }
+        if let Some(leave) = row.leaves {
+            leave.act(*end)?;
+        }
     }
     pause_for_ever()
+}
+
+impl Leave {
+    fn act(self, end: Fd) -> Sys<()> {
+        if !self.unread {
+            read(end, 1)?;
+        }
+        if self.linger0 {
+            linger(end, 0)?;
+        }
+        if self.linger2 {
+            set_option(end, IPPROTO_TCP, libc::TCP_LINGER2, -1)?;
+        }
+        if self.writes > 0 {
+            write(end, &b"late"[..self.writes])?;
+        }
+        if self.shuts {
+            shutdown(end, SHUT_WR)?;
+        }
+        Ok(())
+    }
 }
 
 fn dial(host: &str, port: u16) -> Result<Fd, String> {
@@ -277,6 +359,9 @@ fn dial(host: &str, port: u16) -> Result<Fd, String> {
 
 /// Brings its end into the state of the row.
 fn prepare(fd: Fd, row: Row) -> Result<(), String> {
+    if row.leaves.is_some() {
+        write(fd, b"x")?;
+    }
     match row.before {
         Before::Idle => {}
         Before::Full => {}
@@ -341,6 +426,7 @@ struct End {
 }
 
 fn client(host: &str, port: u16, name: &str) -> Result<(), String> {
+    let begun = monotonic();
     signal::ignore(libc::SIGPIPE)?;
     let (rows, seconds) = scene(name)?;
     let mut ends = vec![];
@@ -350,7 +436,8 @@ fn client(host: &str, port: u16, name: &str) -> Result<(), String> {
         ends.push(End { row, fd, said: vec![], told: None, closed: false });
     }
     let notice = dial(host, port)?;
-    nap(1500);
+    // However long that took.
+    nap(SETTLED.saturating_sub((monotonic() - begun) / 1_000_000));
     write(notice, b"?")?;
     read(notice, 1)?;
     for end in &ends {
