@@ -11,6 +11,8 @@ mod fuzz;
 mod mutants;
 mod native;
 mod nobody;
+#[path = "../../crates/cli/tests/common/signals.rs"]
+mod signals;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -32,6 +34,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench [FILTER]             what a call, a start, a transfer, a death … cost, here and natively";
 
 fn main() -> ExitCode {
+    signals::start_children_with_default_signals();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match words.as_slice() {

@@ -43,14 +43,19 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Listens from now on. A terminal's keys and window concern a run only if it is `on_terminal`.
+    /// Listens from now on. A terminal's keys and window concern a run only if it is `on_terminal`,
+    /// and what its starter ignores stays ignored: `nohup afterlife run` outlives its terminal.
     pub fn install(on_terminal: bool) -> io::Result<Stop> {
         let (awake, wakes) = UnixStream::pair()?;
         awake.set_nonblocking(true)?;
         let any = Arc::new(AtomicBool::new(false));
         let mut flags = Vec::new();
+        let ignored = ignored_signals();
         for (signal, asked) in ASKS {
             if matches!(asked, Asked::Suspend | Asked::Resized) && !on_terminal {
+                continue;
+            }
+            if ignored >> (signal - 1) & 1 != 0 {
                 continue;
             }
             let flag = Arc::new(AtomicBool::new(false));
@@ -89,4 +94,11 @@ impl Stop {
     pub fn awake(&self) -> BorrowedFd<'_> {
         self.awake.as_fd()
     }
+}
+
+/// The mask of the signals that this process was started to ignore (proc_pid_status(5), SigIgn).
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0)
 }

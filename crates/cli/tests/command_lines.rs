@@ -3,6 +3,9 @@
 //! a line whose interpreter is not installed here is not run. One test a line (libtest-mimic, the
 //! maintained stand-in for libtest's own harness with tests made at run time).
 
+#[path = "common/signals.rs"]
+mod signals;
+
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -76,6 +79,7 @@ fn missing(line: &str) -> Option<&str> {
 
 fn main() {
     let arguments = Arguments::from_args();
+    signals::start_children_with_default_signals();
     let lines = include_str!("command_lines.txt").lines();
     let trials = lines.filter(|l| !l.is_empty() && !l.starts_with('#')).filter_map(|line| {
         let (shell, line) = match line.strip_prefix('@') {

@@ -4,6 +4,9 @@
 //! lines of shell. One test per script and interpreter; without an interpreter they are not run,
 //! and the test says so.
 
+#[path = "common/signals.rs"]
+mod signals;
+
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -76,6 +79,7 @@ fn scripts() -> Vec<PathBuf> {
 
 fn main() {
     let arguments = Arguments::from_args();
+    signals::start_children_with_default_signals();
     let mut trials = Vec::new();
     for (n, python) in PYTHONS.into_iter().enumerate() {
         if !Path::new(python).exists() {

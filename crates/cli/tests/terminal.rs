@@ -3,6 +3,9 @@
 //! script is not installed, or finds no terminal to give (a container without /dev/pts), there is
 //! nothing to test with, and the test says so.
 
+#[path = "common/signals.rs"]
+mod signals;
+
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -25,6 +28,7 @@ struct Typist {
 impl Typist {
     /// Runs a shell command on a fresh terminal.
     fn at(command: &str) -> Option<Typist> {
+        signals::start_children_with_default_signals();
         let works = Command::new("script")
             .args(["-q", "-e", "-c", "true", "/dev/null"])
             .stdin(Stdio::null())

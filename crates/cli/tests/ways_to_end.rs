@@ -1,6 +1,9 @@
 //! How runs end: interrupted, with nobody listening, with bad input, with a check that failed. The
 //! files are whole in every case. And the same scenario is the same run on a busy machine.
 
+#[path = "common/signals.rs"]
+mod signals;
+
 use pcap_file::pcapng::PcapNgReader;
 use serde_json::Value;
 use std::fs;
@@ -30,6 +33,7 @@ command = ["/bin/sh", "-c", "echo on; while :; do n=$((n+1)); test $((n % 1000))
 "#;
 
 fn afterlife() -> Command {
+    signals::start_children_with_default_signals();
     let mut command = Command::new(env!("CARGO_BIN_EXE_afterlife"));
     command.arg("run").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -108,6 +112,23 @@ fn an_interrupted_run_leaves_whole_files() {
         assert!(blocks_of(&pcap) > 3);
         fs::remove_dir_all(dir).expect("the test's own directory");
     }
+}
+
+#[test]
+fn what_nohup_ignores_does_not_end_a_run() {
+    let dir = directory("nohup", LONG);
+    let mut run = Command::new("/bin/sh");
+    let line = "trap '' HUP; exec \"$0\" run s.toml";
+    run.args(["-c", line, env!("CARGO_BIN_EXE_afterlife")]).current_dir(&dir);
+    let mut child = run.stdout(Stdio::piped()).spawn().expect("sh starts");
+    let mut story = BufReader::new(child.stdout.take().expect("stdout"));
+    sees(&mut story, "│ on");
+    signal(&child, "HUP");
+    signal(&child, "TERM");
+    let mut rest = String::new();
+    story.read_to_string(&mut rest).expect("the story");
+    assert_eq!(child.wait().expect("it ends").code(), Some(143), "by SIGTERM: {rest}");
+    fs::remove_dir_all(dir).expect("the test's own directory");
 }
 
 #[test]
