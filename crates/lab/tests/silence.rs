@@ -168,7 +168,9 @@ fn one_orphan_too_many_is_reset_after_its_fin() {
         let mut program = client(0);
         byte(&mut program, READ, 0, 17);
         sleep(&mut program, 10);
-        byte(&mut program, WRITE, second_write, 18);
+        let at = program.bytes(&[0; 8]);
+        program.call(SENDTO, [Reg::Rbx.into(), at.into(), 1.into(), MSG_NOSIGNAL.into()]);
+        program.expect(second_write, 18);
         program.exit(7);
         let mut world = world_of(idle_server(), program, ["", ""], KILL);
         world.hosts[0].kernel.net.sysctls.max_orphans = most;
