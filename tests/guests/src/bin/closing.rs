@@ -213,7 +213,9 @@ fn stage(row: Row) -> Result<Scene, String> {
     close(tell)?;
     if row.state == Closing {
         shutdown(peer, SHUT_WR)?;
-        // The victim acknowledged our FIN, so it knows of it.
+    }
+    if row.state == Closing || row.peer_first() {
+        // The victim acknowledged our FIN, so it knows of it; and no late one changes our state.
         until_state(peer, 5)?;
     }
     Ok(Scene { peer, victim, heir: row.shared.then_some(heir), sent })
