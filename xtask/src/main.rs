@@ -16,7 +16,7 @@ mod signals;
 mod tidy;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 const USAGE: &str = "usage: cargo xtask COMMAND
   ci [FILTER]                every check that a change must pass, in order, timed; or only the
@@ -31,6 +31,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   mutants [--resume] [--quick] [FILTER]
                              mutation testing: which changes of the sources no test notices
   full [--resume] [PART]     what is too long for every change: mutants, fuzz, fates; writes docs/full.md
+  syscalls                   write docs/syscalls.md from the kernel's table
   bench [FILTER]             what a call, a start, a transfer, a death … cost, here and natively";
 
 fn main() -> ExitCode {
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         ["fates", filter] => fates::run(filter),
         ["bench"] => bench::run(""),
         ["bench", filter] => bench::run(filter),
+        ["syscalls"] => syscalls(),
         ["full", rest @ ..] => full::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["mutants", rest @ ..] => mutants::run(rest),
@@ -58,6 +60,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes docs/syscalls.md.
+fn syscalls() -> Result<(), String> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["run", "--quiet", "-p", "afterlife-kernel", "--example", "syscalls"]);
+    let output = cargo.current_dir(root()).output().map_err(|e| format!("cargo: {e}"))?;
+    if !output.status.success() {
+        return Err(format!("syscalls: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    let path = root().join("docs/syscalls.md");
+    std::fs::write(&path, output.stdout).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// The workspace's root: the directory above this package.

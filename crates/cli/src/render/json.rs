@@ -6,7 +6,7 @@
 use super::{End, Names, Renderer};
 use kernel::fact::{Fact, FileFact, NetFact, SyscallFact, TaskFact};
 use kernel::net::packet::{Packet, Transport};
-use kernel::syscall::table;
+use kernel::syscall;
 use kernel::task::WaitStatus;
 use lab::fault::FaultKind;
 use lab::{LabFact, Record, What};
@@ -149,7 +149,7 @@ fn kernel_fact(fact: &Fact, names: &Names) -> (&'static str, Value) {
 }
 
 fn name(nr: u64) -> String {
-    table::row(nr).map_or_else(|| format!("syscall_{nr}"), |row| row.name.to_owned())
+    syscall::absent::name(nr).map_or_else(|| format!("syscall_{nr}"), str::to_owned)
 }
 
 fn task_fact(fact: &TaskFact) -> (&'static str, Value) {

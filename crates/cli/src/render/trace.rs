@@ -5,7 +5,7 @@
 use super::{End, Names, Renderer};
 use kernel::abi::Errno;
 use kernel::fact::{Fact, SyscallFact};
-use kernel::syscall::table;
+use kernel::syscall::{absent, table};
 use kernel::time::Duration;
 use lab::{Record, What};
 use std::io::{self, Write};
@@ -34,7 +34,10 @@ impl<W: Write> Renderer for Trace<W> {
         let call = match (table::row(*nr), shown) {
             (Some(row), Some(shown)) => format!("{}({shown})", row.name),
             (Some(row), None) => format!("{}({})", row.name, hexadecimal(&args[..row.args.len()])),
-            (None, _) => format!("syscall_{nr}({})", hexadecimal(args)),
+            (None, _) => match absent::name(*nr) {
+                Some(name) => format!("{name}({})", hexadecimal(args)),
+                None => format!("syscall_{nr}({})", hexadecimal(args)),
+            },
         };
         let result = result.map_or_else(|| "?".to_owned(), |r| self::result(*nr, r));
         let slept = record.at.saturating_since(*entered);

@@ -3,7 +3,9 @@
 //! Rows of the table are in `syscall/rows/`, one file a room; handlers live in the rooms.
 //! Neighbours: `task/signal` (get_signal, restart), `wait_queue`.
 
+pub mod absent;
 pub mod call;
+pub mod document;
 pub mod iovec;
 pub mod rows;
 pub mod table;
@@ -18,6 +20,7 @@ use crate::platform::{Platform, Trap};
 use crate::task::{Run, TaskId};
 use crate::time::{Duration, Instant};
 use crate::wait_queue::Event;
+use absent::Absent;
 
 /// What becomes of a call that a signal interrupts (rules S-34, S-35). The first four are Linux's
 /// kernel-internal codes.
@@ -200,8 +203,10 @@ impl Kernel {
         if let Some(row) = table::row(call.flight.nr) {
             return (row.handler)(self, call);
         }
-        let (name, args) = (format!("syscall {}", call.flight.nr), call.flight.args);
-        self.tell(Some(call.task), Fact::unsupported(&name, format!("{args:x?}")));
+        // A number that Linux 6.18 has no call for either (None) is ENOSYS there too.
+        if let Some((name, Absent::Missing(what))) = absent::absent(call.flight.nr) {
+            self.tell(Some(call.task), Fact::unsupported(name, what));
+        }
         Err(Stop::Errno(Errno::ENOSYS))
     }
 
