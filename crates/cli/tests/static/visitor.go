@@ -80,7 +80,7 @@ func garbage() {
 func preemption() {
 	runtime.GOMAXPROCS(1)
 	var stop int32
-	go func() { time.Sleep(20 * time.Millisecond); atomic.StoreInt32(&stop, 1) }()
+	go func() { time.Sleep(3 * time.Millisecond); atomic.StoreInt32(&stop, 1) }()
 	for atomic.LoadInt32(&stop) == 0 {
 	}
 	fmt.Println("pre-empted")
