@@ -2,7 +2,7 @@
 //! Run by root, the tests and the guest programs run a second time as `nobody` without any
 //! capability (see nobody.rs), because afterlife must not need privileges.
 
-use crate::{fates, native, nobody, root, tidy};
+use crate::{native, nobody, root, tidy, twin};
 use std::process::Command;
 use std::time::Instant;
 
@@ -18,9 +18,8 @@ const STEPS: &[Step] = &[
     ("documentation", documentation),
     ("tests", || cargo(&["test", "--quiet", "--workspace"])),
     ("tests as nobody", nobody::tests),
-    ("guest programs on the real kernel", || native::run(&[])),
     ("guest programs on the real kernel as nobody", native_as_nobody),
-    ("the close table on the wire", || fates::run("")),
+    ("twin: the real kernel and afterlife", || twin::run("")),
 ];
 
 /// Runs the steps whose names contain the filter, all for an empty one; the error names the step that

@@ -1,11 +1,10 @@
-//! The developers' commands: `cargo xtask ci`, `tidy`, `native`, `fates`, `fuzz`, `mutants`,
+//! The developers' commands: `cargo xtask ci`, `tidy`, `native`, `twin`, `fuzz`, `mutants`,
 //! `full`, `bench`.
 //! `ci` is what `.ci/run` runs and stops at the first step that fails; `tidy` reads the sources
 //! and holds the rules of CONTRIBUTING.md; `native` runs the guest programs on the real kernel.
 
 mod bench;
 mod ci;
-mod fates;
 mod full;
 mod fuzz;
 mod mutants;
@@ -14,6 +13,7 @@ mod nobody;
 #[path = "../../crates/cli/tests/common/signals.rs"]
 mod signals;
 mod tidy;
+mod twin;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -24,13 +24,14 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy                       read the sources: lengths, heads, words, imports, the article's table
   native [--as-nobody] [--times N] [FILTER]
                              run the guest programs of tests/guests on the real kernel
-  fates [FILTER]             examples/kill-9.toml, the close table and hosts that fall silent (tests/
-                             guests: wire, dark) on the real kernel and here, compared on the wire
+  twin [FILTER]              the same programs on the real kernel and here: every case of tests/guests
+                             by output and exit status (PROGRAM::CASE), and hosts that talk by the
+                             segments on the wire (wire::example, wire::matrix, wire::silences)
   fuzz [--seconds N] [TARGET]
                              every fuzz target for N seconds (600), from the kept corpus on
   mutants [--resume] [--quick] [FILTER]
                              mutation testing: which changes of the sources no test notices
-  full [--resume] [PART]     what is too long for every change: mutants, fuzz, fates; writes docs/full.md
+  full [--resume] [PART]     what is too long for every change: mutants, fuzz, twin; writes docs/full.md
   syscalls                   write docs/syscalls.md from the kernel's table
   bench [FILTER]             what a call, a start, a transfer, a death … cost, here and natively";
 
@@ -42,8 +43,8 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(""),
         ["ci", filter] => ci::run(filter),
         ["tidy"] => tidy::run(),
-        ["fates"] => fates::run(""),
-        ["fates", filter] => fates::run(filter),
+        ["twin"] => twin::run(""),
+        ["twin", filter] => twin::run(filter),
         ["bench"] => bench::run(""),
         ["bench", filter] => bench::run(filter),
         ["syscalls"] => syscalls(),

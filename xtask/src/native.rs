@@ -1,10 +1,11 @@
 //! `cargo xtask native`: builds tests/guests and runs every case of every guest program on the real
 //! kernel, each in a fresh process with a limit of time. The real kernel is the oracle: a case that
-//! fails here is wrong about Linux, whatever afterlife does.
+//! fails here is wrong about Linux, whatever afterlife does. Neighbour: `twin`, which runs the same
+//! cases here and in afterlife.
 
 use crate::{nobody, root};
-use std::io::Read;
-use std::os::unix::process::CommandExt;
+use std::fs::File;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -62,7 +63,7 @@ fn parse(words: &[&str]) -> Result<Options, String> {
 }
 
 /// Builds the guest programs and gives their paths, in order.
-fn programs() -> Result<Vec<PathBuf>, String> {
+pub fn programs() -> Result<Vec<PathBuf>, String> {
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--quiet", "--package", "guests", "--bins", "--message-format=json"]);
     let output = cargo.current_dir(root()).stderr(Stdio::inherit()).output();
@@ -82,26 +83,43 @@ pub fn executable(line: &str) -> Option<PathBuf> {
     message["executable"].as_str().map(PathBuf::from)
 }
 
-fn cases(program: &Path) -> Result<Vec<String>, String> {
-    let output = Command::new(program).arg("--list").output();
+/// The names of a program's cases; none for the ends of a wire, which have none.
+pub fn cases(program: &Path) -> Result<Vec<String>, String> {
+    let output = Command::new(program).arg("--list").stderr(Stdio::null()).output();
     let output = output.map_err(|error| format!("native: {}: {error}", program.display()))?;
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+}
+
+/// What somebody who starts a program sees of it.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Seen {
+    pub stdout: String,
+    pub stderr: String,
+    /// As a shell gives it: 128 + n for a death by signal n.
+    pub status: i32,
 }
 
 /// One case in a fresh process: success is exit status 0 within the limit.
 fn one(program: &Path, case: &str, as_nobody: bool, scratch: &Path) -> Result<(), String> {
     let mut command = if as_nobody { nobody::command(program) } else { Command::new(program) };
-    command.process_group(0);
-    command
-        .arg(case)
-        .env("TMPDIR", scratch)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    match see(command.arg(case), scratch)? {
+        Seen { status: 0, .. } => Ok(()),
+        Seen { status, stderr, .. } => Err(format!("exit status {status}: {}", stderr.trim())),
+    }
+}
+
+/// Runs a command to its end, within the limit, and leaves nothing of a failed one behind. Its output
+/// goes to files: a pipe would be held open by whom a case leaves behind on purpose.
+pub fn see(command: &mut Command, scratch: &Path) -> Result<Seen, String> {
+    let said = |error: std::io::Error| error.to_string();
+    let (stdout, stderr) = (scratch.join("stdout"), scratch.join("stderr"));
+    command.process_group(0).env("TMPDIR", scratch).stdin(Stdio::null());
+    command.stdout(File::create(&stdout).map_err(said)?);
+    command.stderr(File::create(&stderr).map_err(said)?);
     let mut child = command.spawn().map_err(|error| format!("could not be started: {error}"))?;
     let began = Instant::now();
     let status = loop {
-        match child.try_wait().map_err(|error| error.to_string())? {
+        match child.try_wait().map_err(said)? {
             Some(status) => break status,
             None if began.elapsed() > LIMIT => {
                 end_group(child.id());
@@ -111,15 +129,12 @@ fn one(program: &Path, case: &str, as_nobody: bool, scratch: &Path) -> Result<()
             None => std::thread::sleep(Duration::from_millis(1)),
         }
     };
-    if status.success() {
-        return Ok(());
+    if !status.success() {
+        end_group(child.id());
     }
-    end_group(child.id());
-    let mut said = String::new();
-    if let Some(mut stderr) = child.stderr.take() {
-        let _ = stderr.read_to_string(&mut said);
-    }
-    Err(format!("{status}: {}", said.trim()))
+    let read = |path| std::fs::read(path).map(|it| String::from_utf8_lossy(&it).into_owned());
+    let status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+    Ok(Seen { stdout: read(stdout).map_err(said)?, stderr: read(stderr).map_err(said)?, status })
 }
 
 /// Ends what a failed case leaves behind: its children are in its process group.

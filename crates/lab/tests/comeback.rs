@@ -1,6 +1,6 @@
 //! A host that was dark comes back, with whole hosts, links and system calls, in virtual time: after
 //! a power-off as a kernel that knows nobody (P-5, P-12, P-13), after a partition as if nothing had
-//! been (P-3, P-4, P-10). `cargo xtask fates` compares the same with the real kernel.
+//! been (P-3, P-4, P-10). `cargo xtask twin` compares the same with the real kernel.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! The two ends of the second half of `cargo xtask fates`: what a client is told, and when, while its
+//! The two ends of the second half of `cargo xtask twin`: what a client is told, and when, while its
 //! server's host or the way to it is gone. `dark server PORT SCENE` holds one connection for each row
 //! of the scene; `dark client HOST PORT SCENE` has the other ends, says "ready", acts on some of them
 //! a second later and on others three seconds after that, and prints for each row when it was told

@@ -1,4 +1,4 @@
-//! The two ends of `cargo xtask fates`: `wire server PORT` holds one connection for each row of the
+//! The two ends of `cargo xtask twin`: `wire server PORT` holds one connection for each row of the
 //! close table (state × unread × SO_LINGER 0 × TCP_LINGER2 < 0 × what the peer does afterwards) and
 //! waits to be killed; `wire client HOST PORT` is the other end of all of them, and prints for each
 //! row what its calls returned after the death. Both walk the rows in the same order, one by one,

@@ -24,7 +24,7 @@ pub fn run(scratch: &Path) -> Result<(), String> {
         let (line, our_line) = (lines.get(row), our_lines.get(row));
         let name = line.or(our_line).and_then(|l| l.split(':').next()).unwrap_or_default();
         if line != our_line {
-            println!("fates: DIFFERS: {name}\n  real {line:?}\n  ours {our_line:?}");
+            println!("twin: DIFFERS: {name}\n  real {line:?}\n  ours {our_line:?}");
             differences += 1;
         }
         differences += compare(name, &real, &ours, |s| s.connection == row);
@@ -41,17 +41,17 @@ pub fn run(scratch: &Path) -> Result<(), String> {
         ends
     };
     if first(&real) != first(&ours) {
-        println!("fates: DIFFERS: the order of the first FIN or RST of each connection");
+        println!("twin: DIFFERS: the order of the first FIN or RST of each connection");
         for (r, o) in first(&real).iter().zip(&first(&ours)).filter(|(r, o)| r != o) {
             println!("  real {r:?}\n  ours {o:?}");
         }
         differences += 1;
     }
     if differences == 0 && !lines.is_empty() {
-        println!("fates: {} rows, {} segments agree", lines.len(), real.segments.len());
+        println!("twin: {} rows, {} segments agree", lines.len(), real.segments.len());
         Ok(())
     } else {
-        Err(format!("fates: {differences} differences in {} rows", lines.len()))
+        Err(format!("twin: {differences} differences in {} rows", lines.len()))
     }
 }
 
@@ -64,13 +64,13 @@ pub fn build(name: &str) -> Result<PathBuf, String> {
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--quiet", "--package", "guests", "--bin", name]);
     cargo.arg("--message-format=json").current_dir(root());
-    let output = cargo.output().map_err(|e| format!("fates: cargo: {e}"))?;
+    let output = cargo.output().map_err(|e| format!("twin: cargo: {e}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let path = |line: &str| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         message["executable"].as_str().map(PathBuf::from)
     };
-    text.lines().find_map(path).ok_or_else(|| "fates: tests/guests does not build".into())
+    text.lines().find_map(path).ok_or_else(|| "twin: tests/guests does not build".into())
 }
 
 /// The rows' lines of what the client printed.
@@ -86,15 +86,15 @@ fn native(program: &Path, scratch: &Path) -> Result<(Story, Vec<String>), String
     let server = start(inside("a", program, &["server", &port]))?;
     wait_for_listener("a", PORTS[0])?;
     let mut client = start(inside("b", program, &["client", ADDRESSES[0], &port]))?;
-    let mut said = BufReader::new(client.stdout.take().ok_or("fates: no pipe")?);
+    let mut said = BufReader::new(client.stdout.take().ok_or("twin: no pipe")?);
     let mut ready = String::new();
-    said.read_line(&mut ready).map_err(|e| format!("fates: {e}"))?;
+    said.read_line(&mut ready).map_err(|e| format!("twin: {e}"))?;
     kill_alone(server)?;
     let lines: Result<Vec<String>, _> = said.lines().collect();
-    let lines = lines.map_err(|e| format!("fates: {e}"))?;
-    client.wait().map_err(|e| format!("fates: {e}"))?;
+    let lines = lines.map_err(|e| format!("twin: {e}"))?;
+    client.wait().map_err(|e| format!("twin: {e}"))?;
     capture.end();
-    let text = std::fs::read_to_string(&file).map_err(|e| format!("fates: {e}"))?;
+    let text = std::fs::read_to_string(&file).map_err(|e| format!("twin: {e}"))?;
     let segments = number(text.lines().filter_map(captured));
     let story = Story { segments, outputs: BTreeMap::new() };
     Ok((story, rows(lines.iter().map(String::as_str))))
@@ -115,7 +115,7 @@ fn afterlife(program: &Path, scratch: &Path) -> Result<(Story, Vec<String>), Str
         process("kill", "a", "60s", &["kill", "-9", "2"]),
     ];
     let path = scratch.join("matrix.toml");
-    std::fs::write(&path, scenario.concat()).map_err(|e| format!("fates: {e}"))?;
+    std::fs::write(&path, scenario.concat()).map_err(|e| format!("twin: {e}"))?;
     let mut segments = Vec::new();
     let mut text = String::new();
     for fact in facts(&path, scratch)? {

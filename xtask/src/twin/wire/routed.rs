@@ -29,8 +29,8 @@ impl Routed {
         forward.arg("echo 1 > /proc/sys/net/ipv4/ip_forward");
         match forward.status() {
             Ok(status) if status.success() => Ok(routed),
-            Ok(status) => Err(format!("fates: ip_forward cannot be set: {status}")),
-            Err(error) => Err(format!("fates: ip: {error}")),
+            Ok(status) => Err(format!("twin: ip_forward cannot be set: {status}")),
+            Err(error) => Err(format!("twin: ip: {error}")),
         }
     }
 

@@ -31,7 +31,7 @@ pub fn compare(what: &str, real: &Story, ours: &Story, which: impl Fn(&Seen) -> 
     if real == ours && !real.is_empty() {
         return 0;
     }
-    println!("fates: DIFFERS: {what}");
+    println!("twin: DIFFERS: {what}");
     for i in 0..real.len().max(ours.len()) {
         let show = |s: Option<&Seen>| s.map_or("-".to_owned(), |s| format!("{s:?}"));
         println!("  real {}\n  ours {}", show(real.get(i)), show(ours.get(i)));

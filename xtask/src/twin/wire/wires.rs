@@ -57,8 +57,8 @@ impl Drop for Wires {
 pub(super) fn ip(words: &str) -> Result<(), String> {
     match Command::new("ip").args(words.split(' ')).status() {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("fates: `ip {words}` ended with {status}")),
-        Err(error) => Err(format!("fates: `ip {words}`: {error}")),
+        Ok(status) => Err(format!("twin: `ip {words}` ended with {status}")),
+        Err(error) => Err(format!("twin: `ip {words}`: {error}")),
     }
 }
 
@@ -72,7 +72,7 @@ pub fn inside(side: &str, program: &Path, words: &[&str]) -> Command {
 /// Starts it with its stdout in a pipe.
 pub fn start(mut command: Command) -> Result<Child, String> {
     command.stdin(Stdio::null()).stdout(Stdio::piped());
-    command.spawn().map_err(|e| format!("fates: {command:?}: {e}"))
+    command.spawn().map_err(|e| format!("twin: {command:?}: {e}"))
 }
 
 /// Waits until the port listens in a namespace, so that no start depends on the machine's load.
@@ -80,14 +80,14 @@ pub fn wait_for_listener(side: &str, port: u16) -> Result<(), String> {
     let line = format!(":{port:04X} 00000000:0000 0A");
     for _ in 0..500 {
         let mut ss = inside(side, Path::new("cat"), &["/proc/net/tcp"]);
-        let table = ss.output().map_err(|e| format!("fates: {e}"))?.stdout;
+        let table = ss.output().map_err(|e| format!("twin: {e}"))?.stdout;
         // The local port, nobody, and state 0A, LISTEN.
         if String::from_utf8_lossy(&table).lines().any(|l| l.contains(&line)) {
             return Ok(());
         }
         sleep(Duration::from_millis(10));
     }
-    Err("fates: the native server does not listen".into())
+    Err("twin: the native server does not listen".into())
 }
 
 /// tcpdump in a namespace.
@@ -99,9 +99,9 @@ impl Capture {
         // -vv tells the sequence numbers of empty segments too.
         let words = ["-n", "-S", "-vv", "-l", "-B", "8192", "-i", "al0", "tcp"];
         let mut tcpdump = inside(side, Path::new("tcpdump"), &words);
-        let file = std::fs::File::create(file).map_err(|e| format!("fates: {e}"))?;
+        let file = std::fs::File::create(file).map_err(|e| format!("twin: {e}"))?;
         tcpdump.stdout(file).stderr(Stdio::null());
-        let child = tcpdump.spawn().map_err(|e| format!("fates: tcpdump: {e}"))?;
+        let child = tcpdump.spawn().map_err(|e| format!("twin: tcpdump: {e}"))?;
         sleep(Duration::from_millis(700));
         Ok(Capture(child))
     }
@@ -118,7 +118,7 @@ impl Capture {
 pub fn kill_alone(mut child: Child) -> Result<Vec<String>, String> {
     let pid = child.id();
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-    child.kill().map_err(|e| format!("fates: kill: {e}"))?;
-    child.wait().map_err(|e| format!("fates: wait: {e}"))?;
+    child.kill().map_err(|e| format!("twin: kill: {e}"))?;
+    child.wait().map_err(|e| format!("twin: wait: {e}"))?;
     Ok(children.unwrap_or_default().split_whitespace().map(str::to_owned).collect())
 }

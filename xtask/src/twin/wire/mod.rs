@@ -1,4 +1,4 @@
-//! `cargo xtask fates`: the close table on the wire, on the real kernel and in afterlife, compared:
+//! What hosts send each other: the close table on the wire, on the real kernel and in afterlife:
 //! what left (SYN, FIN, RST and payload: flags, relative numbers, lengths, in order) and what the
 //! clients' calls returned. First the five fates of examples/kill-9.toml (only the part before the
 //! power-off can be had natively), then a matrix of states and options (`matrix`), then hosts that fall
@@ -29,19 +29,19 @@ const PORT: u16 = 7000;
 /// A part: its name and what compares it.
 type Part = (&'static str, fn(&Path) -> Result<(), String>);
 
-/// Runs both sides and compares; only the parts whose name contains `filter`.
-pub fn run(filter: &str) -> Result<(), String> {
+/// Runs both sides and compares; only the parts whose `wire::name` contains `filter`.
+pub fn run(filter: &str, scratch: &Path) -> Result<(), String> {
+    let parts: [Part; 3] = [
+        ("wire::example", five_fates),
+        ("wire::matrix", matrix::run),
+        ("wire::silences", silences::run),
+    ];
     if let Some(why) = obstacle() {
-        println!("fates: skipped: {why}");
+        println!("twin: the wire is skipped: {why}");
         return Ok(());
     }
-    let scratch = crate::nobody::Scratch::new("fates")?;
-    let parts: [Part; 3] =
-        [("example", five_fates), ("matrix", matrix::run), ("silences", silences::run)];
-    parts
-        .into_iter()
-        .filter(|(name, _)| name.contains(filter))
-        .try_for_each(|(_, run)| run(&scratch.0))
+    let mut parts = parts.into_iter().filter(|(name, _)| name.contains(filter));
+    parts.try_for_each(|(_, run)| run(scratch))
 }
 
 /// The five fates of the example.
@@ -52,7 +52,7 @@ fn five_fates(scratch: &Path) -> Result<(), String> {
     let mut differences = 0;
     for role in ROLES {
         let (r, o) = (real.outputs.get(role), ours.outputs.get(role));
-        println!("fates: {}", r.map_or("(silent)", String::as_str));
+        println!("twin: {}", r.map_or("(silent)", String::as_str));
         if r != o || r.is_none() {
             differences += 1;
             println!("  DIFFERS in afterlife: {}", o.map_or("(silent)", String::as_str));
@@ -65,10 +65,10 @@ fn five_fates(scratch: &Path) -> Result<(), String> {
     let ends = |s: &Seen| s.from_server && (s.flags.contains('F') || s.flags.contains('R'));
     differences += compare("order of FIN and RST", &real, &ours, ends);
     if differences == 0 {
-        println!("fates: {} segments and {} clients agree", real.segments.len(), ROLES.len());
+        println!("twin: {} segments and {} clients agree", real.segments.len(), ROLES.len());
         Ok(())
     } else {
-        Err(format!("fates: {differences} differences between the real kernel and afterlife"))
+        Err(format!("twin: {differences} differences between the real kernel and afterlife"))
     }
 }
 
@@ -78,9 +78,9 @@ fn build(into: &Path) -> Result<(), String> {
         let source = root().join(format!("tests/guests/carried/{program}.rs"));
         let mut rustc = Command::new("rustc");
         rustc.args(["--edition", "2024", "-O", "-o"]).arg(into.join(program)).arg(source);
-        let done = rustc.status().map_err(|e| format!("fates: rustc: {e}"))?;
+        let done = rustc.status().map_err(|e| format!("twin: rustc: {e}"))?;
         if !done.success() {
-            return Err(format!("fates: {program}.rs does not build"));
+            return Err(format!("twin: {program}.rs does not build"));
         }
     }
     Ok(())
@@ -103,12 +103,12 @@ fn native(scratch: &Path) -> Result<Story, String> {
     let heirs = kill_alone(server)?;
     let mut outputs = BTreeMap::new();
     for (role, client) in clients {
-        let done = client.wait_with_output().map_err(|e| format!("fates: {e}"))?;
+        let done = client.wait_with_output().map_err(|e| format!("twin: {e}"))?;
         outputs.insert(role.to_owned(), String::from_utf8_lossy(&done.stdout).trim().to_owned());
     }
     capture.end();
     let _ = Command::new("kill").arg("-9").args(heirs).status();
-    let text = std::fs::read_to_string(&file).map_err(|e| format!("fates: {e}"))?;
+    let text = std::fs::read_to_string(&file).map_err(|e| format!("twin: {e}"))?;
     Ok(Story { segments: number(text.lines().filter_map(captured)), outputs })
 }
 
@@ -137,12 +137,12 @@ fn facts(scenario: &Path, scratch: &Path) -> Result<Vec<serde_json::Value>, Stri
     let mut cargo = Command::new("cargo");
     cargo.args(["run", "--quiet", "--bin", "afterlife", "--", "run"]).arg(scenario);
     cargo.arg("--json").arg(&json).current_dir(root()).stdout(Stdio::null());
-    let done = cargo.status().map_err(|e| format!("fates: {e}"))?;
+    let done = cargo.status().map_err(|e| format!("twin: {e}"))?;
     if !done.success() {
-        return Err(format!("fates: afterlife run {} ended with {done}", scenario.display()));
+        return Err(format!("twin: afterlife run {} ended with {done}", scenario.display()));
     }
-    let text = std::fs::read_to_string(&json).map_err(|e| format!("fates: {e}"))?;
+    let text = std::fs::read_to_string(&json).map_err(|e| format!("twin: {e}"))?;
     let read =
-        |line| serde_json::from_str(line).map_err(|e| format!("fates: bad JSON: {e}: {line}"));
+        |line| serde_json::from_str(line).map_err(|e| format!("twin: bad JSON: {e}: {line}"));
     text.lines().map(read).collect()
 }

@@ -51,7 +51,7 @@ pub fn run(scratch: &Path) -> Result<(), String> {
         let run = |(name, faults)| scope.spawn(move || native(program, scratch, name, faults));
         let threads: Vec<_> = SCENES.into_iter().map(run).collect();
         let result = |t: std::thread::ScopedJoinHandle<'_, _>| {
-            t.join().unwrap_or_else(|_| Err("fates: a scene panicked".into()))
+            t.join().unwrap_or_else(|_| Err("twin: a scene panicked".into()))
         };
         threads.into_iter().map(result).collect()
     });
@@ -63,10 +63,10 @@ pub fn run(scratch: &Path) -> Result<(), String> {
         differences += scene(name, &real, &ours);
     }
     if differences == 0 && rows > 0 {
-        println!("fates: {rows} rows of silence, {segments} segments agree");
+        println!("twin: {rows} rows of silence, {segments} segments agree");
         Ok(())
     } else {
-        Err(format!("fates: {differences} differences in {rows} rows of silence"))
+        Err(format!("twin: {differences} differences in {rows} rows of silence"))
     }
 }
 
@@ -76,7 +76,7 @@ fn scene(scene: &str, real: &Told, ours: &Told) -> u32 {
     for row in 0..real.1.len().max(ours.1.len()) {
         let (line, our_line) = (real.1.get(row), ours.1.get(row));
         if !same(line, our_line) {
-            println!("fates: DIFFERS: {scene}\n  real {line:?}\n  ours {our_line:?}");
+            println!("twin: DIFFERS: {scene}\n  real {line:?}\n  ours {our_line:?}");
             differences += 1;
         }
         let name = line.and_then(|l| l.split(':').next()).unwrap_or_default();
@@ -117,9 +117,9 @@ fn native(
     let mut server = Some(start(inside(&a, program, &["server", &port, scene]))?);
     wait_for_listener(&a, PORT)?;
     let mut client = start(inside(&b, program, &["client", ADDRESSES[0], &port, scene]))?;
-    let mut said = BufReader::new(client.stdout.take().ok_or("fates: no pipe")?);
+    let mut said = BufReader::new(client.stdout.take().ok_or("twin: no pipe")?);
     let mut ready = String::new();
-    said.read_line(&mut ready).map_err(|e| format!("fates: {e}"))?;
+    said.read_line(&mut ready).map_err(|e| format!("twin: {e}"))?;
     let ready = Instant::now();
     for (at, fault) in faults {
         sleep(Duration::from_secs_f64(*at).saturating_sub(ready.elapsed()));
@@ -135,13 +135,13 @@ fn native(
         }
     }
     let lines: Result<Vec<String>, _> = said.lines().collect();
-    let lines = lines.map_err(|e| format!("fates: {e}"))?;
-    client.wait().map_err(|e| format!("fates: {e}"))?;
+    let lines = lines.map_err(|e| format!("twin: {e}"))?;
+    client.wait().map_err(|e| format!("twin: {e}"))?;
     capture.end();
     if let Some(server) = server.take() {
         kill_alone(server)?;
     }
-    let text = std::fs::read_to_string(&file).map_err(|e| format!("fates: {e}"))?;
+    let text = std::fs::read_to_string(&file).map_err(|e| format!("twin: {e}"))?;
     Ok((story(text.lines().filter_map(captured)), lines))
 }
 
@@ -176,7 +176,7 @@ fn afterlife(
         text += &format!("[[fault]]\nat = \"{:.2}s\"\n{what}\n", READY + at);
     }
     let path = scratch.join(format!("{scene}.toml"));
-    std::fs::write(&path, text).map_err(|e| format!("fates: {e}"))?;
+    std::fs::write(&path, text).map_err(|e| format!("twin: {e}"))?;
     let (mut segments, mut said) = (Vec::new(), String::new());
     for fact in facts(&path, scratch)? {
         match fact["kind"].as_str() {
