@@ -6,6 +6,7 @@
 pub mod absent;
 pub mod call;
 pub mod document;
+pub mod in_vain;
 pub mod iovec;
 pub mod rows;
 pub mod table;
@@ -158,8 +159,9 @@ impl Kernel {
     }
 
     fn enter_syscall(&mut self, task: TaskId, user: &mut dyn Platform) {
-        self.now = self.now + self.config.syscall_cost;
-        self.tasks[task].stime += self.config.syscall_cost;
+        let cost = self.config.syscall_cost + in_vain::surcharge(self.tasks[task].asked_in_vain);
+        self.now = self.now + cost;
+        self.tasks[task].stime += cost;
         let regs = &self.tasks[task].regs;
         let mut flight = InFlight::new(
             regs.orig_rax,
@@ -228,7 +230,12 @@ impl Kernel {
     }
 
     fn finish_call(&mut self, task: TaskId, flight: InFlight, value: u64) {
-        self.tasks[task].regs.rax = value;
+        let t = &mut self.tasks[task];
+        t.regs.rax = value;
+        t.asked_in_vain = match in_vain::is_in_vain(&flight, value) {
+            true => t.asked_in_vain.saturating_add(1),
+            false => 0,
+        };
         let who = self.who(task);
         self.tell_return(who, &flight, Some(value));
         self.release_held(task, flight);
@@ -300,7 +307,9 @@ impl Kernel {
     }
 
     fn answer_tsc(&mut self, task: TaskId, length: u8) {
-        self.now = self.now + Duration::from_nanos(20);
+        let t = &mut self.tasks[task];
+        self.now = self.now + Duration::from_nanos(20) + in_vain::surcharge(t.asked_in_vain);
+        t.asked_in_vain = t.asked_in_vain.saturating_add(1);
         // One tick a nanosecond, from a start that no program takes for "just booted".
         let ticks = self.uptime();
         let regs = &mut self.tasks[task].regs;

@@ -101,6 +101,7 @@ pub(crate) fn blank_task() -> Task {
         sched: SchedParams::default(),
         utime: Duration::ZERO,
         stime: Duration::ZERO,
+        asked_in_vain: 0,
         start_time: Instant::ZERO,
         vfork_parent: None,
     }

@@ -188,6 +188,8 @@ pub struct Task {
     /// CPU time in user mode and in calls, as virtual time counts it.
     pub utime: Duration,
     pub stime: Duration,
+    /// Calls in a row that asked for what only time changes (syscall/in_vain).
+    pub asked_in_vain: u32,
     pub start_time: Instant,
     /// The vfork parent that waits for this child to drop its borrowed mm.
     pub vfork_parent: Option<TaskId>,
