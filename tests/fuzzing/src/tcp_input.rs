@@ -8,8 +8,10 @@
 use crate::choices::Choices;
 use crate::peer::{Aim, Peer};
 use crate::puppet::{ADDRESS, MEMORY, Outcome, Puppet};
+use kernel::net::conn::ConnId;
 use kernel::net::tcp::Flags;
 use kernel::time::Duration;
+use std::collections::BTreeMap;
 
 /// Deeds of one input at most.
 const DEEDS: usize = 400;
@@ -79,12 +81,19 @@ struct Stage {
     peer: Peer,
     /// Sockets of the program, oldest first; some are closed again.
     fds: Vec<u64>,
+    /// What each connection kept when we last looked.
+    kept: BTreeMap<ConnId, u32>,
 }
 
 /// Runs the target.
 pub fn run(bytes: &[u8]) {
     let mut choices = Choices::new(bytes);
-    let mut stage = Stage { puppet: Puppet::default(), peer: Peer::new(ADDRESS), fds: Vec::new() };
+    let mut stage = Stage {
+        puppet: Puppet::default(),
+        peer: Peer::new(ADDRESS),
+        fds: Vec::new(),
+        kept: BTreeMap::new(),
+    };
     stage.begin(choices.byte());
     for _ in 0..DEEDS {
         if choices.is_empty() {
@@ -107,6 +116,14 @@ impl Stage {
         self.peer.see(&packets);
         let held = self.puppet.kernel.net.tcp.check();
         assert_eq!(held, Ok(()), "an invariant of TCP");
+        let mut kept = BTreeMap::new();
+        for (id, conn) in self.puppet.kernel.net.tcp.conns.iter() {
+            let (now, most) = (conn.tcp.rmem_alloc(), conn.tcp.most_rmem());
+            let grew = now > self.kept.get(&id).copied().unwrap_or(0);
+            assert!(!grew || now <= most, "{now} bytes are kept, and {most} may be");
+            kept.insert(id, now);
+        }
+        self.kept = kept;
     }
 
     fn note(&mut self, number: u64, value: i64) {

@@ -57,10 +57,14 @@ impl TcpConn {
         let charged: u32 = rcv.queue.iter().map(|piece| truesize(piece.len() as u32)).sum();
         holds(charged == rcv.window.charged, "received bytes are not charged for")?;
         rcv.ooo.check(rcv.nxt)?;
-        // A last segment may overrun the buffer, nothing more.
-        let most = u64::from(rcv.window.rcvbuf.max(self.config.initial_rcvbuf())) * 2 + (1 << 17);
-        let held = u64::from(charged) + u64::from(rcv.ooo.charged());
-        holds(held <= most, "more is kept than twice the buffer")
+        // SO_RCVBUF may have made the buffer smaller than what it held already.
+        let fits = self.rmem_alloc() <= self.most_rmem() || self.config.rcvbuf.is_some();
+        holds(fits, "more is kept than the buffer and one segment")
+    }
+
+    /// What may be kept after a segment was: it may overrun the buffer, nothing more.
+    pub fn most_rmem(&self) -> u32 {
+        self.rcv.window.rcvbuf + truesize(u32::from(u16::MAX))
     }
 
     fn check_timers(&self) -> Result<(), String> {

@@ -166,16 +166,12 @@ impl TcpConfig {
         self.rcvbuf.unwrap_or(self.rmem[1])
     }
 
-    /// The window scale that we offer: enough for the greatest receive buffer. 10 with 6.18's
-    /// `tcp_rmem` (measured), 7 with the 6 MB of older kernels.
+    /// The window scale that we offer: enough for the greatest receive buffer, or for half of the
+    /// one that SO_RCVBUF fixed (`tcp_select_initial_window`). 10 with 6.18's `tcp_rmem` (measured),
+    /// 7 with the 6 MB of older kernels.
     pub fn window_shift(&self) -> u8 {
-        let mut space = self.rcvbuf.unwrap_or(0).max(self.rmem[2]);
-        let mut shift = 0;
-        while space > 65_535 && shift < 14 {
-            space >>= 1;
-            shift += 1;
-        }
-        shift
+        let space = self.rcvbuf.map_or(self.rmem[2], |bytes| bytes / 2);
+        (space.max(1).ilog2() as u8).saturating_sub(15).min(14)
     }
 
     /// How long an orphan waits in FIN_WAIT2 (`tcp_fin_time`, T-24): the configured time, but at
@@ -201,6 +197,17 @@ mod tests {
         assert_eq!(TcpConfig::default().window_shift(), 10);
         let older = TcpConfig { rmem: [4096, 131_072, 6_291_456], ..TcpConfig::default() };
         assert_eq!(older.window_shift(), 7);
+    }
+
+    #[test]
+    fn a_receive_buffer_that_was_set_decides_the_window_scale() {
+        // Measured on 6.18: SO_RCVBUF as getsockopt(2) says it, and the scale in the SYN or SYN-ACK.
+        for (rcvbuf, want) in
+            [(2304, 0), (10_000, 0), (60_000, 0), (200_000, 1), (2_000_000, 4), (8_388_608, 7)]
+        {
+            let config = TcpConfig { rcvbuf: Some(rcvbuf), ..TcpConfig::default() };
+            assert_eq!(config.window_shift(), want, "{rcvbuf}");
+        }
     }
 
     #[test]

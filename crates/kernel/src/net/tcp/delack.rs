@@ -15,6 +15,8 @@ pub struct DelayedAck {
     pub scheduled: bool,
     /// It must not be delayed (`ICSK_ACK_NOW`).
     pub now: bool,
+    /// What it acknowledges found no room: it offers no window (`ICSK_ACK_NOMEM`).
+    pub nomem: bool,
     /// Small segments arrived since the last acknowledgment: acknowledge when they are read.
     pub pushed: u8,
     /// Quick acknowledgments left.
@@ -75,6 +77,7 @@ impl DelayedAck {
     pub fn sent(&mut self) {
         self.scheduled = false;
         self.now = false;
+        self.nomem = false;
         self.pushed = 0;
         self.deadline = None;
         if self.quick == 1 {

@@ -232,8 +232,10 @@ pub enum DropWhy {
     RateLimited,
     /// An acknowledgment older than everything in flight.
     OldAck,
-    /// No room in the receive buffer.
+    /// The window is closed.
     ZeroWindow,
+    /// No room in the receive buffer, although the window was open (`TCPRcvQDrop`, `TCPOFODrop`).
+    ReceiveBufferFull,
     /// The accept queue is full (T-36).
     AcceptQueueFull,
     /// TCP_DEFER_ACCEPT waits for data.

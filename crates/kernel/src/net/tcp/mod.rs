@@ -50,6 +50,7 @@ mod output;
 mod reassembly;
 mod receive;
 mod request;
+mod rmem;
 mod rtt;
 mod scoreboard;
 mod segment;

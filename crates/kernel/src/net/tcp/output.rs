@@ -85,7 +85,10 @@ impl TcpConn {
             flags = flags | Flags::URG;
             urgent = up.since(seq) as u16;
         }
-        let window = self.rcv.window.offer(self.rcv.nxt);
+        let window = match self.rcv.ack.nomem {
+            true => self.rcv.window.close(self.rcv.nxt),
+            false => self.rcv.window.offer(self.rcv.nxt),
+        };
         let ack = self.rcv.nxt;
         self.rcv.ack.sent();
         self.rcv.last_ack_sent = ack;

@@ -34,6 +34,21 @@ impl Reassembly {
         self.pieces.iter().map(|(_, b)| truesize(b.len() as u32)).sum()
     }
 
+    /// `tcp_prune_ofo_queue`: drops the highest pieces until no more than `most` is charged, but none
+    /// below `seq`, which waits to be kept. An early FIN and the blocks to report go with them.
+    pub fn prune(&mut self, most: u32, seq: Option<Seq>) {
+        let mut charged = self.charged();
+        while charged > most
+            && let Some((last, bytes)) = self.pieces.back()
+            && !seq.is_some_and(|seq| seq.after(*last))
+        {
+            charged -= truesize(bytes.len() as u32);
+            self.pieces.pop_back();
+            self.fin = None;
+            self.blocks.clear();
+        }
+    }
+
     /// The blocks to report.
     pub fn sacks(&self) -> &[(Seq, Seq)] {
         &self.blocks[..self.blocks.len().min(MAX_BLOCKS)]

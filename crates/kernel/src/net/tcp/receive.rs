@@ -30,7 +30,7 @@ impl TcpConn {
             return;
         }
         if s.seq.after(self.rcv.nxt) {
-            return self.data_queue_ofo(s, fin);
+            return self.data_queue_ofo(s, fin, out);
         }
         let old = self.rcv.nxt.since(s.seq);
         if old >= s.len() + u32::from(fin) {
@@ -46,6 +46,17 @@ impl TcpConn {
             self.rcv.ack.now = true;
             out.fact(TcpFact::Dropped { flags: s.flags, why: DropWhy::ZeroWindow });
             return;
+        }
+        if !self.try_rmem_schedule(None) {
+            // Since 6.14 the other side is told at once. A FIN alone takes no room (measured).
+            self.rcv.ack.nomem = true;
+            self.rcv.ack.now = true;
+            self.rcv.ack.scheduled = true;
+            out.wake |= Ready::IN;
+            if !self.rcv.queue.is_empty() && s.len() > old {
+                out.fact(TcpFact::Dropped { flags: s.flags, why: DropWhy::ReceiveBufferFull });
+                return;
+            }
         }
         let fresh = s.payload.slice(old.min(s.len()) as usize..);
         if !fresh.is_empty() {
@@ -76,12 +87,12 @@ impl TcpConn {
         out.wake |= Ready::IN;
     }
 
-    fn data_queue_ofo(&mut self, s: &Segment, fin: bool) {
-        let cost = truesize(s.len());
-        let room = self.rcv.window.rcvbuf.saturating_sub(self.rcv.window.charged);
-        if cost + self.rcv.ooo.charged() <= room.max(cost) {
-            self.rcv.ooo.insert(s.seq, &s.payload, fin);
+    fn data_queue_ofo(&mut self, s: &Segment, fin: bool, out: &mut Output) {
+        if !self.try_rmem_schedule(Some(s.seq)) {
+            out.wake |= Ready::IN;
+            return out.fact(TcpFact::Dropped { flags: s.flags, why: DropWhy::ReceiveBufferFull });
         }
+        self.rcv.ooo.insert(s.seq, &s.payload, fin);
         // RFC 5681, 4.2: a duplicate acknowledgment at once.
         self.rcv.ack.scheduled = true;
         self.rcv.ack.now = true;

@@ -92,7 +92,7 @@ impl Request {
             seq: self.iss,
             ack: self.irs + 1,
             flags: Flags::SYN | Flags::ACK,
-            window: self.window as u16,
+            window: self.window.min(65_535) as u16,
             options: Options {
                 mss: Some(config.advertised_mss() as u16),
                 wscale: wscale.then_some(self.shift),

@@ -79,12 +79,11 @@ impl Window {
         self.rcv_mss = mss.min(self.wnd / 2).clamp(88, 536);
     }
 
-    /// `tcp_select_initial_window`: whole segments, at most 65535 bytes because the window of a
-    /// SYN is not scaled. Measured: 64240 for 1460, 65160 for 1448, 65495 and 65483 on loopback.
+    /// `tcp_select_initial_window`: whole segments. A SYN says at most 65535 of it, because its
+    /// window is not scaled. Measured: 64240 for 1460, 65160 for 1448, 65495 and 65483 on loopback.
     pub fn start(&mut self, mss: u32) {
         let space = self.full_space();
-        let whole = if space > mss { space / mss * mss } else { space };
-        self.wnd = whole.min(65_535);
+        self.wnd = if space > mss { space / mss * mss } else { space };
         self.ssthresh = self.wnd;
         self.initialize_rcv_mss(mss);
         self.space = (self.wnd, None);
@@ -143,6 +142,24 @@ impl Window {
         self.wnd = new;
         self.wup = rcv_nxt;
         (new >> self.shift) as u16
+    }
+
+    /// Takes the whole window back: what came could not be kept (`ICSK_ACK_NOMEM`).
+    pub fn close(&mut self, rcv_nxt: Seq) -> u16 {
+        self.wnd = 0;
+        self.wup = rcv_nxt;
+        0
+    }
+
+    /// There is no room, and no autotuning has made any (`tcp_clamp_window`): the buffer grows to what
+    /// it holds unless SO_RCVBUF fixed it, in which case the window becomes small.
+    pub fn clamp(&mut self, held: u32, advmss: u32) {
+        if self.autotune {
+            self.rcvbuf = self.rcvbuf.max(held.min(self.rmem_max));
+        }
+        if held > self.rcvbuf {
+            self.ssthresh = 2 * advmss;
+        }
     }
 
     /// A segment of `len` bytes came: measures segment size, lets the window grow by two segments

@@ -5,6 +5,7 @@ mod closing;
 mod hostile;
 mod reading;
 mod resets;
+mod rmem;
 mod timers;
 mod transfer;
 
