@@ -11,6 +11,7 @@ use crate::fs::epoll::Epoll;
 use crate::fs::fdtable::FdTable;
 use crate::fs::file::File;
 use crate::fs::pipe::Pipe;
+use crate::ipc::Ipc;
 use crate::mm::Mm;
 use crate::net::Net;
 use crate::net::packet::Packet;
@@ -112,6 +113,8 @@ pub struct Kernel {
     pub mms: Arena<Mm>,
     /// Shared anonymous memory: how many address spaces have a piece of each object.
     pub shmem: BTreeMap<ObjectId, u32>,
+    /// System V semaphores, messages and shared memory.
+    pub ipc: Ipc,
     pub tables: Arena<FdTable>,
     pub files: Arena<File>,
     pub pipes: Arena<Pipe>,
@@ -146,6 +149,7 @@ impl Kernel {
             timers: Timers::default(),
             mms: Arena::default(),
             shmem: BTreeMap::new(),
+            ipc: Ipc::default(),
             tables: Arena::default(),
             files: Arena::default(),
             pipes: Arena::default(),

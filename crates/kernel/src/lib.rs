@@ -4,7 +4,8 @@
 //! The rooms, in the order in which a process dies: [`syscall`] (kill(2) traps, its row of the
 //! table), [`task`] (`send_signal` → `complete_signal` → `get_signal` → `do_group_exit` → `do_exit`),
 //! [`fs`] (`exit_files` → `close_files` → `filp_close` → `fput`), [`net`] (`sock_close` →
-//! `tcp_close` → FIN, RST or silence), [`tty`] (a session leader's death hangs up its terminal). [`mm`] keeps the areas of address spaces; the bytes belong
+//! `tcp_close` → FIN, RST or silence), [`tty`] (a session leader's death hangs up its terminal),
+//! [`ipc`] (System V's). [`mm`] keeps the areas of address spaces; the bytes belong
 //! to whoever implements [`platform::Platform`]. What can be told afterwards is a [`fact`].
 //!
 //! Principles: blocking is data ([`syscall::Wait`]); time and packets are arguments; unknown is
@@ -15,6 +16,7 @@ pub mod abi;
 pub mod arena;
 pub mod fact;
 pub mod fs;
+pub mod ipc;
 pub mod kernel;
 pub mod mm;
 pub mod net;

@@ -40,6 +40,8 @@ pub enum Event {
     Vfork(TaskId),
     /// A futex wake marked this task (task/futex keeps its own queues).
     Futex(TaskId),
+    /// Somebody ended the call with which this task waits in a queue of `ipc`.
+    Ipc(TaskId),
     /// A signal was queued that this task may read with a signalfd (rule S-38).
     Signal(TaskId),
     /// Input, or the end of it, came to the console.

@@ -64,7 +64,7 @@ fn forbidden(module: &[String], target: &[String]) -> Option<&'static str> {
         }
         // Files of tests play the part of the world outside, which comes in by the table.
         _ if module.iter().any(|name| ["testing", "tests"].contains(&name.as_str())) => None,
-        "task" | "fs" | "net" | "mm" | "fact" => (to == "syscall" && is_table(target))
+        "task" | "fs" | "net" | "mm" | "ipc" | "fact" => (to == "syscall" && is_table(target))
             .then_some("the rooms don't know the system call table, it knows them"),
         _ => None,
     }

@@ -43,6 +43,8 @@ pub enum Progress {
     Splice(Box<crate::fs::sendfile::SpliceProgress>),
     /// A sleep's deadline was taken.
     Sleep,
+    /// It waits in a queue of `ipc`, where whoever ends the wait leaves the result.
+    IpcWait,
     /// An open of a FIFO waits until the other end was opened more often than `seen`.
     Fifo {
         /// The FIFO's pipe.

@@ -103,6 +103,7 @@ impl Kernel {
         let mut child = self.dup_task_struct(task, args);
         child.files = self.copy_files(task, args);
         child.fs = self.copy_fs(task, args);
+        child.undo_list = self.copy_semundo(task, args.has(lx::CLONE_SYSVSEM));
         let sighand = self.copy_sighand(task, args);
         child.mm = Some(born.mm);
         child.guest = Some(born.guest);

@@ -93,6 +93,7 @@ pub(crate) fn blank_task() -> Task {
         files: None,
         fs: None,
         task_works: Vec::new(),
+        undo_list: None,
         lingering: None,
         cred: Cred::default(),
         no_new_privs: false,

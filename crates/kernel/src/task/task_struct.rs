@@ -173,6 +173,9 @@ pub struct Task {
     /// LIFO (rules F-6, X-10).
     pub task_works: Vec<FileId>,
 
+    /// sysvsem.undo_list: semaphore operations to undo at exit.
+    pub undo_list: Option<crate::ipc::sem::UndoId>,
+
     /// A connection on which a close(2) with SO_LINGER waits, and until when (rule T-4).
     pub lingering: Option<(ConnId, Instant)>,
 

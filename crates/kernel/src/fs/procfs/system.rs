@@ -30,6 +30,7 @@ pub enum SystemFile {
     BootId,
     PidMax,
     ThreadsMax,
+    SysvipcSem,
     /// A setting of TCP.
     Tcp(TcpSysctl),
     /// A file that always says this.
@@ -56,6 +57,7 @@ impl SystemFile {
             | SystemFile::Stat
             | SystemFile::Swaps
             | SystemFile::Uptime
+            | SystemFile::SysvipcSem
             | SystemFile::Version
             | SystemFile::Vmstat => false,
         }
@@ -97,6 +99,7 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/kernel/random/entropy_avail", SystemFile::Text("256\n")),
     ("sys/kernel/random/uuid", SystemFile::RandomUuid),
     ("sys/kernel/randomize_va_space", SystemFile::Text("0\n")),
+    ("sys/kernel/sem", SystemFile::Text("32000\t1024000000\t500\t32000\n")),
     ("sys/kernel/threads-max", SystemFile::ThreadsMax),
     ("sys/kernel/yama/ptrace_scope", SystemFile::Text("3\n")),
     ("sys/net/core/somaxconn", SystemFile::Text("4096\n")),
@@ -125,6 +128,7 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/vm/overcommit_memory", SystemFile::Text("2\n")),
     ("sys/vm/overcommit_ratio", SystemFile::Text("100\n")),
     ("sys/vm/swappiness", SystemFile::Text("60\n")),
+    ("sysvipc/sem", SystemFile::SysvipcSem),
     ("uptime", SystemFile::Uptime),
     ("version", SystemFile::Version),
     ("vmstat", SystemFile::Vmstat),
@@ -182,6 +186,7 @@ impl Kernel {
                 uuid(&mut Stream::new(seed, number, u64::MAX, Purpose::Getrandom))
             }
             SystemFile::ThreadsMax => format!("{}\n", self.config.threads_max),
+            SystemFile::SysvipcSem => self.sysvipc_sem(),
             SystemFile::PidMax => format!("{}\n", self.pids.pid_max),
             SystemFile::Tcp(setting) => setting.text(&self.net.sysctls),
             SystemFile::Text(text) => text.into(),

@@ -17,6 +17,7 @@ macro_rules! row {
 
 pub mod fs;
 pub mod io;
+pub mod ipc;
 pub mod mm;
 pub mod net;
 pub mod process;
@@ -26,4 +27,4 @@ use super::table::Row;
 
 /// All rooms' rows.
 pub const ROOMS: &[&[Row]] =
-    &[signal::ROWS, process::ROWS, mm::ROWS, io::ROWS, fs::ROWS, net::ROWS];
+    &[signal::ROWS, process::ROWS, mm::ROWS, io::ROWS, ipc::ROWS, fs::ROWS, net::ROWS];

@@ -1,0 +1,14 @@
+//! Rows of the system call table: System V semaphores, messages and shared memory.
+//! Handlers live in the rooms; see `syscall/table.rs` for what a row says.
+// tidy: table
+
+use crate::kernel::Kernel;
+use crate::syscall::table::Row;
+
+/// The rows.
+pub const ROWS: &[Row] = &[
+    row!(64, "semget", Kernel::sys_semget, [Hex, Int, Octal], Full),
+    row!(65, "semop", Kernel::sys_semop, [Int, Ptr, Size], Full),
+    row!(66, "semctl", Kernel::sys_semctl, [Int, Int, Int, Hex], Full),
+    row!(220, "semtimedop", Kernel::sys_semtimedop, [Int, Ptr, Size, Ptr], Full),
+];
