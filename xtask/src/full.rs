@@ -41,6 +41,8 @@ pub fn run(words: &[&str]) -> Result<(), String> {
 /// name.
 fn one(part: &str, options: &[&str], failed: &mut Vec<String>) -> Result<String, String> {
     let began = Instant::now();
+    // Of what was there when it began: the part copies or builds it first.
+    let commit = commit()?;
     let said = |error| format!("full: {part}: {error}");
     let ourselves = std::env::current_exe().map_err(said)?;
     let mut command = Command::new(ourselves);
@@ -61,7 +63,7 @@ fn one(part: &str, options: &[&str], failed: &mut Vec<String>) -> Result<String,
     }
     let outcome = if status.success() { "passed" } else { "failed" };
     let seconds = began.elapsed().as_secs();
-    let (date, commit) = (first_line("date", &["-u", "+%F"])?, commit()?);
+    let date = first_line("date", &["-u", "+%F"])?;
     let line = [&["cargo xtask", part], options].concat().join(" ");
     Ok(format!(
         "## {part}\n`{line}`, {date}, commit {commit}: {outcome} after {seconds} s.\n```text\n{kept}```\n"

@@ -147,29 +147,14 @@ impl Kernel {
     fn forget_original_parent(&mut self, task: TaskId) {
         let group = self.tasks[task].group;
         let leader = self.groups[group].leader;
-        let mine: Vec<GroupId> = self.tasks[leader]
-            .children
-            .iter()
-            .copied()
-            .filter(|c| self.is_child_of_thread(*c, task))
-            .collect();
-        if mine.is_empty() {
-            return;
-        }
         let sibling = self.groups[group].tasks.iter().copied().find(|t| !self.tasks[*t].exiting);
         let reaper = sibling.unwrap_or_else(|| self.find_new_reaper(group));
-        for child in mine {
+        for child in self.tasks[leader].children.clone() {
             self.send_pdeath_signals(child, task, reaper);
             if sibling.is_none() {
                 self.reparent_leader(child, group, reaper);
             }
         }
-    }
-
-    /// Did `task` fork (one of the threads of) this child?
-    fn is_child_of_thread(&self, child: GroupId, task: TaskId) -> bool {
-        let threads = &self.groups[child].tasks;
-        threads.iter().any(|t| self.tasks[*t].real_parent == Some(task))
     }
 
     /// find_new_reaper(): the nearest ancestor that is a subreaper with a living thread, or init.

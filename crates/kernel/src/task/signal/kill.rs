@@ -82,7 +82,7 @@ impl Kernel {
         let (pid, asked) = (call.int(0), Asked::new(call.int(1)));
         let template = self.siginfo_argument(call, 2, asked)?;
         self.check_forgery(call.task, pid, &template)?;
-        let origin = |signal| SigInfo { signal, ..template };
+        let origin = |_| template;
         self.kill_pid_info(call.task, Pid(pid.max(0) as u32), asked, &origin)?;
         Ok(0)
     }
@@ -95,7 +95,7 @@ impl Kernel {
             return Err(Errno::EINVAL.into());
         }
         self.check_forgery(call.task, tid, &template)?;
-        let origin = |signal| SigInfo { signal, ..template };
+        let origin = |_| template;
         let (tgid, tid) = (Pid(tgid as u32), Pid(tid as u32));
         self.do_send_specific(call.task, Some(tgid), tid, asked, &origin)?;
         Ok(0)

@@ -17,6 +17,8 @@ pub mod frame;
 pub mod get_signal;
 pub mod job_control;
 pub mod kill;
+#[cfg(test)]
+mod leaving_tests;
 pub mod mask;
 pub mod pending;
 pub mod restart;

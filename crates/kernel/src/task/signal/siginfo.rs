@@ -200,6 +200,26 @@ mod tests {
     }
 
     #[test]
+    fn a_timers_expiry_is_laid_out_as_on_x86_64() {
+        // S-46.
+        let detail = SigDetail::Timer { id: 3, overrun: 4, value: 5 };
+        let info = SigInfo { signal: Signal::SIGALRM, errno: 0, code: SI_TIMER, detail };
+        let bytes = info.to_bytes();
+        assert_eq!(bytes[0..12], [14, 0, 0, 0, 0, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff]);
+        assert_eq!(bytes[16..28], [3, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0]);
+    }
+
+    #[test]
+    fn of_a_code_that_only_programs_know_everything_is_kept() {
+        // S-7: all that fits into the kernel's structure.
+        let mut bytes = [0; SIGINFO_SIZE];
+        bytes[8..12].copy_from_slice(&(-3i32).to_le_bytes());
+        bytes[16..48].copy_from_slice(&[7; 32]);
+        let info = SigInfo::from_bytes(Signal::SIGUSR1, &bytes).unwrap();
+        assert_eq!(info.to_bytes()[16..48], [7; 32]);
+    }
+
+    #[test]
     fn a_made_up_siginfo_survives_to_the_kernels_size() {
         // S-7: si_signo is overwritten; an unknown code with bytes beyond 48 is E2BIG.
         let mut bytes = [0; SIGINFO_SIZE];
