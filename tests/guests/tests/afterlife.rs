@@ -26,6 +26,7 @@ const PROGRAMS: &[&str] = &[
     env!("CARGO_BIN_EXE_memory"),
     env!("CARGO_BIN_EXE_orphans"),
     env!("CARGO_BIN_EXE_ptys"),
+    env!("CARGO_BIN_EXE_segments"),
     env!("CARGO_BIN_EXE_semaphores"),
     env!("CARGO_BIN_EXE_signals"),
     env!("CARGO_BIN_EXE_stops"),

@@ -109,7 +109,7 @@ impl Kernel {
                         && self.files[file].flags.writable()
                         && self.file_inode(file) == Some(inode)
                 }
-                Some(Pin::Shmem(_)) | None => false,
+                Some(Pin::Shmem(_) | Pin::SysV(_)) | None => false,
             })
         })
     }

@@ -4,6 +4,8 @@
 //! processes that made them; what a death does to them is in `task/exit`, steps 9 and 10 (rule X-7).
 
 pub mod sem;
+pub mod shm;
+mod shm_ctl;
 
 use crate::abi::Errno;
 use crate::fs::inode::in_group;
@@ -46,6 +48,8 @@ const IPC_MIN_CYCLE: u32 = 64;
 pub struct Ipc {
     /// Semaphore sets, the calls that wait for them, and what is undone at exit.
     pub sem: sem::Semaphores,
+    /// Segments of shared memory.
+    pub shm: shm::SharedMemory,
 }
 
 /// kern_ipc_perm: who may do what with an object.
@@ -198,6 +202,16 @@ impl<T> IpcIds<T> {
     /// ipc_obtain_object_idr(): by index, whatever the sequence (`*_STAT`).
     pub fn at_index(&self, index: i32) -> Result<&IpcObject<T>, Errno> {
         self.by_index.get(&(index as u32 % IPCMNI)).ok_or(Errno::EINVAL)
+    }
+
+    /// ipc_set_key_private(): no key finds it any more.
+    pub fn forget_key(&mut self, id: i32) {
+        if let Ok(object) = self.get_mut(id) {
+            let key = core::mem::replace(&mut object.perm.key, IPC_PRIVATE);
+            if key != IPC_PRIVATE {
+                self.by_key.remove(&key);
+            }
+        }
     }
 
     /// ipc_rmid().

@@ -156,7 +156,7 @@ impl Kernel {
 
     /// mlock_future_ok(): may so much more be mapped, if it is `locked` at once? EAGAIN beyond
     /// RLIMIT_MEMLOCK.
-    pub(super) fn mlock_future_ok(&self, at: Space, locked: bool, more: u64) -> Result<(), Errno> {
+    pub(crate) fn mlock_future_ok(&self, at: Space, locked: bool, more: u64) -> Result<(), Errno> {
         if !locked || self.tasks[at.task].cred.is_privileged() {
             return Ok(());
         }

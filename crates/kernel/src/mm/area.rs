@@ -27,6 +27,8 @@ pub enum Pin {
     File(Id<File>),
     /// Shared anonymous memory: an object without a name.
     Shmem(ObjectId),
+    /// A System V segment, by its identifier.
+    SysV(i32),
 }
 
 /// VM_* flags beside the protection.

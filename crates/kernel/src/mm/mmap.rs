@@ -73,7 +73,7 @@ impl Mm {
 
     /// Where a fixed mapping may not be: EPERM below mmap_min_addr, ENOMEM beyond the top or in what
     /// belongs to the platform, EINVAL if not page-aligned.
-    fn check_fixed(&self, addr: u64, len: u64) -> Result<(), Errno> {
+    pub(crate) fn check_fixed(&self, addr: u64, len: u64) -> Result<(), Errno> {
         let (low, high) = self.range;
         if len > TASK_SIZE || addr > TASK_SIZE - len {
             return Err(Errno::ENOMEM);
@@ -249,7 +249,7 @@ impl Kernel {
             Some(Pin::Shmem(object)) if !self.shmem.contains_key(&object) => {
                 user.object_release(object);
             }
-            Some(Pin::Shmem(_) | Pin::File(_)) | None => {}
+            Some(Pin::Shmem(_) | Pin::File(_) | Pin::SysV(_)) | None => {}
         }
     }
 

@@ -125,10 +125,12 @@ impl Kernel {
         }
     }
 
-    /// security_vm_enough_memory_mm(): may `more` bytes of private writable memory be promised?
+    /// security_vm_enough_memory_mm(): may `more` bytes of private writable memory, or of System
+    /// V's, be promised?
     pub fn vm_enough_memory(&self, more: u64) -> Result<(), Errno> {
         let charged: u64 = self.mms.iter().map(|(_, mm)| mm.areas.charged()).sum();
-        let fits = charged.checked_add(more).is_some_and(|sum| sum <= self.config.memory);
+        let shm = self.ipc.shm.pages() * PAGE_SIZE;
+        let fits = (charged + shm).checked_add(more).is_some_and(|sum| sum <= self.config.memory);
         if fits { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
@@ -150,7 +152,7 @@ impl Kernel {
         if let Some(pin) = vma.pin
             && !self.mms[at.mm].areas.pins(pin)
         {
-            self.pin(pin);
+            self.pin(at.task, pin);
         }
         let old = self.mms[at.mm].areas.cut(start, vma.end);
         self.mms[at.mm].areas.insert(start, vma);
@@ -183,8 +185,9 @@ impl Kernel {
     }
 
     /// One address space more keeps `pin` alive.
-    fn pin(&mut self, pin: Pin) {
+    fn pin(&mut self, task: TaskId, pin: Pin) {
         match pin {
+            Pin::SysV(id) => self.shm_open(task, id),
             Pin::File(file) => self.files[file].count += 1,
             Pin::Shmem(object) => *self.shmem.entry(object).or_default() += 1,
         }
@@ -194,6 +197,7 @@ impl Kernel {
     fn unpin(&mut self, task: TaskId, user: &mut dyn Platform, pin: Pin) {
         match pin {
             Pin::File(file) => self.fput(Some(task), file),
+            Pin::SysV(id) => self.shm_close(task, id, user),
             Pin::Shmem(object) => {
                 let Some(users) = self.shmem.get_mut(&object) else { return };
                 *users -= 1;
@@ -207,7 +211,11 @@ impl Kernel {
 
     /// dup_mm(): a copy for a fork, in which MADV_DONTFORK areas are missing; the second value is
     /// what the platform has to do to its copy. ENOMEM if the copy can't be charged.
-    pub(crate) fn dup_mm(&mut self, old: MmId) -> Result<(MmId, Vec<MapChange>), Errno> {
+    pub(crate) fn dup_mm(
+        &mut self,
+        task: TaskId,
+        old: MmId,
+    ) -> Result<(MmId, Vec<MapChange>), Errno> {
         let mut mm = self.mms[old].clone();
         self.vm_enough_memory(mm.areas.charged())?;
         mm.users = 1;
@@ -231,7 +239,7 @@ impl Kernel {
             }
         }
         for pin in mm.areas.all_pins() {
-            self.pin(pin);
+            self.pin(task, pin);
         }
         if let Some(exe) = mm.exe_file {
             self.files[exe].count += 1;

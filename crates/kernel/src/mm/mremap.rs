@@ -181,7 +181,7 @@ impl Kernel {
             (Some(Pin::Shmem(id)), Backing::Object { offset, .. }) => {
                 user.object_resize(*id, offset + len)
             }
-            (Some(Pin::Shmem(_) | Pin::File(_)) | None, _) => Ok(()),
+            (Some(Pin::Shmem(_) | Pin::File(_) | Pin::SysV(_)) | None, _) => Ok(()),
         }
     }
 }

@@ -17,10 +17,6 @@ pub enum Absent {
 
 /// Number, name, and why it is absent; ascending.
 pub const ABSENT: &[(u64, &str, Absent)] = &[
-    (29, "shmget", Missing("System V shared memory")),
-    (30, "shmat", Missing("System V shared memory")),
-    (31, "shmctl", Missing("System V shared memory")),
-    (67, "shmdt", Missing("System V shared memory")),
     (68, "msgget", Missing("System V message queues")),
     (69, "msgsnd", Missing("System V message queues")),
     (70, "msgrcv", Missing("System V message queues")),

@@ -55,7 +55,7 @@ impl Kernel {
         self.mm_release(task, user); //                 5–7: robust futexes, CLEARTID, vfork parent
         self.exit_mm(task, user); //                    8: memory; mapped files are queued first
         self.exit_sem(task); //                         9: System V semaphores: what SEM_UNDO owes
-        //                                              10: no System V shared memory here
+        //                                              10: exit_shm: see ipc/shm
         self.exit_files(task); //                       11: descriptors, ascending
         self.exit_fs(task); //                          12: cwd, root, umask
         if last {

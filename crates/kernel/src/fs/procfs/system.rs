@@ -31,6 +31,7 @@ pub enum SystemFile {
     PidMax,
     ThreadsMax,
     SysvipcSem,
+    SysvipcShm,
     /// A setting of TCP.
     Tcp(TcpSysctl),
     /// A file that always says this.
@@ -58,6 +59,7 @@ impl SystemFile {
             | SystemFile::Swaps
             | SystemFile::Uptime
             | SystemFile::SysvipcSem
+            | SystemFile::SysvipcShm
             | SystemFile::Version
             | SystemFile::Vmstat => false,
         }
@@ -100,6 +102,10 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/kernel/random/uuid", SystemFile::RandomUuid),
     ("sys/kernel/randomize_va_space", SystemFile::Text("0\n")),
     ("sys/kernel/sem", SystemFile::Text("32000\t1024000000\t500\t32000\n")),
+    ("sys/kernel/shm_rmid_forced", SystemFile::Text("0\n")),
+    ("sys/kernel/shmall", SystemFile::Text("18446744073692774399\n")),
+    ("sys/kernel/shmmax", SystemFile::Text("18446744073692774399\n")),
+    ("sys/kernel/shmmni", SystemFile::Text("4096\n")),
     ("sys/kernel/threads-max", SystemFile::ThreadsMax),
     ("sys/kernel/yama/ptrace_scope", SystemFile::Text("3\n")),
     ("sys/net/core/somaxconn", SystemFile::Text("4096\n")),
@@ -129,6 +135,7 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/vm/overcommit_ratio", SystemFile::Text("100\n")),
     ("sys/vm/swappiness", SystemFile::Text("60\n")),
     ("sysvipc/sem", SystemFile::SysvipcSem),
+    ("sysvipc/shm", SystemFile::SysvipcShm),
     ("uptime", SystemFile::Uptime),
     ("version", SystemFile::Version),
     ("vmstat", SystemFile::Vmstat),
@@ -187,6 +194,7 @@ impl Kernel {
             }
             SystemFile::ThreadsMax => format!("{}\n", self.config.threads_max),
             SystemFile::SysvipcSem => self.sysvipc_sem(),
+            SystemFile::SysvipcShm => self.sysvipc_shm(),
             SystemFile::PidMax => format!("{}\n", self.pids.pid_max),
             SystemFile::Tcp(setting) => setting.text(&self.net.sysctls),
             SystemFile::Text(text) => text.into(),

@@ -7,8 +7,12 @@ use crate::syscall::table::Row;
 
 /// The rows.
 pub const ROWS: &[Row] = &[
+    row!(29, "shmget", Kernel::sys_shmget, [Hex, Size, Octal], Partial("no huge pages")),
+    row!(30, "shmat", Kernel::sys_shmat, [Int, Ptr, Hex], Full),
+    row!(31, "shmctl", Kernel::sys_shmctl, [Int, Int, Ptr], Full),
     row!(64, "semget", Kernel::sys_semget, [Hex, Int, Octal], Full),
     row!(65, "semop", Kernel::sys_semop, [Int, Ptr, Size], Full),
     row!(66, "semctl", Kernel::sys_semctl, [Int, Int, Int, Hex], Full),
+    row!(67, "shmdt", Kernel::sys_shmdt, [Ptr], Full),
     row!(220, "semtimedop", Kernel::sys_semtimedop, [Int, Ptr, Size, Ptr], Full),
 ];
