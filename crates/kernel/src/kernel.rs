@@ -8,6 +8,7 @@ use crate::fs::Vfs;
 use crate::fs::anon::AnonFiles;
 use crate::fs::console::Console;
 use crate::fs::epoll::Epoll;
+use crate::fs::fasync::FasyncLists;
 use crate::fs::fdtable::FdTable;
 use crate::fs::file::File;
 use crate::fs::pipe::Pipe;
@@ -107,6 +108,8 @@ pub struct Kernel {
     /// PID 1.
     pub init: Option<GroupId>,
     pub run_queue: RunQueue,
+    /// Files that send SIGIO.
+    pub fasync: FasyncLists,
     pub waits: WaitQueues,
     pub futexes: FutexQueues,
     pub timers: Timers,
@@ -144,6 +147,7 @@ impl Kernel {
             pids: PidTable::default(),
             init: None,
             run_queue: RunQueue::default(),
+            fasync: FasyncLists::new(),
             waits: WaitQueues::default(),
             futexes: FutexQueues::default(),
             timers: Timers::default(),

@@ -4,9 +4,11 @@
 use crate::abi::Errno;
 use crate::abi::open::OFlags;
 use crate::fact::Fact;
+use crate::fs::fasync::{Whose, owner_from_number};
 use crate::fs::file::{FileId, FileKind};
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
+use crate::task::{Pid, TaskId};
 use linux_raw_sys::general as raw;
 
 /// SETFL_MASK: what F_SETFL may change. O_ASYNC is .fasync's.
@@ -80,11 +82,14 @@ impl Kernel {
             return Err(Errno::EINVAL.into());
         }
         // Where there is no .fasync, the flag means nothing, as on Linux.
-        if flags & OFlags::ASYNC.0 != 0 && self.file_can_fasync(file) {
-            let what = format!("{:?}", self.files[file].kind);
-            self.tell(Some(call.task), Fact::unsupported("fcntl F_SETFL O_ASYNC", what));
+        let wanted = flags & OFlags::ASYNC.0 != 0;
+        if wanted != (old & OFlags::ASYNC.0 != 0) && self.fasync_of(file).is_some() {
+            self.fasync_helper(call.task, call.int(0), file, wanted);
+        } else if wanted && matches!(self.files[file].kind, FileKind::Console(_)) {
+            self.tell(Some(call.task), Fact::unsupported("fcntl F_SETFL O_ASYNC", "the console"));
             return Err(Errno::EINVAL.into());
         }
+        let old = self.files[file].flags.0;
         self.files[file].flags = OFlags((old & !SETFL_MASK) | (flags & SETFL_MASK));
         Ok(0)
     }
@@ -92,44 +97,49 @@ impl Kernel {
     /// F_SETOWN and its relatives: who gets SIGIO, SIGURG.
     fn fcntl_owner(&mut self, call: &mut Call<'_>, file: FileId, cmd: u32, arg: u64) -> SysResult {
         match cmd {
-            raw::F_SETOWN => {
-                let owner = arg as i32;
-                if owner == i32::MIN {
-                    return Err(Errno::EINVAL.into());
-                }
-                self.files[file].owner = owner;
-                Ok(0)
-            }
-            raw::F_GETOWN => Ok(i64::from(self.files[file].owner) as u64),
+            raw::F_SETOWN => self.set_owner(call.task, file, owner_from_number(arg as i32)?),
+            raw::F_GETOWN => Ok(i64::from(self.f_getown(file)) as u64),
             raw::F_SETSIG if arg > 64 => Err(Errno::EINVAL.into()),
             raw::F_SETSIG => {
-                self.files[file].owner_signal = arg as u32;
+                self.files[file].owner.signum = arg as u32;
                 Ok(0)
             }
-            raw::F_GETSIG => Ok(u64::from(self.files[file].owner_signal)),
+            raw::F_GETSIG => Ok(u64::from(self.files[file].owner.signum)),
             raw::F_SETOWN_EX => {
                 let kind = call.read_u32(call.ptr(2))?;
-                let pid = call.read_u32(call.ptr(2).add(4))? as i32;
-                match kind {
-                    raw::F_OWNER_PID => self.files[file].owner = pid,
-                    raw::F_OWNER_PGRP => self.files[file].owner = -pid,
-                    _ => {
-                        let detail = format!("type {kind}");
-                        self.tell(Some(call.task), Fact::unsupported("F_SETOWN_EX", detail));
-                        return Err(Errno::EINVAL.into());
-                    }
-                }
-                Ok(0)
+                let pid = Pid(call.read_u32(call.ptr(2).add(4))?);
+                let whose = match kind {
+                    raw::F_OWNER_TID => Whose::Thread(pid),
+                    raw::F_OWNER_PID => Whose::Process(pid),
+                    raw::F_OWNER_PGRP => Whose::Group(pid),
+                    _ => return Err(Errno::EINVAL.into()),
+                };
+                self.set_owner(call.task, file, Some(whose).filter(|_| pid.0 != 0))
             }
             // F_GETOWN_EX
             _ => {
-                let owner = self.files[file].owner;
-                let kind = if owner < 0 { raw::F_OWNER_PGRP } else { raw::F_OWNER_PID };
+                let kind = match self.files[file].owner.whose {
+                    Some(Whose::Thread(_)) => raw::F_OWNER_TID,
+                    Some(Whose::Process(_)) => raw::F_OWNER_PID,
+                    Some(Whose::Group(_)) => raw::F_OWNER_PGRP,
+                    None => raw::F_OWNER_TID,
+                };
                 call.write_u32(call.ptr(2), kind)?;
-                call.write_u32(call.ptr(2).add(4), owner.unsigned_abs())?;
+                call.write_u32(call.ptr(2).add(4), self.f_getown(file).unsigned_abs())?;
                 Ok(0)
             }
         }
+    }
+
+    /// f_setown(). ESRCH for a number that nobody has.
+    pub fn set_owner(&mut self, task: TaskId, file: FileId, whose: Option<Whose>) -> SysResult {
+        if let Some(Whose::Thread(pid) | Whose::Process(pid) | Whose::Group(pid)) = whose
+            && !self.pid_is_known(pid)
+        {
+            return Err(Errno::ESRCH.into());
+        }
+        self.f_setown(task, file, whose);
+        Ok(0)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::arena::Id;
 use crate::fact::{FileFact, TaskFact};
 use crate::fs::dcache::DentryId;
 use crate::fs::epoll::EpollId;
+use crate::fs::fasync::Fown;
 use crate::fs::fdtable::TableId;
 use crate::fs::pipe::PipeId;
 use crate::kernel::Kernel;
@@ -61,10 +62,8 @@ pub struct File {
     pub flags: OFlags,
     /// f_count.
     pub count: u32,
-    /// F_SETOWN: who gets SIGIO (a process if positive, a group if negative).
-    pub owner: i32,
-    /// F_SETSIG.
-    pub owner_signal: u32,
+    /// f_owner: who gets SIGIO and SIGURG (F_SETOWN, F_SETSIG).
+    pub owner: Fown,
     /// f_pipe: how many writers a FIFO had had when this description was opened on it without
     /// one (rule F-13); 0 otherwise.
     pub f_pipe: u32,
@@ -81,8 +80,7 @@ impl File {
             pos: 0,
             flags,
             count: 1,
-            owner: 0,
-            owner_signal: 0,
+            owner: Fown::default(),
             f_pipe: 0,
             opened_by: None,
         }
@@ -163,6 +161,7 @@ impl Kernel {
         self.tell(task, FileFact::FinalFput { what }.into());
         self.eventpoll_release(file);
         self.locks_remove_file(file);
+        self.take_off_lists(file);
         self.file_release(task, file);
         let Some(f) = self.files.remove(file) else { return };
         if let Some(dentry) = f.dentry {

@@ -202,7 +202,7 @@ impl Kernel {
         match self.files[file].kind {
             FileKind::Inode => self.inode_ioctl(call, file, cmd, arg),
             FileKind::Pipe(pipe) => self.pipe_ioctl(call, pipe, cmd),
-            FileKind::Socket(socket) => self.sock_ioctl(call, socket, cmd, arg),
+            FileKind::Socket(socket) => self.sock_ioctl(call, file, socket, cmd, arg),
             FileKind::Anon(anon) => self.anon_ioctl(call, anon, cmd),
             FileKind::Console(stream) => self.console_ioctl(call, stream, cmd),
             FileKind::PtyMaster(tty) => self.pty_master_ioctl(call, file, tty, cmd),
@@ -211,25 +211,6 @@ impl Kernel {
                 self.no_ioctl(call, cmd)
             }
             FileKind::Urandom => self.random_ioctl(call, cmd),
-        }
-    }
-
-    /// Has the file a .fasync on Linux: does it send SIGIO when it becomes ready? Here none does,
-    /// and O_ASYNC is refused where it would mean something.
-    pub fn file_can_fasync(&self, file: FileId) -> bool {
-        match self.files[file].kind {
-            FileKind::Socket(_)
-            | FileKind::Pipe(_)
-            | FileKind::Console(_)
-            | FileKind::PtyMaster(_)
-            | FileKind::PtySlave(_) => true,
-            FileKind::Inode
-            | FileKind::Epoll(_)
-            | FileKind::Anon(_)
-            | FileKind::Null
-            | FileKind::Zero
-            | FileKind::Full
-            | FileKind::Urandom => false,
         }
     }
 

@@ -12,6 +12,7 @@ pub mod dcache;
 pub mod device;
 pub mod dir;
 pub mod epoll;
+pub mod fasync;
 pub mod fcntl;
 pub mod fd_syscalls;
 pub mod fdtable;

@@ -213,6 +213,9 @@ impl Kernel {
         {
             self.publish(Event::Socket(socket));
         }
+        if let Some(socket) = socket {
+            self.tcp_wake_async(socket, out.bell);
+        }
     }
 
     /// tcp_transmit_skb(): one segment to the network layer.

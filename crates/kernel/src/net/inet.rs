@@ -5,6 +5,7 @@
 use crate::abi::Errno;
 use crate::abi::poll::PollBits;
 use crate::fact::{NetFact, OpenOn};
+use crate::fs::fasync::{Band, FasyncOn};
 use crate::kernel::Kernel;
 use crate::net::conn::{ConnId, Connection};
 use crate::net::msg::MsgFlags;
@@ -200,6 +201,8 @@ impl Kernel {
         }
         let error = self.net.tcp.conns[conn].tcp.take_error();
         self.detach_conn(socket);
+        // tcp_disconnect() reports once more.
+        self.kill_fasync(FasyncOn::Socket(socket), Band::Err);
         Err(error.unwrap_or(Errno::ECONNABORTED).into())
     }
 
@@ -244,6 +247,7 @@ impl Kernel {
     /// connect with AF_UNSPEC: tcp_disconnect(), after which the socket is as new (but for its
     /// binding).
     fn tcp_disconnect(&mut self, socket: SocketId) -> SysResult {
+        self.kill_fasync(FasyncOn::Socket(socket), Band::Err);
         let tcp = self.tcp_sock_mut(socket);
         (tcp.connecting, tcp.shut_rd, tcp.shut_wr) = (false, false, false);
         if let Some(conn) = self.tcp_conn_of(socket) {

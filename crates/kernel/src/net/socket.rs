@@ -7,6 +7,7 @@ use crate::abi::Errno;
 use crate::abi::poll::PollBits;
 use crate::arena::Id;
 use crate::fact::{NetFact, OpenOn};
+use crate::fs::fasync::owner_from_number;
 use crate::fs::file::FileId;
 use crate::kernel::Kernel;
 use crate::net::inet::TcpSocket;
@@ -205,6 +206,7 @@ impl Kernel {
     pub fn sock_ioctl(
         &mut self,
         call: &mut Call<'_>,
+        file: FileId,
         socket: SocketId,
         cmd: u32,
         arg: u64,
@@ -213,12 +215,21 @@ impl Kernel {
         const SIOCOUTQ: u32 = 0x5411;
         const SIOCOUTQNSD: u32 = 0x894b;
         const SIOCATMARK: u32 = 0x8905;
+        const FIOSETOWN: u32 = 0x8901;
+        const SIOCSPGRP: u32 = 0x8902;
+        const FIOGETOWN: u32 = 0x8903;
+        const SIOCGPGRP: u32 = 0x8904;
         let tcp = matches!(self.net.sockets[socket].kind, SocketKind::Tcp(_));
         let value = match cmd {
             SIOCOUTQNSD if tcp => self.tcp_outq_nsd(socket)?,
             FIONREAD => self.sock_inq(socket)?,
             SIOCOUTQ => self.sock_outq(socket)?,
             SIOCATMARK => self.sock_atmark(socket)?,
+            FIOGETOWN | SIOCGPGRP => self.f_getown(file) as u32,
+            FIOSETOWN | SIOCSPGRP => {
+                let whose = owner_from_number(call.read_u32(UserPtr(arg))? as i32)?;
+                return self.set_owner(call.task, file, whose);
+            }
             _ => return self.no_ioctl(call, cmd),
         };
         call.write_u32(UserPtr(arg), value)?;

@@ -4,6 +4,7 @@
 
 use crate::abi::Errno;
 use crate::fact::NetFact;
+use crate::fs::fasync::{Band, FasyncOn};
 use crate::kernel::Kernel;
 use crate::net::conn::{ConnId, FourTuple};
 use crate::net::inet::TcpUse;
@@ -111,6 +112,7 @@ impl Kernel {
                     listener.push(conn);
                 }
                 self.after_conn(conn, out);
+                self.kill_fasync(FasyncOn::Socket(socket), Band::In);
             }
         }
     }

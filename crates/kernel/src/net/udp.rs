@@ -4,6 +4,7 @@
 use crate::abi::Errno;
 use crate::abi::poll::PollBits;
 use crate::fact::Fact;
+use crate::fs::fasync::{Band, FasyncOn};
 use crate::kernel::Kernel;
 use crate::net::msg::ControlMessage;
 use crate::net::msg::{MsgFlags, Received};
@@ -271,6 +272,7 @@ impl Kernel {
         udp.charged += payload.len() + DATAGRAM_OVERHEAD;
         udp.queue.push_back(Datagram { from, payload });
         self.publish(Event::Socket(socket));
+        self.kill_fasync(FasyncOn::Socket(socket), Band::In);
     }
 
     /// udp_err(): an ICMP about what we sent; only a connected socket hears of it.
@@ -284,6 +286,7 @@ impl Kernel {
         let Some(socket) = found else { return };
         self.udp_mut(socket).error = Some(icmp_error(code));
         self.publish(Event::Socket(socket));
+        self.kill_fasync(FasyncOn::Socket(socket), Band::Err);
     }
 
     /// udp_recvmsg().

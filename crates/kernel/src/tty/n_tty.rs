@@ -202,6 +202,11 @@ impl NTty {
         true
     }
 
+    /// How many characters at the front are complete lines: it grows when a line ends.
+    pub fn canon_head(&self) -> usize {
+        self.canon_head
+    }
+
     fn put(&mut self, byte: u8, ends: bool) {
         self.read_buf.push_back(Typed { byte, ends });
     }

@@ -5,6 +5,7 @@
 use super::n_tty::{Heard, NTty};
 use crate::abi::Errno;
 use crate::abi::poll::PollBits;
+use crate::fs::fasync::{Band, FasyncOn};
 use crate::fs::file::FileId;
 use crate::kernel::Kernel;
 use crate::syscall::iovec::IoVec;
@@ -75,9 +76,17 @@ impl Kernel {
         let termios = self.ttys[tty].settings.termios.clone();
         let pty = self.pty_mut(tty);
         let mut heard = Heard::default();
+        // For O_ASYNC: lines that ended, or that something is there to read raw.
+        let (mut news, mut typed) = (0, false);
         while pty.ldisc.receive_room(&termios) > 0 {
             let Some(c) = pty.flip.pop_front() else { break };
+            let head = pty.ldisc.canon_head();
             pty.ldisc.receive_char(&termios, c, &mut heard);
+            news += usize::from(pty.ldisc.canon_head() != head);
+            typed = true;
+        }
+        if typed && !termios.l(raw::ICANON) {
+            news = usize::from(pty.ldisc.input_available(&termios, 1));
         }
         if heard.flushed {
             pty.output.truncate(MASTER_READ);
@@ -88,6 +97,7 @@ impl Kernel {
             Some(false) => pty.tell_master(raw::TIOCPKT_START),
             None => {}
         }
+        let echoed = !heard.echo.is_empty();
         pty.output.extend(heard.echo);
         if let Some(pgrp) = self.ttys[tty].pgrp {
             for signal in heard.signals {
@@ -95,6 +105,12 @@ impl Kernel {
             }
         }
         self.pty_changed(tty);
+        for _ in 0..news {
+            self.kill_fasync(FasyncOn::Tty(tty), Band::In);
+        }
+        if echoed {
+            self.kill_fasync(FasyncOn::TtyMaster(tty), Band::In);
+        }
     }
 
     /// Both ends look again.
@@ -163,6 +179,7 @@ impl Kernel {
             }
             pty.output.extend(out);
             self.publish_poll(Event::TtyMaster(tty), PollBits::IN | PollBits::RDNORM);
+            self.kill_fasync(FasyncOn::TtyMaster(tty), Band::In);
         }
         Ok(call.flight.moved as u64)
     }

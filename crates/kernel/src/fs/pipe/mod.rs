@@ -13,6 +13,7 @@ use crate::abi::open::OFlags;
 use crate::abi::poll::PollBits;
 use crate::arena::Id;
 use crate::fact::Fact;
+use crate::fs::fasync::{Band, FasyncOn};
 use crate::fs::file::{File, FileId, FileKind};
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
@@ -178,6 +179,8 @@ impl Kernel {
             let ends = PollBits::ERR | PollBits::HUP;
             self.publish_poll(Event::PipeReaders(id), PollBits::IN | PollBits::RDNORM | ends);
             self.publish_poll(Event::PipeWriters(id), PollBits::OUT | PollBits::WRNORM | ends);
+            self.kill_fasync(FasyncOn::PipeReaders(id), Band::In);
+            self.kill_fasync(FasyncOn::PipeWriters(id), Band::Out);
         }
         if files == 0 {
             self.free_pipe(id);

@@ -4,10 +4,11 @@
 use super::PipeId;
 use crate::abi::Errno;
 use crate::abi::poll::PollBits;
+use crate::fs::fasync::{Band, FasyncOn};
 use crate::fs::file::FileId;
 use crate::kernel::Kernel;
 use crate::syscall::iovec::IoVec;
-use crate::syscall::{Call, SysResult, Wait};
+use crate::syscall::{Call, Stop, SysResult, Wait};
 use crate::wait_queue::Event;
 
 impl Kernel {
@@ -23,6 +24,22 @@ impl Kernel {
         if total == 0 {
             return Ok(0);
         }
+        let result = self.pipe_read_once(call, file, id, to, total);
+        if !matches!(result, Err(Stop::Wait(_))) {
+            // Also if nothing was read (measured).
+            self.kill_fasync(FasyncOn::PipeWriters(id), Band::Out);
+        }
+        result
+    }
+
+    fn pipe_read_once(
+        &mut self,
+        call: &mut Call<'_>,
+        file: FileId,
+        id: PipeId,
+        to: &IoVec,
+        total: usize,
+    ) -> SysResult {
         let was_full = self.pipes[id].is_full();
         let (done, fault) = self.pipe_take(call, id, to, total);
         if was_full && !self.pipes[id].is_full() {

@@ -7,6 +7,7 @@ use crate::abi::Errno;
 use crate::abi::open::OFlags;
 use crate::abi::poll::PollBits;
 use crate::abi::signal::Signal;
+use crate::fs::fasync::{Band, FasyncOn};
 use crate::fs::file::FileId;
 use crate::kernel::Kernel;
 use crate::syscall::iovec::IoVec;
@@ -27,10 +28,15 @@ impl Kernel {
             return Ok(0);
         }
         let before = call.flight.moved;
+        let fresh = call.flight.progress == Progress::Fresh;
         let result = self.pipe_fill(call, file, id, from, total);
         if call.flight.moved > before {
             // Also if it was not empty: edge-triggered epoll items count on it.
             self.publish_poll(Event::PipeReaders(id), PollBits::IN | PollBits::RDNORM);
+        }
+        if fresh || call.flight.moved > before || !matches!(result, Err(Stop::Wait(_))) {
+            // At the end and before each sleep, whether or not anything went in (measured).
+            self.kill_fasync(FasyncOn::PipeReaders(id), Band::In);
         }
         let done = call.flight.moved as u64;
         match result {

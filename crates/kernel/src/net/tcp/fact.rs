@@ -256,6 +256,28 @@ pub struct Output {
     /// For whom the bell tolls: bits whose sleepers Linux would wake (`sk_data_ready`,
     /// `sk_write_space`, `sk_state_change`, `sk_error_report`), whether or not `poll` changed.
     pub wake: Ready,
+    /// The same for O_ASYNC.
+    pub bell: Bell,
+}
+
+/// What Linux tells those who asked for SIGIO and SIGURG: its calls of `sk_wake_async`, which are not
+/// those of its wake-ups.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Bell {
+    /// The handshake is done: POLL_OUT.
+    pub connected: bool,
+    /// A new urgent pointer: SIGURG and POLL_PRI.
+    pub urgent: bool,
+    /// Its byte is here: POLL_IN.
+    pub urgent_byte: bool,
+    /// The other side's FIN: POLL_IN, or POLL_HUP if our own direction is shut (`true`).
+    pub fin: Option<bool>,
+    /// Something to read: POLL_IN.
+    pub received: bool,
+    /// Room for whoever found none: POLL_OUT.
+    pub space: bool,
+    /// An error is pending: POLL_ERR.
+    pub error: bool,
 }
 
 impl Output {

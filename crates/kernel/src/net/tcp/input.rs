@@ -91,6 +91,7 @@ impl TcpConn {
         self.tcp_sndbuf_expand();
         self.rcv.window.initialize_rcv_mss(self.mss());
         self.start_keepalive(now);
+        out.bell.connected = true;
         out.wake_all();
     }
 
@@ -354,6 +355,7 @@ impl TcpConn {
         self.tcp_done(out);
         if !self.orphan {
             out.wake |= Ready::ERR;
+            out.bell.error = true;
         }
     }
 }

@@ -65,7 +65,7 @@ mod window;
 pub use check::check_flags;
 pub use close::{Close, CloseOutcome, CloseSent, Shutdown, Silence};
 pub use config::{Linger2, TCP_MSS_DEFAULT, TCP_TIMEOUT_INIT, TCP_TIMEWAIT_LEN, TcpConfig};
-pub use fact::{ChallengeWhy, DropWhy, GaveUp, Output, Ready, ReplyWhy, ResetWhy, TcpFact};
+pub use fact::{Bell, ChallengeWhy, DropWhy, GaveUp, Output, Ready, ReplyWhy, ResetWhy, TcpFact};
 pub use listener::{Listener, ListenerEvent};
 pub use look::{ProcTcp, ProcTcpFull, TcpInfo};
 pub use options::{Options, Timestamps};

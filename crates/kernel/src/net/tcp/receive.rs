@@ -85,6 +85,7 @@ impl TcpConn {
         self.rcv.window.charged += truesize(bytes.len() as u32);
         self.rcv.queue.push_back(bytes);
         out.wake |= Ready::IN;
+        out.bell.received = true;
     }
 
     fn data_queue_ofo(&mut self, s: &Segment, fin: bool, out: &mut Output) {
@@ -138,6 +139,8 @@ impl TcpConn {
         }
         if !self.orphan {
             out.wake_all();
+            out.bell.fin = Some(self.shut_wr);
+            out.bell.received = true;
         }
     }
 
@@ -165,6 +168,7 @@ impl TcpConn {
             if !stale && !known {
                 self.rcv.urgent = Urgent::Announced(at);
                 out.wake |= Ready::PRI;
+                out.bell.urgent = true;
             }
         }
         if let Urgent::Announced(at) = self.rcv.urgent {
@@ -172,6 +176,7 @@ impl TcpConn {
             if !at.before(s.seq) && offset < s.len() {
                 self.rcv.urgent = Urgent::Valid(at, s.payload[offset as usize]);
                 out.wake |= Ready::PRI;
+                out.bell.urgent_byte = true;
             }
         }
     }

@@ -162,6 +162,7 @@ impl TcpConn {
         if self.is_writeable() {
             self.snd.nospace = false;
             out.wake |= Ready::OUT;
+            out.bell.space = !self.shut_wr;
         }
     }
 

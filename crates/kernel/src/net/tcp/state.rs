@@ -365,6 +365,7 @@ impl TcpConn {
             TcpState::SynSent | TcpState::SynRecv => {
                 self.err = Some(errno);
                 out.wake |= Ready::ERR;
+                out.bell.error = true;
                 self.tcp_done(out);
             }
             TcpState::Close | TcpState::Listen | TcpState::TimeWait => {}

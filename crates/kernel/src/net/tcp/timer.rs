@@ -249,6 +249,7 @@ impl TcpConn {
         out.fact(TcpFact::TimeoutGaveUp { by, error, after });
         self.err = Some(error);
         out.wake |= Ready::ERR;
+        out.bell.error = true;
         self.write_queue_purge();
         self.tcp_done(out);
     }

@@ -3,6 +3,7 @@
 
 use super::{State, UnixSocket};
 use crate::abi::Errno;
+use crate::fs::fasync::Band;
 use crate::kernel::Kernel;
 use crate::net::msg::MsgFlags;
 use crate::net::sockaddr::SockAddr;
@@ -204,7 +205,13 @@ impl Kernel {
             let other = self.unix_mut(peer);
             other.rcv_shutdown |= wr;
             other.send_shutdown |= rd;
+            let both = other.rcv_shutdown && other.send_shutdown;
             self.publish_all(Event::Socket(peer));
+            if both {
+                self.sock_wake_waitd(peer, Band::Hup);
+            } else if wr {
+                self.sock_wake_waitd(peer, Band::In);
+            }
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ mod tests;
 use crate::abi::Errno;
 use crate::abi::poll::PollBits;
 use crate::fact::Fact;
+use crate::fs::fasync::{Band, FasyncOn};
 use crate::fs::inode::InodeId;
 use crate::kernel::Kernel;
 use crate::net::socket::{SockType, SocketId, SocketKind};
@@ -61,6 +62,8 @@ pub struct UnixSocket {
     bound: Option<Bound>,
     /// What the peer's name was when it died.
     dead_peer_name: Vec<u8>,
+    /// SOCKWQ_ASYNC_NOSPACE: a sender found no room; SIGIO tells when there is some.
+    async_nospace: bool,
     receive_queue: VecDeque<Skb>,
     /// A listener's connections that nobody accepted yet.
     accept_queue: VecDeque<SocketId>,
@@ -85,6 +88,7 @@ impl UnixSocket {
             name: Vec::new(),
             bound: None,
             dead_peer_name: Vec::new(),
+            async_nospace: false,
             receive_queue: VecDeque::new(),
             accept_queue: VecDeque::new(),
             backlog: MAX_DGRAM_QLEN,
@@ -222,6 +226,11 @@ impl Kernel {
     fn unix_data_ready(&mut self, s: SocketId) {
         let key = PollBits::IN | PollBits::PRI | PollBits::RDNORM | PollBits::RDBAND;
         self.publish_poll(Event::Socket(s), key);
+        if self.is_stream(s) {
+            self.sock_wake_waitd(s, Band::In);
+        } else {
+            self.kill_fasync(FasyncOn::Socket(s), Band::In);
+        }
     }
 
     /// SIOCINQ: all bytes of a stream or of packets, the first datagram. EINVAL on a listener.

@@ -4,6 +4,7 @@
 use super::Bound;
 use crate::abi::Errno;
 use crate::fact::NetFact;
+use crate::fs::fasync::Band;
 use crate::fs::inode::InodeKind;
 use crate::kernel::Kernel;
 use crate::net::socket::SocketId;
@@ -70,6 +71,7 @@ impl Kernel {
         self.tell(task, NetFact::UnixRelease { what, decision }.into());
         if connection {
             self.publish_all(Event::Socket(peer));
+            self.sock_wake_waitd(peer, Band::Hup);
         }
     }
 }

@@ -5,6 +5,7 @@
 use super::State;
 use crate::abi::Errno;
 use crate::abi::poll::PollBits;
+use crate::fs::fasync::{Band, FasyncOn};
 use crate::fs::file::FileId;
 use crate::kernel::Kernel;
 use crate::net::msg::MsgFlags;
@@ -89,6 +90,7 @@ impl Kernel {
         if self.unix(s).wmem < self.unix_sndbuf(s) {
             return Ok(());
         }
+        self.unix_mut(s).async_nospace = true;
         let timeo = self.net.sockets[s].options.sndtimeo;
         match self.sock_wait(call, s, flags, timeo) {
             Some(wait) => Err(wait.into()),
@@ -116,6 +118,10 @@ impl Kernel {
         if self.unix_writable(skb.owner) {
             let key = PollBits::OUT | PollBits::WRNORM | PollBits::WRBAND;
             self.publish_poll(Event::Socket(skb.owner), key);
+            // SOCK_WAKE_SPACE: only who found no room is told.
+            if core::mem::take(&mut self.unix_mut(skb.owner).async_nospace) {
+                self.kill_fasync(FasyncOn::Socket(skb.owner), Band::Out);
+            }
         }
     }
 

@@ -226,8 +226,7 @@ impl Kernel {
         asked: Asked,
         origin: Origin<'_>,
     ) -> Result<(), Errno> {
-        let members =
-            self.leaders(|kernel, task| kernel.groups[kernel.tasks[task].group].pgrp == pgrp);
+        let members = self.pgrp_leaders(pgrp);
         let mut outcome = Err(Errno::ESRCH);
         for task in members.into_iter().rev() {
             let result = self.group_send_sig_info(sender, task, asked, origin);
@@ -300,10 +299,14 @@ impl Kernel {
             || sc.is_privileged()
     }
 
+    /// The leaders of a group's processes, by ascending pid.
+    pub fn pgrp_leaders(&self, pgrp: Pid) -> Vec<TaskId> {
+        self.leaders(|kernel, task| kernel.groups[kernel.tasks[task].group].pgrp == pgrp)
+    }
+
     /// A kernel-originated signal to every process of `pgrp` (a terminal's, an orphaned group's).
     pub fn kill_pgrp(&mut self, pgrp: Pid, signal: Signal) {
-        let members = self.leaders(|k, t| k.groups[k.tasks[t].group].pgrp == pgrp);
-        for task in members.into_iter().rev() {
+        for task in self.pgrp_leaders(pgrp).into_iter().rev() {
             // Without a record to lose there is no limit to meet.
             let _ = self.send_signal(SigInfo::kernel(signal), Target::Process(task));
         }
