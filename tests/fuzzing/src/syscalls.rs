@@ -1,21 +1,23 @@
 //! Target: up to three programs on two hosts that make arbitrary calls with arbitrary arguments
 //! (numbers, addresses mapped, unmapped and at boundaries, structures of arbitrary bytes, results of
-//! earlier calls), fork, take signals, fault and die. Whatever they ask for, the kernel answers;
+//! earlier calls) and calls that make sense (`sensible`), fork, take signals, fault and die. Whatever they ask for, the kernel answers;
 //! waiting handlers are run twice and compared (invariant 3); the same input has the same history
 //! twice; every fact can be shown.
 
 use crate::choices::Choices;
 use crate::onlookers::Onlookers;
+use crate::sensible::Shapes;
 use cli::render::HostName;
 use kernel::fact::Fact;
 use kernel::syscall::table;
 use lab::scripted::{Insn, Is, Label, Program, Reg, Scripted, Value};
 use lab::world::Fate;
-use lab::{Options, Record, Step, What, World, scenario};
+use lab::{Options, Step, What, World, scenario};
+use std::collections::BTreeSet;
 
 /// Calls that end the program (or hang it up in a signal frame that is none) before its other calls
 /// can say anything: rt_sigreturn, exit, exit_group. They need a number with the highest bit.
-const ENDS: [u64; 3] = [15, 60, 231];
+pub const ENDS: [u64; 3] = [15, 60, 231];
 /// What one program does at most.
 const DEEDS: usize = 120;
 /// Steps after which we look away: programs that loop or fork end no sooner for being watched.
@@ -26,7 +28,7 @@ const TASKS: usize = 24;
 const MEMORY: u64 = 64 << 20;
 
 /// What is kept of calls' results for later calls.
-const KEPT: [Reg; 4] = [Reg::Rbx, Reg::R12, Reg::R13, Reg::R14];
+pub const KEPT: [Reg; 4] = [Reg::Rbx, Reg::R12, Reg::R13, Reg::R14];
 
 /// What a run came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,6 +37,8 @@ pub struct History {
     pub digest: String,
     /// How many calls returned.
     pub calls: usize,
+    /// Numbers of the calls that succeeded.
+    pub succeeded: BTreeSet<u64>,
 }
 
 /// Runs the target.
@@ -78,11 +82,15 @@ fn world(bytes: &[u8]) -> World<Scripted> {
 
 /// Steps a world to its end.
 fn watch(mut world: World<Scripted>, mut onlookers: Onlookers) -> History {
-    let mut calls = 0;
+    let (mut calls, mut succeeded) = (0, BTreeSet::new());
     for _ in 0..STEPS {
         let step = world.step();
         for record in world.take_records() {
-            calls += usize::from(is_return(&record));
+            if let What::Kernel(Fact::Syscall(call)) = &record.what {
+                calls += 1;
+                let good = call.result.is_some_and(|result| (result as i64) >= 0);
+                succeeded.extend(good.then_some(call.nr));
+            }
             onlookers.see(&record);
         }
         if step != Step::Moved {
@@ -95,17 +103,17 @@ fn watch(mut world: World<Scripted>, mut onlookers: Onlookers) -> History {
             break;
         }
     }
-    History { digest: world.digest(), calls }
-}
-
-fn is_return(record: &Record) -> bool {
-    matches!(record.what, What::Kernel(Fact::Syscall(_)))
+    History { digest: world.digest(), calls, succeeded }
 }
 
 /// A program in the making.
-struct Writer<'c, 'b> {
-    choices: &'c mut Choices<'b>,
-    program: Program,
+pub struct Writer<'c, 'b> {
+    /// What is left of the input.
+    pub choices: &'c mut Choices<'b>,
+    /// What is written so far.
+    pub program: Program,
+    /// What makes sense.
+    pub shapes: Shapes,
     /// What arguments may point to.
     places: Vec<u64>,
     handler: Label,
@@ -146,13 +154,14 @@ impl<'c, 'b> Writer<'c, 'b> {
         let pairs: Vec<u64> = places.iter().flat_map(|at| [*at, 16]).collect();
         places.push(program.pointers(&pairs));
         places.push(program.pointers(&places.clone()));
+        let shapes = Shapes::new(&mut program);
         for _ in 0..3 {
             places.push(program.space(4096));
         }
         // Structures that hang over the end of what is mapped.
         let end = program.space(8).next_multiple_of(4096);
         places.extend([end - 1, end - 8, end - 24]);
-        Writer { choices, program, places, handler, ahead: Vec::new() }
+        Writer { choices, program, shapes, places, handler, ahead: Vec::new() }
     }
 
     fn write(mut self) -> Program {
@@ -197,7 +206,9 @@ impl<'c, 'b> Writer<'c, 'b> {
             253 => self.program.push(Insn::Spin),
             254 => self.program.push(Insn::Illegal),
             255 => self.program.exit(i32::from(self.choices.byte())),
-            _ => self.call(),
+            96..=191 => self.sensible_call(),
+            192..=239 => self.scene(),
+            0..=95 => self.call(),
         }
     }
 
@@ -211,7 +222,11 @@ impl<'c, 'b> Writer<'c, 'b> {
             *arg = self.argument();
         }
         self.program.call(nr, args);
-        // A later call may use what this one returned.
+        self.keep();
+    }
+
+    /// A later call may use what this one returned.
+    pub fn keep(&mut self) {
         let kept = self.choices.byte();
         if kept < 128 {
             self.program.set(KEPT[usize::from(kept) % KEPT.len()], Reg::Rax);
@@ -222,7 +237,8 @@ impl<'c, 'b> Writer<'c, 'b> {
         self.choices.of(&self.places.clone())
     }
 
-    fn argument(&mut self) -> Value {
+    /// An argument of any kind.
+    pub fn argument(&mut self) -> Value {
         match self.choices.byte() {
             kind @ 0..=63 => Value::Is(u64::from(kind)),
             64..=111 => Value::Is(self.place()),
