@@ -3,6 +3,8 @@
 //! By file: `sem` (semaphores), `msg` (message queues), `shm` (shared memory). Objects outlive the
 //! processes that made them; what a death does to them is in `task/exit`, steps 9 and 10 (rule X-7).
 
+pub mod msg;
+mod msg_ctl;
 pub mod sem;
 pub mod shm;
 mod shm_ctl;
@@ -48,6 +50,8 @@ const IPC_MIN_CYCLE: u32 = 64;
 pub struct Ipc {
     /// Semaphore sets, the calls that wait for them, and what is undone at exit.
     pub sem: sem::Semaphores,
+    /// Message queues and the calls that wait in them.
+    pub msg: msg::Messages,
     /// Segments of shared memory.
     pub shm: shm::SharedMemory,
 }

@@ -297,7 +297,6 @@ impl Kernel {
         }
         if self.signal_pending(task) {
             self.ipc.sem.unlink(task);
-            call.flight.progress = Progress::Fresh;
         }
         let wait = Wait::on(Event::Ipc(task)).with_deadline(call.flight.until);
         Err(wait.with_restart(Restart::Eintr).into())
@@ -381,6 +380,7 @@ impl Kernel {
     /// between 0 and SEMVMX.
     pub(crate) fn exit_sem(&mut self, task: TaskId) {
         self.ipc.sem.unlink(task);
+        self.ipc.msg.unlink(task);
         let Some(list) = self.tasks[task].undo_list.take() else { return };
         self.ipc.sem.undo_lists[list].users -= 1;
         if self.ipc.sem.undo_lists[list].users > 0 {

@@ -17,10 +17,6 @@ pub enum Absent {
 
 /// Number, name, and why it is absent; ascending.
 pub const ABSENT: &[(u64, &str, Absent)] = &[
-    (68, "msgget", Missing("System V message queues")),
-    (69, "msgsnd", Missing("System V message queues")),
-    (70, "msgrcv", Missing("System V message queues")),
-    (71, "msgctl", Missing("System V message queues")),
     (134, "uselib", NotInLinux),
     (136, "ustat", Missing("old interfaces without users")),
     (139, "sysfs", Missing("old interfaces without users")),

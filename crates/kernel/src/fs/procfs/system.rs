@@ -30,6 +30,7 @@ pub enum SystemFile {
     BootId,
     PidMax,
     ThreadsMax,
+    SysvipcMsg,
     SysvipcSem,
     SysvipcShm,
     /// A setting of TCP.
@@ -58,6 +59,7 @@ impl SystemFile {
             | SystemFile::Stat
             | SystemFile::Swaps
             | SystemFile::Uptime
+            | SystemFile::SysvipcMsg
             | SystemFile::SysvipcSem
             | SystemFile::SysvipcShm
             | SystemFile::Version
@@ -91,6 +93,9 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/kernel/cap_last_cap", SystemFile::Text("40\n")),
     ("sys/kernel/core_pattern", SystemFile::Text("core\n")),
     ("sys/kernel/hostname", SystemFile::Hostname),
+    ("sys/kernel/msgmax", SystemFile::Text("8192\n")),
+    ("sys/kernel/msgmnb", SystemFile::Text("16384\n")),
+    ("sys/kernel/msgmni", SystemFile::Text("32000\n")),
     ("sys/kernel/ngroups_max", SystemFile::Text("65536\n")),
     ("sys/kernel/osrelease", SystemFile::Osrelease),
     ("sys/kernel/ostype", SystemFile::Text("Linux\n")),
@@ -134,6 +139,7 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/vm/overcommit_memory", SystemFile::Text("2\n")),
     ("sys/vm/overcommit_ratio", SystemFile::Text("100\n")),
     ("sys/vm/swappiness", SystemFile::Text("60\n")),
+    ("sysvipc/msg", SystemFile::SysvipcMsg),
     ("sysvipc/sem", SystemFile::SysvipcSem),
     ("sysvipc/shm", SystemFile::SysvipcShm),
     ("uptime", SystemFile::Uptime),
@@ -193,6 +199,7 @@ impl Kernel {
                 uuid(&mut Stream::new(seed, number, u64::MAX, Purpose::Getrandom))
             }
             SystemFile::ThreadsMax => format!("{}\n", self.config.threads_max),
+            SystemFile::SysvipcMsg => self.sysvipc_msg(),
             SystemFile::SysvipcSem => self.sysvipc_sem(),
             SystemFile::SysvipcShm => self.sysvipc_shm(),
             SystemFile::PidMax => format!("{}\n", self.pids.pid_max),

@@ -14,5 +14,9 @@ pub const ROWS: &[Row] = &[
     row!(65, "semop", Kernel::sys_semop, [Int, Ptr, Size], Full),
     row!(66, "semctl", Kernel::sys_semctl, [Int, Int, Int, Hex], Full),
     row!(67, "shmdt", Kernel::sys_shmdt, [Ptr], Full),
+    row!(68, "msgget", Kernel::sys_msgget, [Hex, Octal], Full),
+    row!(69, "msgsnd", Kernel::sys_msgsnd, [Int, Ptr, Size, Octal], Full),
+    row!(70, "msgrcv", Kernel::sys_msgrcv, [Int, Ptr, Size, Int, Octal], Full),
+    row!(71, "msgctl", Kernel::sys_msgctl, [Int, Int, Ptr], Full),
     row!(220, "semtimedop", Kernel::sys_semtimedop, [Int, Ptr, Size, Ptr], Full),
 ];

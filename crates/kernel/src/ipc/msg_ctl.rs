@@ -1,0 +1,116 @@
+//! msgctl(2): what a queue holds, its owner, mode and size, its end; and /proc/sysvipc/msg.
+//! Neighbour: `msg` (queues, senders and receivers).
+
+use super::msg::{MSGMAX, MSGMNB, MSGMNI, MsgQueue};
+use super::{IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, IpcObject, S_IRUGO};
+use crate::abi::Errno;
+use crate::kernel::Kernel;
+use crate::platform::UserPtr;
+use crate::syscall::{Call, SysResult};
+use core::fmt::Write;
+
+const MSG_STAT: i32 = 11;
+const MSG_INFO: i32 = 12;
+const MSG_STAT_ANY: i32 = 13;
+
+/// struct msqid64_ds.
+fn msqid64_ds(queue: &IpcObject<MsgQueue>) -> Vec<u8> {
+    let q = &queue.what;
+    let times = [q.stime, q.rtime, q.ctime].map(i64::to_le_bytes).concat();
+    let sizes = [q.cbytes, q.qnum() as u64, q.qbytes].map(u64::to_le_bytes).concat();
+    let pids = [q.lspid, q.lrpid].map(u32::to_le_bytes).concat();
+    [&queue.perm.encode()[..], &times, &sizes, &pids, &[0; 16]].concat()
+}
+
+impl Kernel {
+    /// msgctl(2).
+    pub fn sys_msgctl(&mut self, call: &mut Call<'_>) -> SysResult {
+        let (id, cmd, buf) = (call.int(0), call.int(1), call.ptr(2));
+        if id < 0 || cmd < 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        match cmd {
+            IPC_INFO | MSG_INFO => self.msgctl_info(call, cmd, buf),
+            IPC_STAT | MSG_STAT | MSG_STAT_ANY => self.msgctl_stat(call, id, cmd, buf),
+            IPC_SET => self.msgctl_set(call, id, buf),
+            IPC_RMID => {
+                let queue = self.ipc.msg.ids.get(id)?;
+                queue.perm.check_owner(&self.tasks[call.task].cred)?;
+                self.freeque(id);
+                Ok(0)
+            }
+            _ => Err(Errno::EINVAL.into()),
+        }
+    }
+
+    /// struct msginfo: limits, or with MSG_INFO what is in use.
+    fn msgctl_info(&mut self, call: &mut Call<'_>, cmd: i32, to: UserPtr) -> SysResult {
+        let (max, mnb, mni) = (MSGMAX as u32, MSGMNB as u32, MSGMNI as u32);
+        let (pool, map, tql) = match cmd {
+            MSG_INFO => {
+                let (messages, bytes) = self.ipc.msg.in_use();
+                (self.ipc.msg.ids.in_use() as u32, messages as u32, bytes as u32)
+            }
+            _ => (mni * (mnb / 1024), mnb, mnb),
+        };
+        // msgpool, msgmap, msgmax, msgmnb, msgmni, msgssz, msgtql, msgseg
+        let info = [pool, map, max, mnb, mni, 16, tql, 0xffff];
+        call.write_user(to, &info.map(u32::to_le_bytes).concat())?;
+        Ok(self.ipc.msg.ids.max_index())
+    }
+
+    fn msgctl_stat(&mut self, call: &mut Call<'_>, id: i32, cmd: i32, to: UserPtr) -> SysResult {
+        let ids = &self.ipc.msg.ids;
+        let queue = if cmd == IPC_STAT { ids.get(id)? } else { ids.at_index(id)? };
+        if cmd != MSG_STAT_ANY {
+            queue.perm.check(&self.tasks[call.task].cred, S_IRUGO)?;
+        }
+        let value = if cmd == IPC_STAT { 0 } else { queue.id as u64 };
+        let bytes = msqid64_ds(queue);
+        call.write_user(to, &bytes)?;
+        Ok(value)
+    }
+
+    /// IPC_SET: owner, mode and msg_qbytes; all receivers look again, and senders that fit now.
+    fn msgctl_set(&mut self, call: &mut Call<'_>, id: i32, from: UserPtr) -> SysResult {
+        let bytes = call.read_array::<120>(from)?;
+        let qbytes = u32::from_le_bytes([88, 89, 90, 91].map(|i| bytes[i]));
+        let now = self.real_seconds();
+        let queue = self.ipc.msg.ids.get_mut(id)?;
+        let cred = &self.tasks[call.task].cred;
+        queue.perm.check_owner(cred)?;
+        if u64::from(qbytes) > MSGMNB && !cred.is_privileged() {
+            return Err(Errno::EPERM.into());
+        }
+        queue.perm.update(bytes.first_chunk().ok_or(Errno::EFAULT)?)?;
+        (queue.what.qbytes, queue.what.ctime) = (qbytes.into(), now);
+        let (receivers, _) = self.msg_sleepers(id);
+        self.expunge_all(id, &receivers, Errno::EAGAIN);
+        self.ss_wakeup(id);
+        Ok(0)
+    }
+
+    /// freeque(): the queue goes with its messages; whoever waits in it gets EIDRM.
+    fn freeque(&mut self, id: i32) {
+        let (receivers, senders) = self.msg_sleepers(id);
+        self.ipc.msg.ids.remove(id);
+        self.expunge_all(id, &receivers, Errno::EIDRM);
+        self.wake_senders(&senders);
+    }
+
+    /// /proc/sysvipc/msg.
+    pub(crate) fn sysvipc_msg(&self) -> String {
+        let mut text =
+            "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  \
+            cuid  cgid      stime      rtime      ctime\n"
+                .to_owned();
+        for queue in self.ipc.msg.ids.iter() {
+            let (p, q) = (&queue.perm, &queue.what);
+            let _ = write!(text, "{:10} {:10}  {:4o}  ", p.key, queue.id, p.mode);
+            let _ = write!(text, "{:10} {:10} {:5} {:5}", q.cbytes, q.qnum(), q.lspid, q.lrpid);
+            let _ = write!(text, " {:5} {:5} {:5} {:5}", p.uid, p.gid, p.cuid, p.cgid);
+            let _ = writeln!(text, " {:10} {:10} {:10}", q.stime, q.rtime, q.ctime);
+        }
+        text
+    }
+}
