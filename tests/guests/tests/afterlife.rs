@@ -29,6 +29,7 @@ const PROGRAMS: &[&str] = &[
     env!("CARGO_BIN_EXE_ptys"),
     env!("CARGO_BIN_EXE_segments"),
     env!("CARGO_BIN_EXE_semaphores"),
+    env!("CARGO_BIN_EXE_sharing"),
     env!("CARGO_BIN_EXE_signals"),
     env!("CARGO_BIN_EXE_stops"),
     env!("CARGO_BIN_EXE_tcp"),

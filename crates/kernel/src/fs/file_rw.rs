@@ -138,6 +138,7 @@ impl Kernel {
                 ProcNode::System(SystemFile::Tcp(setting)) => {
                     self.tcp_sysctl_write(task, setting, from)?
                 }
+                ProcNode::System(SystemFile::NsLastPid) => self.pid_ns_ctl_write(task, from)?,
                 _ => return Err(Errno::EIO),
             };
             return Ok((done, pos + done as u64));

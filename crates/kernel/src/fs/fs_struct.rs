@@ -3,13 +3,22 @@
 //! keeps it).
 
 use crate::kernel::Kernel;
-use crate::task::{Fs, FsId};
+use crate::task::{Fs, FsId, TaskId};
 
 impl Kernel {
     /// copy_fs_struct(): one of one's own, with the same contents.
     pub fn copy_fs_struct(&mut self, old: FsId) -> FsId {
         let copy = Fs { users: 1, ..self.fs_structs[old].clone() };
         self.fs_structs.insert(copy)
+    }
+
+    /// unshare_fs_struct(): one of one's own, if it was shared.
+    pub fn unshare_fs(&mut self, task: TaskId) {
+        let old = self.tasks[task].fs.expect("a living task has a working directory");
+        if self.fs_structs[old].users > 1 {
+            self.fs_structs[old].users -= 1;
+            self.tasks[task].fs = Some(self.copy_fs_struct(old));
+        }
     }
 
     /// free_fs_struct(): one user less; the last lets go of its directories.

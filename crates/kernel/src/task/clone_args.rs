@@ -21,6 +21,8 @@ const NAMESPACES: u64 = lx::CLONE_NEWNS as u64
     | lx::CLONE_NEWNET as u64
     | NEWTIME;
 const NEWTIME: u64 = 0x80;
+/// How deep pid namespaces nest.
+const MAX_PID_NS_LEVEL: u64 = 32;
 /// struct clone_args of version 0, and as 6.18 knows it.
 const SIZE_VER0: usize = 64;
 const SIZE_NOW: usize = 88;
@@ -38,6 +40,8 @@ pub struct CloneArgs {
     pub parent_tid: u64,
     pub child_tid: u64,
     pub tls: u64,
+    /// clone3: where the wished number stands, and how many (one for each pid namespace).
+    pub set_tid: (u64, u64),
 }
 
 impl CloneArgs {
@@ -67,6 +71,7 @@ impl CloneArgs {
             parent_tid: args[2],
             child_tid: args[3],
             tls: args[4],
+            set_tid: (0, 0),
         })
     }
 
@@ -97,18 +102,19 @@ impl CloneArgs {
             || (flags & relatives != 0 && raw_signal != 0)
             || (stack == 0) != (stack_size == 0)
             || (set_tid == 0) != (set_tid_size == 0)
+            || set_tid_size > MAX_PID_NS_LEVEL
         {
             return Err(Errno::EINVAL);
         }
         Ok(CloneArgs {
-            // A wish for certain pids is as if for a namespace: see `refuses`.
-            flags: flags | if set_tid_size > 0 { SET_TID } else { 0 },
+            flags,
             exit_signal: exit_signal(raw_signal)?,
             stack: stack.wrapping_add(stack_size),
             pidfd: word(1),
             parent_tid: word(3),
             child_tid: word(2),
             tls: word(7),
+            set_tid: (set_tid, set_tid_size),
         })
     }
 
@@ -140,16 +146,11 @@ impl CloneArgs {
             Some(("clone: namespaces", Errno::EPERM))
         } else if self.flags & INTO_CGROUP != 0 {
             Some(("clone3: CLONE_INTO_CGROUP", Errno::EINVAL))
-        } else if self.flags & SET_TID != 0 {
-            Some(("clone3: set_tid", Errno::EPERM))
         } else {
             None
         }
     }
 }
-
-/// Not a flag of Linux: clone3 asked for set_tid.
-const SET_TID: u64 = 1 << 63;
 
 fn exit_signal(number: u64) -> Result<Option<Signal>, Errno> {
     match number {

@@ -173,10 +173,26 @@ impl Kernel {
         Ok(())
     }
 
+    /// alloc_pid(): the next number, or the one that clone3 wishes for. There is one pid namespace.
+    fn alloc_pid(&mut self, call: &mut Call<'_>, args: &CloneArgs) -> Result<Pid, Errno> {
+        let (set_tid, size) = args.set_tid;
+        if size == 0 {
+            return self.pids.alloc_pid();
+        }
+        let wish = call.read_u32(UserPtr(set_tid))? as i32;
+        if size > 1 {
+            return Err(Errno::EINVAL);
+        }
+        if !self.tasks[call.task].cred.is_privileged() {
+            return Err(Errno::EPERM);
+        }
+        self.pids.alloc_pid_as(wish)
+    }
+
     /// alloc_pid() and copy_mm() with its native side: memory shared or copied, the guest made.
     fn copy_mm(&mut self, call: &mut Call<'_>, args: &CloneArgs) -> Result<Born, Errno> {
         let at = self.space(call.task);
-        let pid = self.pids.alloc_pid()?;
+        let pid = self.alloc_pid(call, args)?;
         if args.has(lx::CLONE_VM) {
             let guest = call.user.fork(at.guest, true)?;
             self.mms[at.mm].users += 1;

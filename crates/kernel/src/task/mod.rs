@@ -18,6 +18,7 @@ pub mod fork;
 pub mod futex;
 pub mod ids;
 pub mod init;
+pub mod kcmp;
 pub mod pid;
 pub mod prctl;
 pub mod ptrace;
@@ -33,6 +34,7 @@ pub mod spawn;
 pub mod system;
 pub mod task_struct;
 pub mod timer;
+pub mod unshare;
 pub mod wait;
 
 pub use pid::Pid;

@@ -2,6 +2,7 @@
 //! (rule X-25). A number stays taken while a task, a process group or a session uses it.
 
 use crate::abi::Errno;
+use crate::kernel::Kernel;
 use crate::task::TaskId;
 use std::collections::BTreeMap;
 
@@ -38,6 +39,24 @@ impl Default for PidTable {
 }
 
 impl PidTable {
+    /// ns_last_pid: what alloc_pid() counts on from.
+    pub fn last(&self) -> u32 {
+        self.last
+    }
+
+    /// alloc_pid() with a wish (clone3's set_tid): EINVAL if there is no such number, EEXIST if it is
+    /// taken.
+    pub fn alloc_pid_as(&mut self, wish: i32) -> Result<Pid, Errno> {
+        let number = u32::try_from(wish).ok().filter(|n| (1..self.pid_max).contains(n));
+        let pid = Pid(number.ok_or(Errno::EINVAL)?);
+        if self.tasks.contains_key(&pid) || self.kept.contains_key(&pid) {
+            return Err(Errno::EEXIST);
+        }
+        // What had this number before was another: its random stream is not this one's.
+        self.wraps += 1;
+        Ok(pid)
+    }
+
     /// alloc_pid(): the next free number; EAGAIN when all are taken.
     pub fn alloc_pid(&mut self) -> Result<Pid, Errno> {
         let (mut candidate, mut wraps) = (self.last, self.wraps);
@@ -54,6 +73,18 @@ impl PidTable {
             }
         }
         Err(Errno::EAGAIN)
+    }
+
+    /// Numbering goes on after `last`. EINVAL if there is no such number.
+    pub fn set_last(&mut self, last: u32) -> Result<(), Errno> {
+        if last >= self.pid_max {
+            return Err(Errno::EINVAL);
+        }
+        if last < self.last {
+            self.wraps += 1;
+        }
+        self.last = last;
+        Ok(())
     }
 
     /// A number of the process that was just given `pid` which no other process of the host ever
@@ -95,6 +126,19 @@ impl PidTable {
     /// All tasks by ascending number.
     pub fn iter(&self) -> impl Iterator<Item = (Pid, TaskId)> {
         self.tasks.iter().map(|(p, t)| (*p, *t))
+    }
+}
+
+impl Kernel {
+    /// pid_ns_ctl_handler(): who may choose numbers (CAP_CHECKPOINT_RESTORE) writes the last one.
+    pub(crate) fn pid_ns_ctl_write(&mut self, task: TaskId, bytes: &[u8]) -> Result<usize, Errno> {
+        if !self.tasks[task].cred.is_privileged() {
+            return Err(Errno::EPERM);
+        }
+        let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
+        let last = text.trim().parse().map_err(|_| Errno::EINVAL)?;
+        self.pids.set_last(last)?;
+        Ok(bytes.len())
     }
 }
 

@@ -6,6 +6,8 @@ use crate::abi::open::OFlags;
 use crate::abi::poll::PollBits;
 use crate::fs::anon::Anon;
 use crate::fs::file::{FileId, FileKind};
+use crate::fs::inode::InodeKind;
+use crate::fs::procfs::ProcNode;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
 use crate::task::{GroupId, Pid, Run, TaskId};
@@ -60,6 +62,39 @@ impl Kernel {
             },
             _ => Err(Errno::EBADF),
         }
+    }
+
+    /// What pidfd_send_signal(2) accepts besides: an open /proc/PID.
+    pub fn tgid_pidfd_to_pid(&self, file: FileId) -> Result<Pidfd, Errno> {
+        if let (FileKind::Inode, Some(dentry)) = (&self.files[file].kind, self.files[file].dentry) {
+            let kind = &self.vfs.inodes[self.vfs.dentries[dentry].inode].kind;
+            if let InodeKind::Proc(ProcNode::Process(task)) = *kind {
+                let t = self.tasks.get(task).ok_or(Errno::ESRCH)?;
+                return Ok(Pidfd { pid: t.tid, group: t.group, thread: None });
+            }
+        }
+        self.pidfd_of(file)
+    }
+
+    /// pidfd_getfd(2): a descriptor for what another process has open as `fd`; close-on-exec. Unlike
+    /// Linux under yama's ptrace_scope 3, which `task/ptrace` tells, this is not refused.
+    pub fn sys_pidfd_getfd(&mut self, call: &mut Call<'_>) -> SysResult {
+        let (fd, flags) = (call.int(1), call.arg(2));
+        if flags as u32 != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let pidfd = self.fdget(call, call.int(0))?;
+        let pidfd = self.pidfd_of(pidfd)?;
+        let task = match pidfd.thread {
+            Some(thread) => Some(thread),
+            None => self.groups.get(pidfd.group).map(|group| group.leader),
+        };
+        let task = task.filter(|t| self.tasks.get(*t).is_some()).ok_or(Errno::ESRCH)?;
+        self.ptrace_may_access(call.task, task).map_err(|_| Errno::EPERM)?;
+        let table = self.tasks[task].files.ok_or(Errno::ESRCH)?;
+        let file = self.tables[table].get(fd)?;
+        self.files[file].count += 1;
+        Ok(self.install_fd(call.task, file, true)? as u64)
     }
 
     /// pidfd_poll(): readable when all of it is dead, with HUP once it was reaped.

@@ -50,15 +50,16 @@ impl Kernel {
         }
     }
 
-    /// ptrace_may_access(): the same process; all ids of the target those of the reader; root.
-    /// EACCES otherwise, ESRCH if the target is gone.
+    /// ptrace_may_access(): the same process; all ids of the target those of the reader, unless it is
+    /// not dumpable; root. EACCES otherwise, ESRCH if the target is gone.
     pub(crate) fn ptrace_may_access(&self, reader: TaskId, target: TaskId) -> Result<(), Errno> {
         let Some(other) = self.tasks.get(target) else { return Err(Errno::ESRCH) };
         let me = &self.tasks[reader];
         let (a, b) = (&me.cred, &other.cred);
         let uids = [b.uid, b.euid, b.suid].iter().all(|uid| *uid == a.fsuid);
         let gids = [b.gid, b.egid, b.sgid].iter().all(|gid| *gid == a.fsgid);
-        if me.group == other.group || a.is_privileged() || (uids && gids) {
+        let dumpable = other.mm.is_none_or(|mm| self.mms[mm].dumpable);
+        if me.group == other.group || a.is_privileged() || (uids && gids && dumpable) {
             Ok(())
         } else {
             Err(Errno::EACCES)

@@ -33,6 +33,9 @@ pub enum SystemFile {
     SysvipcMsg,
     SysvipcSem,
     SysvipcShm,
+    /// The last number that was given; what is written there is the last one from then on.
+    NsLastPid,
+    KernelVersion,
     /// A setting of TCP.
     Tcp(TcpSysctl),
     /// A file that always says this.
@@ -49,6 +52,8 @@ impl SystemFile {
             | SystemFile::BootId
             | SystemFile::PidMax
             | SystemFile::ThreadsMax
+            | SystemFile::NsLastPid
+            | SystemFile::KernelVersion
             | SystemFile::Tcp(_)
             | SystemFile::Text(_) => true,
             SystemFile::Cmdline
@@ -71,7 +76,11 @@ impl SystemFile {
 impl SystemFile {
     /// Permission bits: root changes the settings of TCP.
     pub(super) fn mode(self) -> u32 {
-        if matches!(self, SystemFile::Tcp(_)) { 0o644 } else { 0o444 }
+        match self {
+            SystemFile::Tcp(_) => 0o644,
+            SystemFile::NsLastPid => 0o666,
+            _ => 0o444,
+        }
     }
 }
 
@@ -88,15 +97,19 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/fs/inotify/max_user_watches", SystemFile::Text("65536\n")),
     ("sys/fs/nr_open", SystemFile::Text("1048576\n")),
     ("sys/fs/pipe-max-size", SystemFile::Text("1048576\n")),
+    ("sys/fs/pipe-user-pages-hard", SystemFile::Text("0\n")),
+    ("sys/fs/pipe-user-pages-soft", SystemFile::Text("16384\n")),
     ("sys/fs/protected_hardlinks", SystemFile::Text("1\n")),
     ("sys/fs/protected_symlinks", SystemFile::Text("0\n")),
     ("sys/kernel/cap_last_cap", SystemFile::Text("40\n")),
     ("sys/kernel/core_pattern", SystemFile::Text("core\n")),
+    ("sys/kernel/core_uses_pid", SystemFile::Text("0\n")),
     ("sys/kernel/hostname", SystemFile::Hostname),
     ("sys/kernel/msgmax", SystemFile::Text("8192\n")),
     ("sys/kernel/msgmnb", SystemFile::Text("16384\n")),
     ("sys/kernel/msgmni", SystemFile::Text("32000\n")),
     ("sys/kernel/ngroups_max", SystemFile::Text("65536\n")),
+    ("sys/kernel/ns_last_pid", SystemFile::NsLastPid),
     ("sys/kernel/osrelease", SystemFile::Osrelease),
     ("sys/kernel/ostype", SystemFile::Text("Linux\n")),
     ("sys/kernel/overflowgid", SystemFile::Text("65534\n")),
@@ -111,7 +124,9 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/kernel/shmall", SystemFile::Text("18446744073692774399\n")),
     ("sys/kernel/shmmax", SystemFile::Text("18446744073692774399\n")),
     ("sys/kernel/shmmni", SystemFile::Text("4096\n")),
+    ("sys/kernel/tainted", SystemFile::Text("0\n")),
     ("sys/kernel/threads-max", SystemFile::ThreadsMax),
+    ("sys/kernel/version", SystemFile::KernelVersion),
     ("sys/kernel/yama/ptrace_scope", SystemFile::Text("3\n")),
     ("sys/net/core/somaxconn", SystemFile::Text("4096\n")),
     ("sys/net/ipv4/ip_local_port_range", SystemFile::Text("32768\t60999\n")),
@@ -203,6 +218,8 @@ impl Kernel {
             SystemFile::SysvipcSem => self.sysvipc_sem(),
             SystemFile::SysvipcShm => self.sysvipc_shm(),
             SystemFile::PidMax => format!("{}\n", self.pids.pid_max),
+            SystemFile::NsLastPid => format!("{}\n", self.pids.last()),
+            SystemFile::KernelVersion => format!("{VERSION}\n"),
             SystemFile::Tcp(setting) => setting.text(&self.net.sysctls),
             SystemFile::Text(text) => text.into(),
         }

@@ -67,6 +67,7 @@ pub const ROWS: &[Row] = &[
     row!(326, "copy_file_range", Kernel::sys_copy_file_range, [Fd, Ptr, Fd, Ptr, Size, Hex], Full),
     row!(424, "pidfd_send_signal", Kernel::sys_pidfd_send_signal, [Fd, Signal, Ptr, Hex], Full),
     row!(434, "pidfd_open", Kernel::sys_pidfd_open, [Pid, Hex], Full),
+    row!(438, "pidfd_getfd", Kernel::sys_pidfd_getfd, [Fd, Fd, Hex], Full),
     row!(436, "close_range", Kernel::sys_close_range, [Fd, Fd, Hex], Full),
     row!(441, "epoll_pwait2", Kernel::sys_epoll_pwait2, [Fd, Ptr, Int, Ptr, Ptr, Size], Full),
 ];

@@ -12,6 +12,9 @@ use crate::platform::Platform;
 use crate::task::rlimit::RLIMIT_CORE;
 use crate::task::{TaskId, WaitStatus};
 
+/// In a wait status: a core was dumped.
+const WCOREFLAG: u32 = 0x80;
+
 /// ksignal: a signal and the handler to run for it, as they were when it was dequeued.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KSignal {
@@ -117,15 +120,26 @@ impl Kernel {
     /// PF_SIGNALED: the group dies of `signal`.
     fn die_of(&mut self, task: TaskId, signal: Signal, user: &mut dyn Platform) {
         let core = signal.default_action() == DefaultAction::Core;
-        let group = &self.groups[self.tasks[task].group];
-        let wants_core = core && group.rlimits.0[RLIMIT_CORE].soft > 0;
+        let dumps = core && self.would_dump(task);
         let action = if core { SignalAction::CoreDump } else { SignalAction::Terminate };
         self.tell_get_signal(task, signal, action);
-        if wants_core {
-            // Unlike Linux, no dump is written; the status says so honestly (rule S-44).
+        let mut status = WaitStatus::killed(signal);
+        if dumps {
+            // Unlike Linux, no file is written; the status is as if it were (rule S-44).
             self.tell(Some(task), Fact::unsupported("core dump", format!("{signal:?}")));
+            status.0 |= WCOREFLAG;
         }
-        self.do_group_exit(task, WaitStatus::killed(signal), user);
+        self.do_group_exit(task, status, user);
+    }
+
+    /// vfs_coredump(): would Linux write `core` into the working directory? The limit leaves room for
+    /// a page at least, the process is not protected from its user, who may write there.
+    fn would_dump(&self, task: TaskId) -> bool {
+        let t = &self.tasks[task];
+        let room = self.groups[t.group].rlimits.0[RLIMIT_CORE].soft >= 4096;
+        let dumpable = t.mm.is_some_and(|mm| self.mms[mm].dumpable);
+        let pwd = t.fs.map(|fs| self.fs_structs[fs].pwd);
+        room && dumpable && pwd.is_none_or(|pwd| self.may_create(task, pwd).is_ok())
     }
 
     /// The native process behind `task` was killed from outside: it dies as by SIGKILL.

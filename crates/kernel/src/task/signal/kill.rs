@@ -112,7 +112,7 @@ impl Kernel {
             return Err(Errno::EINVAL.into());
         }
         let file = self.fdget(call, call.int(0))?;
-        let pidfd = self.pidfd_of(file)?;
+        let pidfd = self.tgid_pidfd_to_pid(file)?;
         let (sender, asked) = (call.task, Asked::new(number));
         let (pid, uid) = self.identity(sender);
         let mut template = SigInfo::user(Signal::SIGHUP, pid, uid);

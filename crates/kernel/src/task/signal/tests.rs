@@ -525,9 +525,9 @@ fn a_core_is_asked_for_only_with_a_limit() {
         });
         (action, wanted)
     };
-    assert_eq!(story(Signal::SIGQUIT, 0), (Some(SignalAction::CoreDump), false));
-    assert_eq!(story(Signal::SIGQUIT, 1), (Some(SignalAction::CoreDump), true));
-    assert_eq!(story(Signal::SIGTERM, 1), (Some(SignalAction::Terminate), false));
+    assert_eq!(story(Signal::SIGQUIT, 4095), (Some(SignalAction::CoreDump), false));
+    assert_eq!(story(Signal::SIGQUIT, 4096), (Some(SignalAction::CoreDump), true));
+    assert_eq!(story(Signal::SIGTERM, 4096), (Some(SignalAction::Terminate), false));
 }
 
 #[test]

@@ -1,0 +1,60 @@
+//! unshare(2): a table of descriptors or a working directory of one's own again. Namespaces are not
+//! here (loudly). Neighbours: `fork` (what CLONE_* shares), `fs/fd_syscalls` (unshare_files).
+
+use crate::abi::Errno;
+use crate::fact::Fact;
+use crate::kernel::Kernel;
+use crate::syscall::{Call, SysResult};
+use linux_raw_sys::general as lx;
+
+/// CLONE_NEWTIME.
+const NEWTIME: u32 = 0x80;
+const NAMESPACES: u32 = lx::CLONE_NEWNS
+    | lx::CLONE_NEWCGROUP
+    | lx::CLONE_NEWUTS
+    | lx::CLONE_NEWIPC
+    | lx::CLONE_NEWUSER
+    | lx::CLONE_NEWPID
+    | lx::CLONE_NEWNET
+    | NEWTIME;
+const KNOWN: u32 = NAMESPACES
+    | lx::CLONE_THREAD
+    | lx::CLONE_FS
+    | lx::CLONE_SIGHAND
+    | lx::CLONE_VM
+    | lx::CLONE_FILES
+    | lx::CLONE_SYSVSEM;
+
+impl Kernel {
+    /// unshare(2). Threads, handlers and memory cannot be unshared, only found to be one's own
+    /// already (EINVAL). EPERM for namespaces, as for one who may not have them.
+    pub fn sys_unshare(&mut self, call: &mut Call<'_>) -> SysResult {
+        let (flags, task) = (call.arg(0) as u32, call.task);
+        if flags & !KNOWN != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        // What one flag asks for, others imply (ksys_unshare()).
+        let group = &self.groups[self.tasks[task].group];
+        let one = flags & (lx::CLONE_THREAD | lx::CLONE_SIGHAND | lx::CLONE_VM | lx::CLONE_NEWUSER);
+        let handlers = flags & (lx::CLONE_SIGHAND | lx::CLONE_VM);
+        let users = self.tasks[task].mm.map_or(1, |mm| self.mms[mm].users);
+        if one != 0 && group.tasks.len() > 1
+            || handlers != 0 && self.sighands[group.sighand].users > 1
+            || flags & lx::CLONE_VM != 0 && users > 1
+        {
+            return Err(Errno::EINVAL.into());
+        }
+        if flags & NAMESPACES != 0 {
+            let what = format!("namespaces: flags {flags:#x}");
+            self.tell(Some(task), Fact::unsupported("unshare", what));
+            return Err(Errno::EPERM.into());
+        }
+        if flags & lx::CLONE_FS != 0 {
+            self.unshare_fs(task);
+        }
+        if flags & lx::CLONE_FILES != 0 {
+            self.unshare_files(task);
+        }
+        Ok(0)
+    }
+}
