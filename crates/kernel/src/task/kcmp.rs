@@ -36,8 +36,9 @@ impl Kernel {
             KCMP_FILES => x.files.cmp(&y.files),
             KCMP_FS => x.fs.cmp(&y.fs),
             KCMP_SIGHAND => self.groups[x.group].sighand.cmp(&self.groups[y.group].sighand),
-            // Nobody has an I/O context or semaphores to undo: nothing is the same as nothing.
-            KCMP_IO | KCMP_SYSVSEM => Ordering::Equal,
+            // Nobody has an I/O context: nothing is the same as nothing.
+            KCMP_IO => Ordering::Equal,
+            KCMP_SYSVSEM => x.undo_list.cmp(&y.undo_list),
             KCMP_EPOLL_TFD => {
                 self.tell(Some(call.task), Fact::unsupported("kcmp", "KCMP_EPOLL_TFD"));
                 return Err(Errno::EOPNOTSUPP.into());

@@ -1,5 +1,5 @@
 //! unshare(2): a table of descriptors or a working directory of one's own again. Namespaces are not
-//! here (loudly). Neighbours: `fork` (what CLONE_* shares), `fs/fd_syscalls` (unshare_files).
+//! here (loudly). Neighbours: `fork` (what CLONE_* shares), `fs/fd_syscalls` (unshare_files), `ipc/sem` (exit_sem).
 
 use crate::abi::Errno;
 use crate::fact::Fact;
@@ -48,6 +48,9 @@ impl Kernel {
             let what = format!("namespaces: flags {flags:#x}");
             self.tell(Some(task), Fact::unsupported("unshare", what));
             return Err(Errno::EPERM.into());
+        }
+        if flags & lx::CLONE_SYSVSEM != 0 {
+            self.exit_sem(task);
         }
         if flags & lx::CLONE_FS != 0 {
             self.unshare_fs(task);
