@@ -1,5 +1,5 @@
 //! The developers' commands: `cargo xtask ci`, `tidy`, `native`, `twin`, `fuzz`, `mutants`,
-//! `full`, `bench`.
+//! `full`, `bench`, `yardstick`.
 //! `ci` is what `.ci/run` runs and stops at the first step that fails; `tidy` reads the sources
 //! and holds the rules of CONTRIBUTING.md; `native` runs the guest programs on the real kernel.
 
@@ -14,6 +14,7 @@ mod nobody;
 mod signals;
 mod tidy;
 mod twin;
+mod yardstick;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -33,7 +34,10 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                              mutation testing: which changes of the sources no test notices
   full [--resume] [PART]     what is too long for every change: mutants, fuzz, twin; writes docs/full.md
   syscalls                   write docs/syscalls.md from the kernel's table
-  bench [FILTER]             what a call, a start, a transfer, a death … cost, here and natively";
+  bench [FILTER]             what a call, a start, a transfer, a death … cost, here and natively
+  yardstick [--hold] [FILTER]
+                             Linux's own tests (nolibc-test, kselftests) on the real kernel and here,
+                             compared; --hold keeps what passes in xtask/src/yardstick/held.txt";
 
 fn main() -> ExitCode {
     signals::start_children_with_default_signals();
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         ["full", rest @ ..] => full::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["mutants", rest @ ..] => mutants::run(rest),
+        ["yardstick", rest @ ..] => yardstick::run(rest),
         ["native", rest @ ..] => native::run(rest),
         _ => Err(USAGE.to_owned()),
     };

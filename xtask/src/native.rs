@@ -138,7 +138,7 @@ pub fn see(command: &mut Command, scratch: &Path) -> Result<Seen, String> {
 }
 
 /// Ends what a failed case leaves behind: its children are in its process group.
-fn end_group(leader: u32) {
+pub fn end_group(leader: u32) {
     let _ = Command::new("sh").args(["-c", &format!("kill -KILL -{leader} 2>/dev/null")]).status();
 }
 

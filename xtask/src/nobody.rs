@@ -25,7 +25,7 @@ pub fn obstacle(path: &Path) -> Option<String> {
     ))
 }
 
-fn root_runs_us() -> bool {
+pub fn root_runs_us() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
 }
 
