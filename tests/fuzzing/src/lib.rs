@@ -15,6 +15,7 @@ pub mod onlookers;
 pub mod peer;
 pub mod puppet;
 pub mod scenario;
+mod scenes;
 mod sensible;
 pub mod syscalls;
 pub mod tcp_input;

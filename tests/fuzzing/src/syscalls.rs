@@ -1,12 +1,12 @@
 //! Target: up to three programs on two hosts that make arbitrary calls with arbitrary arguments
 //! (numbers, addresses mapped, unmapped and at boundaries, structures of arbitrary bytes, results of
-//! earlier calls) and calls that make sense (`sensible`), fork, take signals, fault and die. Whatever they ask for, the kernel answers;
-//! waiting handlers are run twice and compared (invariant 3); the same input has the same history
-//! twice; every fact can be shown.
+//! earlier calls) and calls that make sense (`sensible`, `scenes`), fork, take signals, fault and die.
+//! Whatever they ask for, the kernel answers; waiting handlers are run twice and compared
+//! (invariant 3); the same input has the same history twice; every fact can be shown.
 
 use crate::choices::Choices;
 use crate::onlookers::Onlookers;
-use crate::sensible::Shapes;
+use crate::sensible::{LAST, Shapes};
 use cli::render::HostName;
 use kernel::fact::Fact;
 use kernel::syscall::table;
@@ -65,6 +65,9 @@ fn world(bytes: &[u8]) -> World<Scripted> {
     let mut text = String::from("until = \"20s\"\n");
     let programs: Vec<Program> =
         (0..count).map(|i| Writer::new(&mut choices, i as u64 + 1).write()).collect();
+    let mut last = Program::new(programs.len() as u64 + 1);
+    last.exit(0);
+    platform.install(LAST, last);
     for (i, program) in programs.into_iter().enumerate() {
         let host = ["a", "a", "b"][i];
         platform.install(&format!("/bin/p{i}"), program);
@@ -115,7 +118,7 @@ pub struct Writer<'c, 'b> {
     /// What makes sense.
     pub shapes: Shapes,
     /// What arguments may point to.
-    places: Vec<u64>,
+    pub places: Vec<u64>,
     handler: Label,
     /// Labels of deeds that lie ahead, for jumps.
     ahead: Vec<(usize, Label)>,

@@ -87,13 +87,22 @@ impl Tree {
         optimized: &str,
         arguments: &[&str],
     ) -> Result<Result<Vec<Program>, Errors>, String> {
-        let mut cargo = Command::new("cargo");
-        cargo.env("CARGO_PROFILE_MUTANTS_OPT_LEVEL", optimized);
-        cargo.args(["test", "--quiet", "--no-run", "--message-format=json", "--profile=mutants"]);
-        cargo.args(arguments).current_dir(&self.directory);
-        cargo.env("CARGO_TARGET_DIR", self.directory.join(target));
-        cargo.env("RUSTFLAGS", "--cap-lints=allow");
-        let output = cargo.output().map_err(|error| format!("cargo: {error}"))?;
+        let cargo = |subcommand: &[&str], arguments: &[&str]| {
+            let mut cargo = Command::new("cargo");
+            cargo.env("CARGO_PROFILE_MUTANTS_OPT_LEVEL", optimized);
+            cargo.args(subcommand).args(["--quiet", "--message-format=json", "--profile=mutants"]);
+            cargo.args(arguments).current_dir(&self.directory);
+            cargo.env("CARGO_TARGET_DIR", self.directory.join(target));
+            cargo.env("RUSTFLAGS", "--cap-lints=allow");
+            cargo.output().map_err(|error| format!("cargo: {error}"))
+        };
+        let mut output = cargo(&["test", "--no-run"], arguments)?;
+        if output.status.success() && arguments.contains(&"--bins") {
+            // The tests of guest programs start the command, which is of another package than they.
+            let tests = output.stdout;
+            output = cargo(&["build"], &["--package=afterlife", "--bins"])?;
+            output.stdout.extend(tests);
+        }
         let lines = String::from_utf8_lossy(&output.stdout).into_owned();
         let messages: Vec<Value> =
             lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
