@@ -52,6 +52,7 @@ pub fn scenario(args: &RunArgs) -> Result<Scenario, String> {
     process::umask(umask);
     let process = ProcessSpec {
         at_boot: false,
+        init: false,
         name: MAIN.to_owned(),
         host: 0,
         command: args.command.iter().map(|w| w.as_bytes().to_vec()).collect(),

@@ -107,6 +107,8 @@ pub struct Kernel {
     pub pids: PidTable,
     /// PID 1.
     pub init: Option<GroupId>,
+    /// PID 1 runs a program, as in a container: it can die, and all others with it.
+    pub init_is_a_program: bool,
     pub run_queue: RunQueue,
     /// Files that send SIGIO.
     pub fasync: FasyncLists,
@@ -146,6 +148,7 @@ impl Kernel {
             fs_structs: Arena::default(),
             pids: PidTable::default(),
             init: None,
+            init_is_a_program: false,
             run_queue: RunQueue::default(),
             fasync: FasyncLists::new(),
             waits: WaitQueues::default(),

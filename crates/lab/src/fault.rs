@@ -13,6 +13,17 @@ pub enum FaultKind {
         /// Which signal.
         signal: Signal,
     },
+    /// A process crashes: its main thread reads from address 0 (SIGSEGV with SEGV_MAPERR), which it
+    /// may handle.
+    Crash {
+        /// Its name in the scenario.
+        process: String,
+    },
+    /// The OOM killer chose this process: SIGKILL from the kernel, to all that share its memory.
+    Oom {
+        /// Its name in the scenario.
+        process: String,
+    },
     /// A host loses its power: nothing is sent, nothing runs or answers (rules P-1, P-2).
     PowerOff {
         /// The host's name.

@@ -22,14 +22,18 @@ pub enum Planned {
     Fault(usize),
 }
 
-/// Starts and faults by time; at the same time starts first, each kind in the scenario's order.
+/// Starts and faults by time; at the same time an init first, then other starts, each kind in the scenario's order.
 pub fn plan(scenario: &Scenario) -> Vec<(Instant, Planned)> {
     let starts = scenario.processes.iter().enumerate();
     let starts = starts.map(|(i, p)| (Instant::ZERO + p.start, Planned::Start(i)));
     let faults = scenario.faults.iter().enumerate();
     let faults = faults.map(|(i, f)| (Instant::ZERO + f.at, Planned::Fault(i)));
     let mut plan: Vec<_> = starts.chain(faults).collect();
-    plan.sort_by_key(|(at, _)| *at);
+    let is_init = |planned: &Planned| match planned {
+        Planned::Start(i) => scenario.processes[*i].init,
+        Planned::Fault(_) => false,
+    };
+    plan.sort_by_key(|(at, planned)| (*at, !is_init(planned)));
     plan
 }
 
@@ -79,23 +83,36 @@ impl<P: Platform> World<P> {
         self.tell(at, Some(host), LabFact::NotStarted { process, errno, why });
     }
 
+    /// What goes wrong with one process, if it is running.
+    fn process_fault(&mut self, process: &str, fault: FaultKind, at: Instant) {
+        let spec = self.scenario.processes.iter().find(|p| p.name == *process);
+        let host = spec.expect("the scenario's names were checked").host;
+        let Fate::Running(pid) = self.fates[process] else {
+            let missed = Some(format!("{process} is not running"));
+            self.tell(at, Some(host), LabFact::Fault { fault, missed });
+            return;
+        };
+        self.catch_up(host, at);
+        self.tell(at, Some(host), LabFact::Fault { fault: fault.clone(), missed: None });
+        let kernel = &mut self.hosts[host].kernel;
+        match fault {
+            FaultKind::Crash { .. } => kernel.crash_from_outside(pid),
+            FaultKind::Oom { .. } => kernel.oom_kill_process(pid),
+            FaultKind::Signal { signal, .. } => {
+                kernel.kill_from_outside(pid, signal);
+            }
+            FaultKind::PowerOff { .. } | FaultKind::PowerOn { .. } => {}
+            FaultKind::Partition { .. } | FaultKind::Heal { .. } => {}
+        }
+        self.drain(host);
+    }
+
     fn fault(&mut self, index: usize, at: Instant) {
         let fault = self.scenario.faults[index].kind.clone();
         match &fault {
-            FaultKind::Signal { process, signal } => {
-                let spec = self.scenario.processes.iter().find(|p| p.name == *process);
-                let host = spec.expect("the scenario's names were checked").host;
-                let Fate::Running(pid) = self.fates[process] else {
-                    let missed = Some(format!("{process} is not running"));
-                    self.tell(at, Some(host), LabFact::Fault { fault, missed });
-                    return;
-                };
-                let signal = *signal;
-                self.catch_up(host, at);
-                self.tell(at, Some(host), LabFact::Fault { fault, missed: None });
-                self.hosts[host].kernel.kill_from_outside(pid, signal);
-                self.drain(host);
-            }
+            FaultKind::Signal { process, .. }
+            | FaultKind::Crash { process }
+            | FaultKind::Oom { process } => self.process_fault(&process.clone(), fault, at),
             FaultKind::PowerOff { host } => {
                 let host = self.host_named(host);
                 self.power_off(host, fault, at);
@@ -185,8 +202,8 @@ impl<P: Platform> World<P> {
 
 fn spawn(spec: ProcessSpec, cred: Cred) -> Spawn {
     let envp = spec.env.into_iter().map(|(name, value)| [name, b"=".to_vec(), value].concat());
-    let ProcessSpec { command: argv, cwd, umask, stdio, .. } = spec;
-    Spawn { argv, envp: envp.collect(), cwd, cred, umask, stdio }
+    let ProcessSpec { command: argv, cwd, umask, stdio, init, .. } = spec;
+    Spawn { argv, envp: envp.collect(), cwd, cred, umask, stdio, init }
 }
 
 /// Credentials of a user, whose name is looked up in the machine's /etc/passwd.

@@ -47,7 +47,7 @@ impl World {
     fn spawn(&mut self, path: &str) -> Result<Pid, Errno> {
         let (argv, envp) = (vec![path.into()], Vec::new());
         let (cwd, cred, stdio) = (b"/".to_vec(), Cred::user(0, 0), Stdio::Null);
-        let spawn = Spawn { argv, envp, cwd, cred, umask: 0o022, stdio };
+        let spawn = Spawn { argv, envp, cwd, cred, umask: 0o022, stdio, init: false };
         self.kernel.spawn_process(spawn, &mut self.user).map_err(|e| e.errno)
     }
 

@@ -95,6 +95,11 @@ fn every_mistake_has_its_line_and_its_remedy() {
             &with("at-boot = \"yes\""),
             "s.toml:4: at-boot in [[process]] must be true or false, not of type string",
         ),
+        (&with("init = true\nstart = \"1s\""), "s.toml:5: an init starts with its host"),
+        (
+            &with("init = true\n[[process]]\ncommand = [\"x\"]\ninit = true"),
+            "s.toml:5: \"server\" is this host's init already",
+        ),
         (
             &with("[[fault]]\nat = \"1s\"\nkill = \"server\"\nsignal = \"KIL\""),
             "s.toml:7: signal: there is no signal \"KIL\", did you mean \"KILL\"?",

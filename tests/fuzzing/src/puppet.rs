@@ -53,6 +53,7 @@ impl Default for Puppet {
         let mut kernel =
             Kernel::boot(Config { address: ADDRESS, trace: true, ..Config::default() });
         let spawn = Spawn {
+            init: false,
             argv: vec![b"/bin/puppet".to_vec()],
             envp: Vec::new(),
             cwd: b"/".to_vec(),

@@ -285,6 +285,8 @@ fn lab_fact(fact: &LabFact, names: &Names) -> (&'static str, Value) {
                 FaultKind::Signal { process, signal } => {
                     json!({"fault": "signal", "process": process, "signal": format!("{signal:?}")})
                 }
+                FaultKind::Crash { process } => json!({"fault": "crash", "process": process}),
+                FaultKind::Oom { process } => json!({"fault": "oom", "process": process}),
                 FaultKind::PowerOff { host } => json!({"fault": "power-off", "on": host}),
                 FaultKind::PowerOn { host } => json!({"fault": "power-on", "on": host}),
                 FaultKind::Partition { between: (a, b) } => {

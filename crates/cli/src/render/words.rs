@@ -39,6 +39,10 @@ pub fn lab(fact: &LabFact) -> String {
         LabFact::Fault { fault, missed } => {
             let what = match fault {
                 FaultKind::Signal { process, signal } => format!("fault: {signal:?} to {process}"),
+                FaultKind::Crash { process } => format!("fault: {process} reads from address 0"),
+                FaultKind::Oom { process } => {
+                    format!("fault: out of memory, oom_kill_process: {process}")
+                }
                 FaultKind::PowerOff { .. } => "fault: the host loses its power".to_owned(),
                 FaultKind::PowerOn { .. } => "the host's power comes back".to_owned(),
                 FaultKind::Partition { between: (a, b) } => {
@@ -118,8 +122,10 @@ pub fn task(fact: &TaskFact, host: Option<usize>, names: &Names) -> String {
             format!("reparent: {} to {}", names.process(host, *child), names.process(host, *to))
         }
         T::ExitNotify { signal, parent, autoreap, .. } => {
-            let parent = parent.map_or_else(|| "nobody".into(), |p| names.process(host, p));
-            format!("exit_notify: {}", told(*signal, &parent, *autoreap))
+            match parent.map(|parent| names.process(host, parent)) {
+                Some(parent) => format!("exit_notify: {}", told(*signal, &parent, *autoreap)),
+                None => "exit_notify: its parent is outside of this host".to_owned(),
+            }
         }
         T::Reaped { pid, status: s } => {
             format!("reaps {}: {}", names.process(host, *pid), status(*s))

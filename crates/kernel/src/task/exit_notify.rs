@@ -20,7 +20,11 @@ impl Kernel {
     /// exit_notify(): the last thing that a task does.
     pub(crate) fn exit_notify(&mut self, task: TaskId) {
         let group = self.tasks[task].group;
-        self.forget_original_parent(task);
+        if self.is_init_dying(group) {
+            self.zap_pid_ns_processes();
+        } else {
+            self.forget_original_parent(task);
+        }
         if self.groups[group].tasks.iter().all(|t| self.tasks[*t].exiting) {
             self.kill_orphaned_pgrp(group, None);
         }
@@ -41,8 +45,42 @@ impl Kernel {
     fn notify_if_group_is_empty(&mut self, group: GroupId) {
         let g = &self.groups[group];
         let alone = g.tasks.len() == 1 && self.tasks[g.leader].run == Run::Zombie;
-        if alone && self.do_notify_parent(group) {
+        if Some(group) == self.init {
+            self.notify_if_init_is_alone();
+        } else if alone && self.do_notify_parent(group) {
             self.release_task(group);
+        }
+    }
+
+    fn is_init_dying(&self, group: GroupId) -> bool {
+        let all = || self.groups[group].tasks.iter().all(|t| self.tasks[*t].exiting);
+        Some(group) == self.init && all()
+    }
+
+    /// zap_pid_ns_processes(): nobody outlives PID 1, and nobody is born any more (rule X-31).
+    fn zap_pid_ns_processes(&mut self) {
+        self.pids.disable();
+        let init = self.init_group();
+        self.sighands[self.groups[init].sighand].of_mut(Signal::SIGCHLD).handler = 1;
+        let others: Vec<GroupId> =
+            self.groups.iter().map(|(id, _)| id).filter(|id| *id != init).collect();
+        for group in others {
+            // Never refused, from the kernel itself.
+            let _ = self.send_signal(SigInfo::kernel(Signal::SIGKILL), Target::Group(group));
+        }
+    }
+
+    /// PID 1's parent, which is outside, hears of its death when nobody else is left.
+    fn notify_if_init_is_alone(&mut self) {
+        let init = self.init_group();
+        let leader = self.groups[init].leader;
+        let g = &self.groups[init];
+        let dead = g.tasks.len() == 1 && self.tasks[leader].run == Run::Zombie;
+        if dead && self.groups.iter().count() == 1 {
+            let status = g.group_exit.unwrap_or(self.tasks[leader].exit_code);
+            let (parent, autoreap) = (None, false);
+            let fact = TaskFact::ExitNotify { status, signal: None, parent, autoreap };
+            self.tell(Some(leader), fact.into());
         }
     }
 
@@ -51,7 +89,14 @@ impl Kernel {
     fn do_notify_parent(&mut self, group: GroupId) -> bool {
         let g = &self.groups[group];
         let status = g.group_exit.unwrap_or(self.tasks[g.leader].exit_code);
-        let Some(parent) = g.parent else { return true };
+        let Some(parent) = g.parent else {
+            // Its parent is outside, and reaps it at once.
+            let (signal, parent, autoreap) = (None, None, true);
+            let fact = TaskFact::ExitNotify { status, signal, parent, autoreap };
+            self.tell(Some(g.leader), fact.into());
+            self.publish(Event::Group(group));
+            return true;
+        };
         let mut signal = g.exit_signal;
         if signal.is_some() && g.parent_exec_id != self.groups[parent].self_exec_id {
             signal = Some(Signal::SIGCHLD);
@@ -117,6 +162,7 @@ impl Kernel {
             let parent = self.groups[parent].leader;
             self.tasks[parent].children.retain(|c| *c != group);
         }
+        self.notify_if_init_is_alone();
     }
 
     /// __exit_signal(): a thread's times go to its group, its number is free.

@@ -22,6 +22,8 @@ pub struct PidTable {
     last: u32,
     /// How often numbering began anew.
     wraps: u32,
+    /// PID 1 is dead: nobody is born any more (rule X-31).
+    disabled: bool,
     /// /proc/sys/kernel/pid_max: one above the highest number.
     pub pid_max: u32,
 }
@@ -33,6 +35,7 @@ impl Default for PidTable {
             kept: BTreeMap::new(),
             last: 0,
             wraps: 0,
+            disabled: false,
             pid_max: 32768,
         }
     }
@@ -57,8 +60,16 @@ impl PidTable {
         Ok(pid)
     }
 
-    /// alloc_pid(): the next free number; EAGAIN when all are taken.
+    /// disable_pid_allocation().
+    pub fn disable(&mut self) {
+        self.disabled = true;
+    }
+
+    /// alloc_pid(): the next free number; EAGAIN when all are taken, ENOMEM when PID 1 is dead.
     pub fn alloc_pid(&mut self) -> Result<Pid, Errno> {
+        if self.disabled {
+            return Err(Errno::ENOMEM);
+        }
         let (mut candidate, mut wraps) = (self.last, self.wraps);
         for _ in 0..self.pid_max {
             candidate += 1;

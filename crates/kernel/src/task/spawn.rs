@@ -15,7 +15,7 @@ use crate::platform::Platform;
 use crate::random::{Purpose, Stream};
 use crate::task::binprm::Opener;
 use crate::task::init::blank_task;
-use crate::task::{Cred, Fs, Pid, SigHand, TaskId, ThreadGroup, WaitStatus};
+use crate::task::{Cred, Fs, Pid, Run, SigHand, TaskId, ThreadGroup, WaitStatus};
 
 /// What standard input, output and error of a started process are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +41,8 @@ pub struct Spawn {
     pub umask: u32,
     /// Its descriptors 0, 1, 2.
     pub stdio: Stdio,
+    /// It is PID 1, in place of the built-in init.
+    pub init: bool,
 }
 
 /// Why a process could not be started.
@@ -53,15 +55,23 @@ pub struct SpawnError {
 }
 
 impl Kernel {
-    /// Starts a process as a child of PID 1. Nothing of it is left when it fails.
+    /// Starts a process as a child of the built-in init; or as PID 1; or, beside a PID 1 that is a
+    /// program, as a process whose parent is outside (`docker exec`). Nothing of it is left when it
+    /// fails.
     pub fn spawn_process(
         &mut self,
         spawn: Spawn,
         user: &mut dyn Platform,
     ) -> Result<Pid, SpawnError> {
-        let task = self.newborn(&spawn)?;
+        let task = if spawn.init { self.newborn_init(&spawn)? } else { self.newborn(&spawn)? };
+        let spawned_init = spawn.init;
         match self.exec_newborn(task, spawn, user) {
             Ok(()) => Ok(self.tasks[task].tid),
+            Err(error) if spawned_init => {
+                // The built-in one goes on.
+                self.init_is_a_program = false;
+                Err(error)
+            }
             Err(error) => {
                 self.bury_newborn(task, user);
                 Err(error)
@@ -71,14 +81,16 @@ impl Kernel {
 
     /// A task and process without a program: its own session, standard descriptors, no memory.
     fn newborn(&mut self, spawn: &Spawn) -> Result<TaskId, SpawnError> {
-        let pid =
-            self.pids.alloc_pid().map_err(|errno| error(errno, "no process number is free"))?;
-        let init = self.init_group();
-        let init_task = self.init_task();
+        let pid = self.pids.alloc_pid().map_err(|errno| match errno {
+            Errno::ENOMEM => error(errno, "the host's PID 1 is dead: nobody is born any more"),
+            _ => error(errno, "no process number is free"),
+        })?;
+        let parent = Some(self.init_group()).filter(|_| !self.init_is_a_program);
+        let parent_task = parent.map(|group| self.groups[group].leader);
         let mut task = blank_task();
         task.tid = pid;
         task.cred = spawn.cred.clone();
-        task.real_parent = Some(init_task);
+        task.real_parent = parent_task;
         task.start_time = self.now;
         task.fs = Some(self.fs_structs.insert(Fs {
             users: 1,
@@ -93,7 +105,7 @@ impl Kernel {
         let random = Stream::new(config.seed, config.number, owner, Purpose::Getrandom);
         let group = ThreadGroup {
             tgid: pid,
-            parent: Some(init),
+            parent,
             sighand,
             exit_signal: Some(Signal::SIGCHLD),
             pgrp: pid,
@@ -103,13 +115,40 @@ impl Kernel {
         };
         let group = self.groups.insert(group);
         self.tasks[task].group = group;
-        self.tasks[init_task].children.push(group);
+        if let Some(parent) = parent_task {
+            self.tasks[parent].children.push(group);
+        }
         self.pids.attach(pid, task);
         self.pids.keep(pid);
         self.pids.keep(pid);
         self.tasks[task].files = Some(self.standard_files(spawn.stdio));
         if let (Stdio::Console, Some(tty)) = (spawn.stdio, self.console.tty) {
             // As after login: its session has the terminal, and it is in the foreground.
+            self.proc_set_tty(group, tty);
+        }
+        Ok(task)
+    }
+
+    /// PID 1 as it is before it runs its program (kernel_init): no signal is ignored any more.
+    fn newborn_init(&mut self, spawn: &Spawn) -> Result<TaskId, SpawnError> {
+        if self.init_is_a_program || self.groups.iter().count() > 1 {
+            return Err(error(Errno::EBUSY, "another process of this host began before its init"));
+        }
+        self.init_is_a_program = true;
+        let (task, group) = (self.init_task(), self.init_group());
+        let files = self.standard_files(spawn.stdio);
+        let t = &mut self.tasks[task];
+        t.cred = spawn.cred.clone();
+        t.start_time = self.now;
+        t.run = Run::Ready;
+        let empty = t.files.replace(files);
+        let fs = t.fs.expect("init has one");
+        self.fs_structs[fs].umask = spawn.umask;
+        self.sighands[self.groups[group].sighand] = SigHand::new();
+        if let Some(empty) = empty {
+            self.tables.remove(empty);
+        }
+        if let (Stdio::Console, Some(tty)) = (spawn.stdio, self.console.tty) {
             self.proc_set_tty(group, tty);
         }
         Ok(task)

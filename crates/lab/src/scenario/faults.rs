@@ -9,7 +9,8 @@ use crate::fault::FaultKind;
 use kernel::abi::signal::Signal;
 
 /// What can go wrong, by the key that says so.
-const KINDS: [&str; 6] = ["kill", "terminate", "power-off", "power-on", "partition", "heal"];
+pub(super) const KINDS: [&str; 8] =
+    ["kill", "terminate", "crash", "oom", "power-off", "power-on", "partition", "heal"];
 
 impl<'a> Reader<'a> {
     /// All of them.
@@ -29,7 +30,7 @@ impl<'a> Reader<'a> {
         }
         let [kind] = kinds.as_slice() else {
             let message = "[[fault]] needs exactly one of kill = \"PROCESS\", terminate = \
-                           \"PROCESS\", power-off = \"HOST\", power-on = \"HOST\", partition = \
+                           \"PROCESS\", crash = \"PROCESS\", oom = \"PROCESS\", power-off = \"HOST\", power-on = \"HOST\", partition = \
                            [\"HOST\", \"HOST\"], heal = [\"HOST\", \"HOST\"]";
             return Err(fault.error(message));
         };
@@ -42,6 +43,12 @@ impl<'a> Reader<'a> {
                     None => Signal::SIGTERM,
                 },
             },
+            "crash" => FaultKind::Crash {
+                process: self.one(fault, kind, |name| self.known_process(name))?,
+            },
+            "oom" => {
+                FaultKind::Oom { process: self.one(fault, kind, |name| self.known_process(name))? }
+            }
             "power-off" => FaultKind::PowerOff { host: self.one_host(fault, kind)? },
             "power-on" => FaultKind::PowerOn { host: self.one_host(fault, kind)? },
             "partition" => FaultKind::Partition { between: self.pair(fault, kind)? },

@@ -86,6 +86,8 @@ pub struct ProcessSpec {
     pub start: Duration,
     /// It starts again, so long after each time that its host's power comes back.
     pub at_boot: bool,
+    /// It is its host's PID 1, and starts with it.
+    pub init: bool,
     /// Whose it is.
     pub user: User,
     /// Its working directory.

@@ -32,6 +32,14 @@ impl fmt::Display for ScenarioError {
 
 impl std::error::Error for ScenarioError {}
 
+// The keys of each table; docs/scenarios.md explains them.
+const ROOT: [&str; 7] = ["seed", "until", "host", "process", "link", "fault", "check"];
+const HOST: [&str; 2] = ["name", "address"];
+const PROCESS: [&str; 9] =
+    ["name", "host", "command", "start", "at-boot", "init", "user", "cwd", "env"];
+const LINK: [&str; 2] = ["between", "latency"];
+const EXITS: [&str; 4] = ["process", "status", "signal", "within"];
+
 pub(super) type Result<T> = core::result::Result<T, ScenarioError>;
 
 /// Reads the scenario in `text`; `file` is what errors call it.
@@ -41,8 +49,7 @@ pub fn parse(file: &str, text: &str) -> Result<Scenario> {
         let at = error.span().map_or(0, |s| s.start);
         source.error(at, format!("this is not TOML: {}", error.message().replace('\n', ", ")))
     })?;
-    let known = ["seed", "until", "host", "process", "link", "fault", "check"];
-    let root = Section::of_table(&source, "a scenario", document.get_ref(), 0, &known)?;
+    let root = Section::of_table(&source, "a scenario", document.get_ref(), 0, &ROOT)?;
     let mut reader = Reader { source: &source, hosts: Vec::new(), processes: Vec::new() };
     reader.read_hosts(&root)?;
     reader.read_processes(&root)?;
@@ -76,7 +83,7 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn read_hosts(&mut self, root: &Section<'a>) -> Result<()> {
-        for host in sections(self.source, root, "host", "[[host]]", &["name", "address"])? {
+        for host in sections(self.source, root, "host", "[[host]]", &HOST)? {
             let name = host.require("name", host.parsed("name", host_name)?, "name = \"a\"")?;
             if self.hosts.iter().any(|(n, _)| *n == name.value) {
                 let message = format!("there are two hosts named {:?}: rename one", name.value);
@@ -96,8 +103,7 @@ impl<'a> Reader<'a> {
     }
 
     fn read_processes(&mut self, root: &Section<'a>) -> Result<()> {
-        let known = ["name", "host", "command", "start", "at-boot", "user", "cwd", "env"];
-        for process in sections(self.source, root, "process", "[[process]]", &known)? {
+        for process in sections(self.source, root, "process", "[[process]]", &PROCESS)? {
             self.read_process(&process)?;
         }
         Ok(())
@@ -139,12 +145,28 @@ impl<'a> Reader<'a> {
         let given = process.string_table("env")?;
         let fixed = DEFAULT_ENV.into_iter().filter(|(n, _)| given.iter().all(|(g, _)| g != n));
         let env = fixed.chain(given.iter().copied());
+        let host = self.host(&host);
+        let start = process.parsed("start", parse_duration)?;
+        let init = process.boolean("init")?.unwrap_or(false);
+        if init && let Some(start) = start.as_ref().filter(|start| start.value > Duration::ZERO) {
+            let message = "an init starts with its host: take this line away";
+            return Err(source.error(start.at, message.to_owned()));
+        }
+        if init && let Some(other) = self.processes.iter().find(|p| p.init && p.host == host) {
+            let message = format!(
+                "{:?} is this host's init already, and a host has only one PID 1: take init = true \
+                 away from one of them",
+                other.name
+            );
+            return Err(source.error(process.at, message));
+        }
         let spec = ProcessSpec {
             name: name.value,
-            host: self.host(&host),
+            host,
             command: command.value.iter().map(|a| a.value.as_bytes().to_vec()).collect(),
-            start: process.parsed("start", parse_duration)?.map_or(Duration::ZERO, |f| f.value),
-            at_boot: process.boolean("at-boot")?.unwrap_or(false),
+            start: start.map_or(Duration::ZERO, |f| f.value),
+            at_boot: init || process.boolean("at-boot")?.unwrap_or(false),
+            init,
             user: user.map_or(User::Ids { uid: 0, gid: 0, groups: Vec::new() }, |f| f.value),
             cwd: cwd.into_bytes(),
             env: env.map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect(),
@@ -197,7 +219,7 @@ impl<'a> Reader<'a> {
 
     fn read_links(&self, root: &Section<'a>) -> Result<Vec<LinkSpec>> {
         let mut links: Vec<LinkSpec> = Vec::new();
-        for link in sections(self.source, root, "link", "[[link]]", &["between", "latency"])? {
+        for link in sections(self.source, root, "link", "[[link]]", &LINK)? {
             let between = link.strings("between")?;
             let between = link.require("between", between, "between = [\"a\", \"b\"]")?;
             let pair = self.two_hosts("between", &between)?;
@@ -220,8 +242,7 @@ impl<'a> Reader<'a> {
 
     fn read_check(&self, check: &Section<'a>) -> Result<Check> {
         let example = "exits = { process = \"client\", status = 0, within = \"30s\" }";
-        let known = ["process", "status", "signal", "within"];
-        let exits = check.section("exits", "exits", &known)?;
+        let exits = check.section("exits", "exits", &EXITS)?;
         let exits = check.require("exits", exits, example)?;
         let process = exits.require("process", exits.string("process")?, example)?;
         let status = exits.integer("status", 255)?;
@@ -294,4 +315,21 @@ fn give_addresses(
         HostSpec { name, address }
     };
     Ok(hosts.into_iter().map(spec).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::faults::KINDS;
+
+    #[test]
+    fn every_key_is_in_the_document() {
+        let document = include_str!("../../../../docs/scenarios.md");
+        for key in [&HOST[..], &PROCESS, &LINK, &EXITS, &KINDS, &["seed", "until", "at"]].concat() {
+            assert!(document.contains(&format!("{key} = ")), "{key}");
+        }
+        for table in ROOT.into_iter().filter(|key| !["seed", "until"].contains(key)) {
+            assert!(document.contains(&format!("[[{table}]]")), "{table}");
+        }
+    }
 }

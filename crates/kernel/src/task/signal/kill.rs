@@ -6,6 +6,7 @@ use super::siginfo::{SI_TKILL, SIGINFO_SIZE, SigInfo};
 use crate::abi::Errno;
 use crate::abi::signal::Signal;
 use crate::kernel::Kernel;
+use crate::platform::Fault;
 use crate::syscall::{Call, SysResult};
 use crate::task::{Pid, TaskId};
 
@@ -312,8 +313,34 @@ impl Kernel {
         }
     }
 
+    /// The main thread of a process reads from address 0, wherever it is: a fault as the CPU reports
+    /// it, which the process may handle.
+    pub fn crash_from_outside(&mut self, pid: Pid) {
+        /// SIGSEGV, SEGV_MAPERR; a page fault by a read from user mode.
+        const NULL_READ: Fault = Fault { signo: 11, code: 1, addr: 0, trapno: 14, error: 4 };
+        let Some(task) = self.pids.task(pid) else { return };
+        let group = self.tasks[task].group;
+        let mut threads = self.groups[group].tasks.iter().copied();
+        if let Some(alive) = threads.find(|thread| !self.tasks[*thread].exiting) {
+            self.force_sig_fault(alive, NULL_READ);
+        }
+    }
+
+    /// oom_kill_process(): SIGKILL from the kernel for the victim, and for all who share its memory.
+    pub fn oom_kill_process(&mut self, pid: Pid) {
+        let Some(victim) = self.pids.task(pid) else { return };
+        let mm = self.tasks[victim].mm;
+        let sharers =
+            self.leaders(|k, task| task == victim || mm.is_some() && k.tasks[task].mm == mm);
+        for task in sharers {
+            // From the kernel: never refused.
+            let _ = self.send_signal(SigInfo::kernel(Signal::SIGKILL), Target::Process(task));
+        }
+    }
+
     /// A signal from outside the world: as kill(2) from an ancestor pid namespace, si_pid 0.
-    /// False if there is no such process. PID 1 takes none (rule S-15).
+    /// False if there is no such process. The built-in PID 1 takes none (rule S-15), one that
+    /// is a program SIGKILL and SIGSTOP, and what it handles (rule S-14).
     pub fn kill_from_outside(&mut self, pid: Pid, signal: Signal) -> bool {
         let Some(task) = self.pids.task(pid) else { return false };
         let info = SigInfo::user(signal, Pid(0), 0);

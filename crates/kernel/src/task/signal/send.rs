@@ -11,7 +11,7 @@ use crate::kernel::Kernel;
 use crate::platform::Fault;
 use crate::task::signal::sigaction::{SIG_DFL, SIG_IGN};
 use crate::task::signal::{JobCtl, LastFault};
-use crate::task::{GroupId, TaskId, WaitStatus};
+use crate::task::{GroupId, Pid, TaskId, WaitStatus};
 use crate::wait_queue::Event;
 
 /// Whom a signal is for.
@@ -79,8 +79,10 @@ impl Kernel {
         shared: bool,
     ) -> Result<Option<Dropped>, Errno> {
         let signal = info.signal;
-        let from_kernel = info.code == SI_KERNEL;
-        if let Some(dropped) = self.prepare_signal(signal, task, from_kernel) {
+        // Pid 0 is a sender outside of the pid namespace: S-14.
+        let outside = matches!(info.detail, SigDetail::Kill { pid: Pid(0), .. });
+        let force = info.code == SI_KERNEL || outside;
+        if let Some(dropped) = self.prepare_signal(signal, task, force) {
             return Ok(Some(dropped));
         }
         let group = self.tasks[task].group;
@@ -133,7 +135,7 @@ impl Kernel {
             return None;
         }
         let kernel_only = SigSet::UNBLOCKABLE.has(signal);
-        if Some(t.group) == self.init && kernel_only {
+        if Some(t.group) == self.init && kernel_only && !self.init_is_a_program {
             return Some(Dropped::Unkillable); // S-15: the global init, whoever sends
         }
         let group = &self.groups[t.group];
