@@ -22,6 +22,7 @@ const PROGRAMS: &[&str] = &[
     env!("CARGO_BIN_EXE_frames"),
     env!("CARGO_BIN_EXE_halves"),
     env!("CARGO_BIN_EXE_handlers"),
+    env!("CARGO_BIN_EXE_inotify"),
     env!("CARGO_BIN_EXE_locals"),
     env!("CARGO_BIN_EXE_memory"),
     env!("CARGO_BIN_EXE_messages"),

@@ -9,6 +9,7 @@ use crate::fs::dcache::DentryId;
 use crate::fs::file::FileId;
 use crate::fs::file_bytes::MAX_LFS_FILESIZE;
 use crate::fs::inode::{MAY_WRITE, in_group};
+use crate::fs::inotify::bits::{IN_ACCESS, IN_ATTRIB, IN_MODIFY};
 use crate::fs::memfd::{F_SEAL_FUTURE_WRITE, F_SEAL_WRITE};
 use crate::fs::mount::dev;
 use crate::fs::namei::{AT_FDCWD, Found, Lookup};
@@ -115,6 +116,7 @@ impl Kernel {
         let inode = self.vfs.inode_mut(dentry);
         inode.mode = mode;
         inode.ctime = time;
+        self.fsnotify_dentry(dentry, IN_ATTRIB);
         Ok(0)
     }
 
@@ -165,6 +167,9 @@ impl Kernel {
         }
         inode.kill_suid();
         inode.ctime = time;
+        if uid != u32::MAX || gid != u32::MAX {
+            self.fsnotify_dentry(dentry, IN_ATTRIB);
+        }
         Ok(0)
     }
 
@@ -206,6 +211,7 @@ impl Kernel {
         self.do_truncate(dentry, size, call.user)?;
         let inode = self.vfs.dentries[dentry].inode;
         self.file_modified(call.task, inode);
+        self.fsnotify_dentry(dentry, IN_MODIFY);
         Ok(0)
     }
 
@@ -249,6 +255,7 @@ impl Kernel {
         }
         let inode = self.vfs.dentries[dentry].inode;
         self.file_modified(call.task, inode);
+        self.fsnotify_file(file, IN_MODIFY);
         Ok(0)
     }
 
@@ -338,6 +345,14 @@ impl Kernel {
             }
         }
         inode.ctime = now;
+        // fsnotify_change(): one time only looks like an access or a change.
+        let mask = match times.map(|time| time != NewTime::Omit) {
+            [true, true] => IN_ATTRIB,
+            [true, false] => IN_ACCESS,
+            [false, true] => IN_MODIFY,
+            [false, false] => 0,
+        };
+        self.fsnotify_dentry(dentry, mask);
         Ok(0)
     }
 

@@ -97,7 +97,9 @@ impl Kernel {
             self.vfs.count_subdir(dir, true);
         }
         self.touch_dir(dir);
-        Ok(self.vfs.d_add(dir, name, inode))
+        let dentry = self.vfs.d_add(dir, name, inode);
+        self.fsnotify_create(dir, dentry);
+        Ok(dentry)
     }
 
     /// The names in `dir` changed: mtime and ctime.

@@ -74,6 +74,12 @@ pub struct Vfs {
     pub snapshots: BTreeMap<FileId, DirSnapshot>,
     /// Memory objects that no file has any more; the platform is told at the next chance.
     pub dead_objects: Vec<ObjectId>,
+    /// inotify's watches by inode.
+    pub marks: BTreeMap<InodeId, Vec<crate::fs::inotify::Mark>>,
+    /// Watched inodes that were freed; those who watch are told at once.
+    pub(crate) dead_watched: Vec<InodeId>,
+    /// The last cookie of a move.
+    pub(crate) sync_cookie: u32,
     /// File locks by inode.
     pub locks: BTreeMap<InodeId, InodeLocks>,
     /// Bytes of memory that files take; see `Kernel::change_bytes`.
@@ -259,7 +265,14 @@ impl Vfs {
         if self.inodes[inode].i_count > 0 {
             return;
         }
-        let inode = self.inodes.remove(inode).expect("it was there");
+        let id = inode;
+        let inode = self.inodes.remove(id).expect("it was there");
+        if inode.nlink > 0 {
+            // A name of procfs that became invalid: nobody deleted anything.
+            self.marks.remove(&id);
+        } else if self.marks.contains_key(&id) {
+            self.dead_watched.push(id);
+        }
         if let InodeKind::Regular(bytes) = inode.kind {
             self.resident -= bytes.resident();
             if let FileBytes::Object { id, .. } = bytes {
@@ -358,6 +371,7 @@ impl Kernel {
         let dirs: Vec<DentryId> =
             self.fs_structs.iter().flat_map(|(_, fs)| [fs.pwd, fs.root]).collect();
         self.vfs.dentry_kill(dentry, &dirs);
+        self.fsnotify_dead_inodes();
     }
 
     /// A process changes its working directory to `pwd`.

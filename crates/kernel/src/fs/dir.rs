@@ -81,6 +81,7 @@ impl Kernel {
         }
         call.write_user(into, &out)?;
         self.files[file].pos = pos;
+        self.fsnotify_file(file, crate::fs::inotify::bits::IN_ACCESS);
         Ok(out.len() as u64)
     }
 

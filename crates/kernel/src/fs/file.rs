@@ -159,6 +159,7 @@ impl Kernel {
     pub fn __fput(&mut self, task: Option<TaskId>, file: FileId) {
         let what = self.describe_file(file);
         self.tell(task, FileFact::FinalFput { what }.into());
+        self.fsnotify_close(file);
         self.eventpoll_release(file);
         self.locks_remove_file(file);
         self.take_off_lists(file);

@@ -23,6 +23,7 @@ pub mod file_rw;
 pub mod fs_struct;
 pub mod inode;
 pub mod inode_operations;
+pub mod inotify;
 pub mod ioctl;
 pub mod locks;
 pub mod memfd;

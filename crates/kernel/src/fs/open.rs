@@ -10,6 +10,7 @@ use crate::fs::dcache::DentryId;
 use crate::fs::file::{File, FileId, FileKind};
 use crate::fs::file_bytes::FileBytes;
 use crate::fs::inode::{Device, InodeKind, MAY_EXEC, MAY_WRITE};
+use crate::fs::inotify::bits::{IN_ACCESS, IN_MODIFY};
 use crate::fs::mount::dev;
 use crate::fs::namei::{AT_FDCWD, Found, Last, Lookup};
 use crate::fs::open_flags::{
@@ -198,6 +199,7 @@ impl Kernel {
             self.may_open(call.task, dentry, op)?;
         }
         let file = self.vfs_open(call, dentry, op)?;
+        self.fsnotify_open(file);
         if op.has(raw::O_TRUNC)
             && !created
             && self.vfs.inode(dentry).is_reg()
@@ -205,6 +207,9 @@ impl Kernel {
         {
             self.fput(Some(call.task), file);
             return Err(errno.into());
+        }
+        if op.has(raw::O_TRUNC) && !created && self.vfs.inode(dentry).is_reg() {
+            self.fsnotify_dentry(dentry, IN_MODIFY);
         }
         Ok(file)
     }
@@ -322,6 +327,9 @@ impl Kernel {
     fn resume_fifo_open(&mut self, call: &mut Call<'_>, pipe: PipeId) -> SysResult {
         let held = call.flight.held.pop().expect("an open that waits holds its file");
         let opened = self.open_pipe_end(call, held.file, pipe);
+        if opened.is_ok() {
+            self.fsnotify_open(held.file);
+        }
         self.finish_open(call, held.fd, opened)
     }
 
@@ -453,7 +461,12 @@ impl Kernel {
             return Err(Errno::ETXTBSY);
         }
         self.probe_lower(dentry, user)?;
-        Ok(self.dentry_open(task, dentry, FileKind::Inode, raw::O_RDONLY | raw::O_LARGEFILE))
+        let file =
+            self.dentry_open(task, dentry, FileKind::Inode, raw::O_RDONLY | raw::O_LARGEFILE);
+        self.fsnotify_open(file);
+        // Whoever executes a file reads its head.
+        self.fsnotify_file(file, IN_ACCESS);
+        Ok(file)
     }
 
     /// Has anybody this file open for writing (i_writecount)?

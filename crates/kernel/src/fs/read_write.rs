@@ -6,9 +6,10 @@
 use crate::abi::Errno;
 use crate::fact::Fact;
 use crate::fs::file::FileId;
+use crate::fs::inotify::bits::{IN_ACCESS, IN_MODIFY};
 use crate::kernel::Kernel;
 use crate::syscall::iovec::{IoVec, access_ok};
-use crate::syscall::{Call, SysResult};
+use crate::syscall::{Call, Stop, SysResult};
 
 /// Which way bytes go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -126,6 +127,10 @@ impl Kernel {
             Direction::Write => self.file_write_iter(call, file, &buffers, pos),
         };
         call.flight.iovec = Some(buffers);
+        if let Ok(1..) | Err(Stop::Done(1..)) = result {
+            let mask = if direction == Direction::Read { IN_ACCESS } else { IN_MODIFY };
+            self.fsnotify_file(file, mask);
+        }
         result
     }
 

@@ -6,6 +6,7 @@ use crate::abi::Errno;
 use crate::fact::Fact;
 use crate::fs::dcache::DentryId;
 use crate::fs::inode::MAY_WRITE;
+use crate::fs::inotify::fsnotify::Moved;
 use crate::fs::mount::dev;
 use crate::fs::namei::{AT_FDCWD, Last};
 use crate::kernel::Kernel;
@@ -133,6 +134,7 @@ impl Kernel {
                 self.inode_permission(new, cred, MAY_WRITE)?;
             }
         }
+        let old_name = self.vfs.dentries[r.old].name.clone();
         match r.new {
             Some(new) if exchange => {
                 self.vfs.d_exchange(r.old, new);
@@ -145,6 +147,18 @@ impl Kernel {
         self.vfs.inode_mut(r.old).ctime = time;
         self.touch_dir(r.old_dir);
         self.touch_dir(r.new_dir);
+        let target = r.new.filter(|_| !exchange);
+        let (old_dir, dentry) = (r.old_dir, r.old);
+        let inode = target.map(|target| self.vfs.dentries[target].inode);
+        self.fsnotify_move(&Moved { old_dir, old_name: &old_name, dentry, target: inode });
+        if let Some(dentry) = r.new.filter(|_| exchange) {
+            let (old_dir, old_name) = (r.new_dir, &r.new_name);
+            self.fsnotify_move(&Moved { old_dir, old_name, dentry, target: None });
+        }
+        if let Some(target) = target {
+            self.dentry_reap(target);
+        }
+        self.release_dead_objects(user);
         Ok(())
     }
 
@@ -162,13 +176,11 @@ impl Kernel {
             }
             self.drop_link(r.new_dir, new);
             self.vfs.d_delete(new, false);
-            self.dentry_reap(new);
         }
         let old_name = self.vfs.dentries[r.old].name.clone();
         let below = self.vfs.has_below(r.old_dir, &old_name, user);
         self.vfs.d_move(r.old, r.new_dir, &r.new_name, below);
         self.move_dir_link(is_dir, r.old_dir, r.new_dir);
-        self.release_dead_objects(user);
         Ok(())
     }
 

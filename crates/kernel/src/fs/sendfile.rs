@@ -6,6 +6,7 @@ use crate::abi::Errno;
 use crate::abi::open::OFlags;
 use crate::fact::Fact;
 use crate::fs::file::{FileId, FileKind};
+use crate::fs::inotify::bits::{IN_ACCESS, IN_MODIFY};
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::call::MAX_RW_COUNT;
@@ -94,6 +95,7 @@ impl Kernel {
             Ok(done) | Err(Stop::Done(done)) => {
                 call.flight.moved = done as usize;
                 *state.inner = Progress::Fresh;
+                self.fsnotify_file(out, IN_MODIFY);
                 Ok(())
             }
             Err(stop) => Err(stop),
@@ -137,7 +139,13 @@ impl Kernel {
         len: usize,
     ) -> Result<Bytes, Errno> {
         match self.files[from].kind {
-            FileKind::Inode => Ok(self.inode_read(from, pos, len, call.user)?.into()),
+            FileKind::Inode => {
+                let bytes = self.inode_read(from, pos, len, call.user)?;
+                if !bytes.is_empty() {
+                    self.fsnotify_file(from, IN_ACCESS);
+                }
+                Ok(bytes.into())
+            }
             FileKind::Null => Ok(Bytes::new()),
             FileKind::Zero | FileKind::Full => Ok(vec![0; len].into()),
             FileKind::Pipe(_)
@@ -197,6 +205,8 @@ impl Kernel {
             }
         }
         if done > 0 {
+            self.fsnotify_file(from, IN_ACCESS);
+            self.fsnotify_file(out, IN_MODIFY);
             self.sendfile_set_pos(call, from, in_at, pos_in + done)?;
             self.sendfile_set_pos(call, out, out_at, pos_out + done)?;
         }

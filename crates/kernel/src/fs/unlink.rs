@@ -231,8 +231,10 @@ impl Kernel {
         inode.nlink += 1;
         inode.ctime = time;
         let inode = self.vfs.dentries[source].inode;
-        self.vfs.d_add(dir, name, inode);
+        let dentry = self.vfs.d_add(dir, name, inode);
         self.touch_dir(dir);
+        self.fsnotify_link_count(inode);
+        self.fsnotify_create(dir, dentry);
         Ok(())
     }
 
@@ -322,11 +324,16 @@ impl Kernel {
     pub fn remove_name(&mut self, victim: DentryId, user: &mut dyn Platform) {
         let d = &self.vfs.dentries[victim];
         let (dir, name) = (d.parent.expect("a root has no name"), d.name.clone());
+        let (inode, is_dir) = (d.inode, self.vfs.inode(victim).is_dir());
         let below = self.vfs.has_below(dir, &name, user);
         self.drop_link(dir, victim);
+        if !is_dir {
+            self.fsnotify_link_count(inode);
+        }
         self.vfs.d_delete(victim, below);
         self.touch_dir(dir);
         self.dentry_reap(victim);
+        self.fsnotify_delete(dir, &name, is_dir);
         self.release_dead_objects(user);
     }
 

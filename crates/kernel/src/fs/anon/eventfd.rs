@@ -63,7 +63,7 @@ impl Kernel {
     fn eventfd(&mut self, id: u64) -> &mut Eventfd {
         match self.anon.of_mut(id) {
             Anon::Eventfd(eventfd) => eventfd,
-            Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Pidfd(_) => {
+            Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Pidfd(_) | Anon::Inotify(_) => {
                 unreachable!("{id} is asked as an eventfd")
             }
         }

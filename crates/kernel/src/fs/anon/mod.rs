@@ -16,6 +16,7 @@ use crate::fs::anon::pidfd::Pidfd;
 use crate::fs::anon::signalfd::Signalfd;
 use crate::fs::anon::timerfd::Timerfd;
 use crate::fs::file::{File, FileId, FileKind};
+use crate::fs::inotify::Inotify;
 use crate::fs::read_write::Direction;
 use crate::kernel::Kernel;
 use crate::syscall::iovec::IoVec;
@@ -35,6 +36,8 @@ pub enum Anon {
     Signalfd(Signalfd),
     /// pidfd_open(2).
     Pidfd(Pidfd),
+    /// inotify_init1(2).
+    Inotify(Inotify),
 }
 
 /// All anonymous objects of the host.
@@ -52,12 +55,22 @@ impl AnonFiles {
         self.next_ino
     }
 
-    fn of(&self, id: u64) -> &Anon {
+    pub(super) fn of(&self, id: u64) -> &Anon {
         self.objects.get(&id).expect("a description keeps its anonymous object")
     }
 
-    fn of_mut(&mut self, id: u64) -> &mut Anon {
+    pub(super) fn of_mut(&mut self, id: u64) -> &mut Anon {
         self.objects.get_mut(&id).expect("a description keeps its anonymous object")
+    }
+}
+
+impl AnonFiles {
+    /// All inotify objects, whose users have limits.
+    pub(super) fn inotifies(&self) -> impl Iterator<Item = &Inotify> {
+        self.objects.values().filter_map(|object| match object {
+            Anon::Inotify(inotify) => Some(inotify),
+            Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Pidfd(_) => None,
+        })
     }
 }
 
@@ -97,6 +110,7 @@ impl Kernel {
                 let mask = signalfd.mask();
                 self.signalfd_read(call, mask, nonblock, to)
             }
+            Anon::Inotify(_) => self.inotify_read(call, id, nonblock, to),
             Anon::Pidfd(_) => Err(Errno::EINVAL.into()),
         }
     }
@@ -112,7 +126,9 @@ impl Kernel {
         let nonblock = self.files[file].flags.nonblock();
         match self.anon.of(id) {
             Anon::Eventfd(_) => self.eventfd_write(call, id, nonblock, from),
-            Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Pidfd(_) => Err(Errno::EINVAL.into()),
+            Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Pidfd(_) | Anon::Inotify(_) => {
+                Err(Errno::EINVAL.into())
+            }
         }
     }
 
@@ -120,7 +136,7 @@ impl Kernel {
     pub fn anon_can_rw(&self, id: u64, direction: Direction) -> bool {
         match self.anon.of(id) {
             Anon::Eventfd(_) => true,
-            Anon::Timerfd(_) | Anon::Signalfd(_) => direction == Direction::Read,
+            Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Inotify(_) => direction == Direction::Read,
             Anon::Pidfd(_) => false,
         }
     }
@@ -128,7 +144,7 @@ impl Kernel {
     /// Has it noop_llseek?
     pub fn anon_can_seek(&self, id: u64) -> bool {
         match self.anon.of(id) {
-            Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) => true,
+            Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Inotify(_) => true,
             Anon::Pidfd(_) => false,
         }
     }
@@ -140,13 +156,14 @@ impl Kernel {
             Anon::Timerfd(timerfd) => self.timerfd_poll(timerfd),
             Anon::Signalfd(signalfd) => self.signalfd_poll(task, signalfd),
             Anon::Pidfd(pidfd) => self.pidfd_poll(*pidfd),
+            Anon::Inotify(inotify) => inotify.poll(),
         }
     }
 
     /// What announces a change of `anon_poll`.
     pub fn anon_poll_events(&self, task: TaskId, id: u64) -> Vec<Event> {
         match self.anon.of(id) {
-            Anon::Eventfd(_) | Anon::Timerfd(_) => vec![Event::Anon(id)],
+            Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Inotify(_) => vec![Event::Anon(id)],
             Anon::Signalfd(_) => vec![Event::Signal(task)],
             Anon::Pidfd(pidfd) => Kernel::pidfd_events(*pidfd),
         }
@@ -158,11 +175,15 @@ impl Kernel {
             Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Pidfd(_) => {
                 self.no_ioctl(call, cmd)
             }
+            Anon::Inotify(_) => self.inotify_ioctl(call, id, cmd),
         }
     }
 
     /// .release.
     pub fn anon_release(&mut self, id: u64) {
+        if matches!(self.anon.objects.get(&id), Some(Anon::Inotify(_))) {
+            self.inotify_release(id);
+        }
         self.anon.objects.remove(&id);
     }
 
@@ -173,6 +194,7 @@ impl Kernel {
             Some(Anon::Timerfd(_)) => "anon_inode:[timerfd]",
             Some(Anon::Signalfd(_)) => "anon_inode:[signalfd]",
             Some(Anon::Pidfd(_)) => "anon_inode:[pidfd]",
+            Some(Anon::Inotify(_)) => "anon_inode:inotify",
             None => "anon_inode",
         }
     }

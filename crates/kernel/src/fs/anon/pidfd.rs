@@ -58,7 +58,9 @@ impl Kernel {
         match self.files[file].kind {
             FileKind::Anon(id) => match self.anon.of(id) {
                 Anon::Pidfd(pidfd) => Ok(*pidfd),
-                Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) => Err(Errno::EBADF),
+                Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Inotify(_) => {
+                    Err(Errno::EBADF)
+                }
             },
             _ => Err(Errno::EBADF),
         }

@@ -94,6 +94,8 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("stat", SystemFile::Stat),
     ("swaps", SystemFile::Swaps),
     ("sys/fs/file-max", SystemFile::Text("9223372036854775807\n")),
+    ("sys/fs/inotify/max_queued_events", SystemFile::Text("16384\n")),
+    ("sys/fs/inotify/max_user_instances", SystemFile::Text("128\n")),
     ("sys/fs/inotify/max_user_watches", SystemFile::Text("65536\n")),
     ("sys/fs/nr_open", SystemFile::Text("1048576\n")),
     ("sys/fs/pipe-max-size", SystemFile::Text("1048576\n")),

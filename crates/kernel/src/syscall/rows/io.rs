@@ -40,6 +40,9 @@ pub const ROWS: &[Row] = &[
     row!(281, "epoll_pwait", Kernel::sys_epoll_pwait, [Fd, Ptr, Int, Int, Ptr, Size], Full),
     row!(282, "signalfd", Kernel::sys_signalfd, [Fd, Ptr, Size], Full),
     row!(283, "timerfd_create", Kernel::sys_timerfd_create, [Int, Hex], Full),
+    row!(253, "inotify_init", Kernel::sys_inotify_init, [], Full),
+    row!(254, "inotify_add_watch", Kernel::sys_inotify_add_watch, [Fd, Str, Hex], Full),
+    row!(255, "inotify_rm_watch", Kernel::sys_inotify_rm_watch, [Fd, Int], Full),
     row!(284, "eventfd", Kernel::sys_eventfd, [Uint], Full),
     row!(286, "timerfd_settime", Kernel::sys_timerfd_settime, [Fd, Hex, Ptr, Ptr], Full),
     row!(287, "timerfd_gettime", Kernel::sys_timerfd_gettime, [Fd, Ptr], Full),
@@ -48,6 +51,7 @@ pub const ROWS: &[Row] = &[
     row!(291, "epoll_create1", Kernel::sys_epoll_create1, [OpenFlags], Full),
     row!(292, "dup3", Kernel::sys_dup3, [Fd, Fd, OpenFlags], Full),
     row!(293, "pipe2", Kernel::sys_pipe2, [Ptr, OpenFlags], Partial("no O_NOTIFICATION_PIPE")),
+    row!(294, "inotify_init1", Kernel::sys_inotify_init1, [OpenFlags], Full),
     row!(295, "preadv", Kernel::sys_preadv, [Fd, Ptr, Int, Int], Full),
     row!(296, "pwritev", Kernel::sys_pwritev, [Fd, Ptr, Int, Int], Full),
     row!(
