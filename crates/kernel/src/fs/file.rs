@@ -100,6 +100,7 @@ impl Kernel {
         let what = self.describe_file(file);
         let refs_left = self.files[file].count - 1;
         self.tell(Some(task), FileFact::FilpClose { fd, what, refs_left }.into());
+        self.mqueue_flush(task, file);
         self.locks_remove_posix(table, file);
     }
 

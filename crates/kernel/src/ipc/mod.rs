@@ -1,8 +1,11 @@
 //! System V IPC (sysvipc(7)): what semaphores, message queues and shared memory have in common:
 //! identifiers, keys, permissions, and the rows of /proc/sysvipc. One host is one IPC namespace.
-//! By file: `sem` (semaphores), `msg` (message queues), `shm` (shared memory). Objects outlive the
+//! By file: `sem` (semaphores), `msg` (message queues), `shm` (shared memory); and
+//! `mqueue` (POSIX message queues, which share only the room). Objects outlive the
 //! processes that made them; what a death does to them is in `task/exit`, steps 9 and 10 (rule X-7).
 
+mod mq_transfer;
+pub mod mqueue;
 pub mod msg;
 mod msg_ctl;
 pub mod sem;
@@ -52,6 +55,8 @@ pub struct Ipc {
     pub sem: sem::Semaphores,
     /// Message queues and the calls that wait in them.
     pub msg: msg::Messages,
+    /// POSIX message queues.
+    pub mq: mqueue::Mqueues,
     /// Segments of shared memory.
     pub shm: shm::SharedMemory,
 }

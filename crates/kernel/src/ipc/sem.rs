@@ -381,6 +381,7 @@ impl Kernel {
     pub(crate) fn exit_sem(&mut self, task: TaskId) {
         self.ipc.sem.unlink(task);
         self.ipc.msg.unlink(task);
+        self.ipc.mq.unlink(task);
         let Some(list) = self.tasks[task].undo_list.take() else { return };
         self.ipc.sem.undo_lists[list].users -= 1;
         if self.ipc.sem.undo_lists[list].users > 0 {

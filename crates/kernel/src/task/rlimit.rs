@@ -37,6 +37,8 @@ pub const RLIMIT_MEMLOCK: usize = 8;
 pub const RLIMIT_AS: usize = 9;
 /// RLIMIT_SIGPENDING.
 pub const RLIMIT_SIGPENDING: usize = 11;
+/// Bytes of POSIX message queues.
+pub const RLIMIT_MSGQUEUE: usize = 12;
 
 /// RLIMIT_NICE.
 pub const RLIMIT_NICE: usize = 13;

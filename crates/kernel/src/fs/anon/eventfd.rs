@@ -63,7 +63,11 @@ impl Kernel {
     fn eventfd(&mut self, id: u64) -> &mut Eventfd {
         match self.anon.of_mut(id) {
             Anon::Eventfd(eventfd) => eventfd,
-            Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Pidfd(_) | Anon::Inotify(_) => {
+            Anon::Timerfd(_)
+            | Anon::Signalfd(_)
+            | Anon::Pidfd(_)
+            | Anon::Inotify(_)
+            | Anon::Mqueue(_) => {
                 unreachable!("{id} is asked as an eventfd")
             }
         }

@@ -38,6 +38,8 @@ pub enum Anon {
     Pidfd(Pidfd),
     /// inotify_init1(2).
     Inotify(Inotify),
+    /// mq_open(2): the number of its queue.
+    Mqueue(u64),
 }
 
 /// All anonymous objects of the host.
@@ -69,8 +71,24 @@ impl AnonFiles {
     pub(super) fn inotifies(&self) -> impl Iterator<Item = &Inotify> {
         self.objects.values().filter_map(|object| match object {
             Anon::Inotify(inotify) => Some(inotify),
-            Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Pidfd(_) => None,
+            Anon::Eventfd(_)
+            | Anon::Timerfd(_)
+            | Anon::Signalfd(_)
+            | Anon::Pidfd(_)
+            | Anon::Mqueue(_) => None,
         })
+    }
+
+    /// The message queue that an object is a description of.
+    pub(crate) fn mqueue(&self, id: u64) -> Option<u64> {
+        match self.of(id) {
+            Anon::Mqueue(queue) => Some(*queue),
+            Anon::Eventfd(_)
+            | Anon::Timerfd(_)
+            | Anon::Signalfd(_)
+            | Anon::Pidfd(_)
+            | Anon::Inotify(_) => None,
+        }
     }
 }
 
@@ -111,7 +129,7 @@ impl Kernel {
                 self.signalfd_read(call, mask, nonblock, to)
             }
             Anon::Inotify(_) => self.inotify_read(call, id, nonblock, to),
-            Anon::Pidfd(_) => Err(Errno::EINVAL.into()),
+            Anon::Pidfd(_) | Anon::Mqueue(_) => Err(Errno::EINVAL.into()),
         }
     }
 
@@ -126,9 +144,11 @@ impl Kernel {
         let nonblock = self.files[file].flags.nonblock();
         match self.anon.of(id) {
             Anon::Eventfd(_) => self.eventfd_write(call, id, nonblock, from),
-            Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Pidfd(_) | Anon::Inotify(_) => {
-                Err(Errno::EINVAL.into())
-            }
+            Anon::Timerfd(_)
+            | Anon::Signalfd(_)
+            | Anon::Pidfd(_)
+            | Anon::Inotify(_)
+            | Anon::Mqueue(_) => Err(Errno::EINVAL.into()),
         }
     }
 
@@ -137,7 +157,7 @@ impl Kernel {
         match self.anon.of(id) {
             Anon::Eventfd(_) => true,
             Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Inotify(_) => direction == Direction::Read,
-            Anon::Pidfd(_) => false,
+            Anon::Pidfd(_) | Anon::Mqueue(_) => false,
         }
     }
 
@@ -145,7 +165,7 @@ impl Kernel {
     pub fn anon_can_seek(&self, id: u64) -> bool {
         match self.anon.of(id) {
             Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Inotify(_) => true,
-            Anon::Pidfd(_) => false,
+            Anon::Pidfd(_) | Anon::Mqueue(_) => false,
         }
     }
 
@@ -157,6 +177,7 @@ impl Kernel {
             Anon::Signalfd(signalfd) => self.signalfd_poll(task, signalfd),
             Anon::Pidfd(pidfd) => self.pidfd_poll(*pidfd),
             Anon::Inotify(inotify) => inotify.poll(),
+            Anon::Mqueue(queue) => self.mqueue_poll(*queue),
         }
     }
 
@@ -166,6 +187,7 @@ impl Kernel {
             Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Inotify(_) => vec![Event::Anon(id)],
             Anon::Signalfd(_) => vec![Event::Signal(task)],
             Anon::Pidfd(pidfd) => Kernel::pidfd_events(*pidfd),
+            Anon::Mqueue(queue) => vec![Event::Anon(*queue)],
         }
     }
 
@@ -175,14 +197,17 @@ impl Kernel {
             Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Pidfd(_) => {
                 self.no_ioctl(call, cmd)
             }
+            Anon::Mqueue(_) => self.no_ioctl(call, cmd),
             Anon::Inotify(_) => self.inotify_ioctl(call, id, cmd),
         }
     }
 
     /// .release.
     pub fn anon_release(&mut self, id: u64) {
-        if matches!(self.anon.objects.get(&id), Some(Anon::Inotify(_))) {
-            self.inotify_release(id);
+        match self.anon.of(id) {
+            Anon::Inotify(_) => self.inotify_release(id),
+            Anon::Mqueue(queue) => self.mqueue_release(*queue),
+            Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Pidfd(_) => {}
         }
         self.anon.objects.remove(&id);
     }
@@ -195,6 +220,7 @@ impl Kernel {
             Some(Anon::Signalfd(_)) => "anon_inode:[signalfd]",
             Some(Anon::Pidfd(_)) => "anon_inode:[pidfd]",
             Some(Anon::Inotify(_)) => "anon_inode:inotify",
+            Some(Anon::Mqueue(_)) => "mqueue",
             None => "anon_inode",
         }
     }

@@ -58,9 +58,11 @@ impl Kernel {
         match self.files[file].kind {
             FileKind::Anon(id) => match self.anon.of(id) {
                 Anon::Pidfd(pidfd) => Ok(*pidfd),
-                Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Inotify(_) => {
-                    Err(Errno::EBADF)
-                }
+                Anon::Eventfd(_)
+                | Anon::Timerfd(_)
+                | Anon::Signalfd(_)
+                | Anon::Inotify(_)
+                | Anon::Mqueue(_) => Err(Errno::EBADF),
             },
             _ => Err(Errno::EBADF),
         }

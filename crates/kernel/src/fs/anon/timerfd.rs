@@ -42,7 +42,11 @@ impl Kernel {
     fn timerfd(&mut self, id: u64) -> &mut Timerfd {
         match self.anon.of_mut(id) {
             Anon::Timerfd(timerfd) => timerfd,
-            Anon::Eventfd(_) | Anon::Signalfd(_) | Anon::Pidfd(_) | Anon::Inotify(_) => {
+            Anon::Eventfd(_)
+            | Anon::Signalfd(_)
+            | Anon::Pidfd(_)
+            | Anon::Inotify(_)
+            | Anon::Mqueue(_) => {
                 unreachable!("{id} is asked as a timerfd")
             }
         }
@@ -174,7 +178,11 @@ impl Kernel {
     fn timerfd_deadlines(&self) -> impl Iterator<Item = (Instant, u64)> {
         self.anon.objects.iter().filter_map(|(id, object)| match object {
             Anon::Timerfd(t) => Some((self.instant_at(t.clock, t.arming.expires?), *id)),
-            Anon::Eventfd(_) | Anon::Signalfd(_) | Anon::Pidfd(_) | Anon::Inotify(_) => None,
+            Anon::Eventfd(_)
+            | Anon::Signalfd(_)
+            | Anon::Pidfd(_)
+            | Anon::Inotify(_)
+            | Anon::Mqueue(_) => None,
         })
     }
 

@@ -65,9 +65,11 @@ impl Kernel {
         let FileKind::Anon(id) = self.files[file].kind else { return Err(Errno::EINVAL) };
         match self.anon.of(id) {
             Anon::Inotify(_) => Ok(id),
-            Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Pidfd(_) => {
-                Err(Errno::EINVAL)
-            }
+            Anon::Eventfd(_)
+            | Anon::Timerfd(_)
+            | Anon::Signalfd(_)
+            | Anon::Pidfd(_)
+            | Anon::Mqueue(_) => Err(Errno::EINVAL),
         }
     }
 

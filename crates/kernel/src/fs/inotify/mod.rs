@@ -130,7 +130,11 @@ impl Kernel {
     pub(super) fn inotify_mut(&mut self, id: u64) -> &mut Inotify {
         match self.anon.of_mut(id) {
             Anon::Inotify(inotify) => inotify,
-            Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Pidfd(_) => {
+            Anon::Eventfd(_)
+            | Anon::Timerfd(_)
+            | Anon::Signalfd(_)
+            | Anon::Pidfd(_)
+            | Anon::Mqueue(_) => {
                 unreachable!("{id} is asked as an inotify object")
             }
         }

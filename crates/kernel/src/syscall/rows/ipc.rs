@@ -19,4 +19,16 @@ pub const ROWS: &[Row] = &[
     row!(70, "msgrcv", Kernel::sys_msgrcv, [Int, Ptr, Size, Int, Octal], Full),
     row!(71, "msgctl", Kernel::sys_msgctl, [Int, Int, Ptr], Full),
     row!(220, "semtimedop", Kernel::sys_semtimedop, [Int, Ptr, Size, Ptr], Full),
+    row!(
+        240,
+        "mq_open",
+        Kernel::sys_mq_open,
+        [Str, OpenFlags, Octal, Ptr],
+        Partial("no /dev/mqueue; fstat and read know no queue")
+    ),
+    row!(241, "mq_unlink", Kernel::sys_mq_unlink, [Str], Full),
+    row!(242, "mq_timedsend", Kernel::sys_mq_timedsend, [Fd, Ptr, Size, Uint, Ptr], Full),
+    row!(243, "mq_timedreceive", Kernel::sys_mq_timedreceive, [Fd, Ptr, Size, Ptr, Ptr], Full),
+    row!(244, "mq_notify", Kernel::sys_mq_notify, [Fd, Ptr], Partial("no SIGEV_THREAD")),
+    row!(245, "mq_getsetattr", Kernel::sys_mq_getsetattr, [Fd, Ptr, Ptr], Full),
 ];
