@@ -1,12 +1,14 @@
-//! The developers' commands: `cargo xtask ci`, `tidy`, `native`, `twin`, `fuzz`, `mutants`,
-//! `full`, `bench`, `yardstick`.
+//! The developers' commands: `cargo xtask ci`, `tidy`, `native`, `twin`, `generator`, `fuzz`,
+//! `mutants`, `full`, `bench`, `yardstick`.
 //! `ci` is what `.ci/run` runs and stops at the first step that fails; `tidy` reads the sources
 //! and holds the rules of CONTRIBUTING.md; `native` runs the guest programs on the real kernel.
 
 mod bench;
 mod ci;
+mod copy;
 mod full;
 mod fuzz;
+mod generator;
 mod mutants;
 mod native;
 mod nobody;
@@ -28,6 +30,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   twin [FILTER]              the same programs on the real kernel and here: every case of tests/guests
                              by output and exit status (PROGRAM::CASE), and hosts that talk by the
                              segments on the wire (wire::example, wire::matrix, wire::silences)
+  generator [--programs N] [--seed S] [--planted | FILE]
+                             random programs of system calls on both sides, compared call by call; with
+                             --planted, faults that it has to find; or one file, side by side
   fuzz [--seconds N] [TARGET]
                              every fuzz target for N seconds (600), from the kept corpus on
   mutants [--resume] [--quick] [FILTER]
@@ -56,6 +61,7 @@ fn main() -> ExitCode {
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["mutants", rest @ ..] => mutants::run(rest),
         ["yardstick", rest @ ..] => yardstick::run(rest),
+        ["generator", rest @ ..] => generator::run(rest),
         ["native", rest @ ..] => native::run(rest),
         _ => Err(USAGE.to_owned()),
     };

@@ -1,6 +1,7 @@
-//! Wait queues as values: who sleeps on which event, in the order of going to sleep. Publishing an
-//! event makes its sleepers ready; each then runs its in-flight call again, which either finishes
-//! or waits anew (keeping its place: `Wait::since`). Epoll items hear of every publication too,
+//! Wait queues as values: who sleeps on which event. Publishing an event makes its sleepers ready, in
+//! Linux's order: add_wait_queue() puts ordinary ones at the head, so the last comes first, and
+//! exclusive ones at the tail. Each then runs its in-flight call again, which either finishes or
+//! waits anew (keeping its place: `Wait::since`). Epoll items hear of every publication too,
 //! whether or not anyone sleeps: edge triggering lives on that (architecture, invariant 3).
 
 use crate::abi::poll::PollBits;
@@ -106,9 +107,16 @@ impl WaitQueues {
         }
     }
 
-    /// Who sleeps on `event`, first sleeper first.
+    /// Who sleeps on `event`, in the order of waking.
     pub fn sleepers(&self, event: Event) -> Vec<TaskId> {
-        self.sleepers.get(&event).map(|q| q.iter().map(|s| s.task).collect()).unwrap_or_default()
+        self.in_order(event).iter().map(|sleeper| sleeper.task).collect()
+    }
+
+    /// Ordinary sleepers, the last one first; then exclusive ones, the first one first.
+    fn in_order(&self, event: Event) -> Vec<Sleeper> {
+        let queue = self.sleepers.get(&event).map(Vec::as_slice).unwrap_or_default();
+        let ordinary = queue.iter().rev().filter(|sleeper| !sleeper.exclusive);
+        ordinary.chain(queue.iter().filter(|sleeper| sleeper.exclusive)).copied().collect()
     }
 
     /// One more item of `epoll` watches `event`; `exclusive` with EPOLLEXCLUSIVE.
@@ -134,11 +142,15 @@ impl WaitQueues {
         }
     }
 
-    /// The epoll sets that watch `event`, in the order in which they began to; with EPOLLEXCLUSIVE
-    /// or without.
+    /// The epoll sets that watch `event`, with EPOLLEXCLUSIVE or without, in the order of sleepers.
     pub fn watchers(&self, event: Event, exclusive: bool) -> Vec<EpollId> {
         let sets = self.watchers.get(&event).map(Vec::as_slice).unwrap_or_default();
-        sets.iter().filter(|w| w.exclusive == exclusive).map(|w| w.epoll).collect()
+        let mut sets: Vec<EpollId> =
+            sets.iter().filter(|w| w.exclusive == exclusive).map(|w| w.epoll).collect();
+        if !exclusive {
+            sets.reverse();
+        }
+        sets
     }
 }
 
@@ -160,7 +172,7 @@ impl Kernel {
     /// wake_up(), of sleepers only: all ordinary ones and the first exclusive one. True when no
     /// exclusive one was there to be woken.
     pub fn wake_sleepers(&mut self, event: Event) -> bool {
-        let queue = self.waits.sleepers.get(&event).cloned().unwrap_or_default();
+        let queue = self.waits.in_order(event);
         let mut exclusive_left = true;
         for sleeper in queue {
             if sleeper.exclusive {

@@ -3,7 +3,7 @@
 
 use super::schemata::{Mutant, Schemata, weave};
 use super::trial::Program;
-use crate::root;
+use crate::{copy, root};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -37,11 +37,8 @@ impl Tree {
     pub fn copy(mutants: &BTreeMap<usize, Mutant>) -> Result<Tree, String> {
         let directory = root().join("target/mutants/tree");
         let tree = Tree { directory, texts: sources(mutants)? };
-        let mut git = Command::new("git");
-        git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
-        let listed = git.current_dir(root()).output().map_err(|error| format!("git: {error}"))?;
-        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-        for name in listed.split('\0').filter(|name| !name.is_empty()) {
+        let listed = copy::tracked()?;
+        for name in &listed {
             // Listed and gone: a deletion that is not committed.
             let Ok(bytes) = std::fs::read(root().join(name)) else { continue };
             if name == KERNEL {
@@ -52,8 +49,7 @@ impl Tree {
             }
         }
         // A test that moved away is a test no more.
-        let kept: BTreeSet<PathBuf> =
-            listed.split('\0').map(|name| tree.directory.join(name)).collect();
+        let kept: BTreeSet<PathBuf> = listed.iter().map(|it| tree.directory.join(it)).collect();
         for room in ["crates", "tests"] {
             remove_others(&tree.directory.join(room), &kept);
         }
@@ -62,13 +58,7 @@ impl Tree {
 
     /// Writes a file if it differs.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
-        let path = self.directory.join(name);
-        if std::fs::read(&path).is_ok_and(|old| old == bytes) {
-            return Ok(());
-        }
-        let made = std::fs::create_dir_all(path.parent().unwrap_or(&self.directory));
-        made.and_then(|()| std::fs::write(&path, bytes))
-            .map_err(|error| format!("mutants: {}: {error}", path.display()))
+        copy::write(&self.directory.join(name), bytes)
     }
 
     /// Builds the test programs that `cargo test ARGUMENTS` would run.

@@ -16,7 +16,7 @@ pub fn run(filter: &str) -> Result<(), String> {
 }
 
 /// Two texts beside each other, a mark where a line differs.
-fn side_by_side(real: &str, ours: &str) -> String {
+pub fn side_by_side(real: &str, ours: &str) -> String {
     let (real, ours): (Vec<&str>, Vec<&str>) = (real.lines().collect(), ours.lines().collect());
     let width = real.iter().map(|line| line.chars().count()).max().unwrap_or(0).max(12);
     let mut text = format!("    {:width$}   in afterlife\n", "real kernel");

@@ -52,7 +52,7 @@ impl RecordLock {
 pub struct InodeLocks {
     /// flock(2): who, and whether exclusive.
     flock: Vec<(FileId, bool)>,
-    /// Record locks in the order of their beginnings.
+    /// Record locks: owner by owner, in the order of their first ones; each one's from the lowest on.
     records: Vec<RecordLock>,
 }
 
@@ -70,6 +70,13 @@ impl InodeLocks {
     /// it is one; neighbours of the same kind become one lock.
     fn set(&mut self, range: RecordLock, lock: bool) {
         let mut records = Vec::with_capacity(self.records.len() + 2);
+        let mut owners: Vec<LockOwner> = Vec::new();
+        for owner in self.records.iter().map(|lock| lock.owner).chain([range.owner]) {
+            if !owners.contains(&owner) {
+                owners.push(owner);
+            }
+        }
+        let turn = |lock: &RecordLock| owners.iter().position(|owner| *owner == lock.owner);
         for old in self.records.drain(..) {
             if old.owner != range.owner || !old.overlaps(&range) {
                 records.push(old);
@@ -85,7 +92,7 @@ impl InodeLocks {
         if lock {
             records.push(range);
         }
-        records.sort_by_key(|r| (r.owner, r.start));
+        records.sort_by_key(|r| (turn(r), r.start));
         for next in records {
             match self.records.last_mut() {
                 Some(last)
@@ -98,7 +105,6 @@ impl InodeLocks {
                 _ => self.records.push(next),
             }
         }
-        self.records.sort_by_key(|r| (r.start, r.owner));
     }
 }
 
@@ -200,7 +206,9 @@ impl Kernel {
         let inode = self.lockable(call, file)?;
         if let Progress::Lock(progress) = &call.flight.progress {
             let wanted = progress.wanted;
-            return self.posix_lock(call, inode, wanted, wait);
+            let locked = self.posix_lock(call, inode, wanted, wait)?;
+            self.closed_meanwhile(call, file)?;
+            return Ok(locked);
         }
         let flock = read_flock(call)?;
         let (wanted, unlock) = self.flock_to_posix_lock(call, file, &flock, ofd)?;
@@ -221,6 +229,18 @@ impl Kernel {
             return Err(Errno::EBADF.into());
         }
         self.posix_lock(call, inode, wanted, wait)
+    }
+
+    /// fcntl_setlk()'s race with close(2): who waited for a POSIX lock while another thread closed
+    /// the descriptor has lost what it got, and what else it held, as any close does: EBADF.
+    fn closed_meanwhile(&mut self, call: &Call<'_>, file: FileId) -> Result<(), Errno> {
+        let table = self.tasks[call.task].files.expect("the caller has a table");
+        let ofd = call.arg(1) as u32 == raw::F_OFD_SETLKW;
+        if ofd || self.tables[table].get(call.int(0)) == Ok(file) {
+            return Ok(());
+        }
+        self.locks_remove_posix(table, file);
+        Err(Errno::EBADF)
     }
 
     /// Takes the lock, or says why not: EAGAIN, EDEADLK, or a wait.

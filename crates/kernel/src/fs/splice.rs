@@ -126,13 +126,13 @@ impl Kernel {
         b: PipeId,
     ) -> SysResult {
         let wait_in = |k: &Kernel| ends.nonblock || k.files[ends.from].flags.nonblock();
-        if self.pipes[a].is_empty() {
-            return match self.pipes[a].writers {
-                0 => Ok(0),
-                _ if wait_in(self) => Err(Errno::EAGAIN.into()),
-                _ => Err(Wait::on(Event::PipeReaders(a)).into()),
-            };
+        if self.pipes[a].is_empty() && self.pipes[a].writers > 0 {
+            return Err(match wait_in(self) {
+                true => Errno::EAGAIN.into(),
+                false => Wait::on(Event::PipeReaders(a)).into(),
+            });
         }
+        // Even at the end of the source, nobody at the other end is SIGPIPE.
         self.splice_wait_for_room(call, ends, b)?;
         let bytes = self.pipe_peek(a, ends.len);
         Ok(self.pipe_splice_in(b, &bytes) as u64)

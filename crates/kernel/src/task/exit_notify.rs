@@ -116,8 +116,11 @@ impl Kernel {
         let fact = TaskFact::ExitNotify { status, signal, parent: to, autoreap };
         self.tell(Some(leader), fact.into());
         if let (Some(_), Some(info)) = (signal, info) {
-            // SIGCHLD and friends from the kernel: never refused, dropped if ignored.
-            let _ = self.send_signal(info, Target::Group(parent));
+            // SIGCHLD and friends from the kernel: never refused, dropped if ignored. The thread that
+            // forked the child is the first candidate, as for stops.
+            let forker = self.tasks[leader].real_parent;
+            let to = forker.filter(|t| self.tasks.get(*t).is_some_and(|t| t.group == parent));
+            let _ = self.send_signal(info, to.map_or(Target::Group(parent), Target::Process));
         }
         self.publish(Event::Child(parent));
         self.publish(Event::Group(group));
@@ -197,7 +200,11 @@ impl Kernel {
         let reaper = sibling.unwrap_or_else(|| self.find_new_reaper(group));
         for child in self.tasks[leader].children.clone() {
             self.send_pdeath_signals(child, task, reaper);
-            if sibling.is_none() {
+            if sibling.is_some() {
+                // Behind those that the sibling has.
+                self.tasks[leader].children.retain(|c| *c != child);
+                self.tasks[leader].children.push(child);
+            } else {
                 self.reparent_leader(child, group, reaper);
             }
         }

@@ -118,17 +118,17 @@ impl Kernel {
         Ok(0)
     }
 
-    /// do_wait(): the first child, in the order of birth, that has something to report; ECHILD where
-    /// there is no child that ever could; `None` for WNOHANG.
+    /// do_wait(): the first child that has something to report; ECHILD where there is no child that
+    /// ever could; `None` for WNOHANG.
     fn do_wait(&mut self, task: TaskId, opts: WaitOpts) -> Result<Option<Report>, Stop> {
         let group = self.tasks[task].group;
-        let leader = self.groups[group].leader;
         let mut eligible = false;
-        for child in self.tasks[leader].children.clone() {
+        for child in self.children_in_order(task) {
             if !self.is_eligible(task, child, opts) {
                 continue;
             }
-            eligible = true;
+            // A zombie has nothing to wait for but its end.
+            eligible |= opts.has(lx::WEXITED) || !self.is_reapable(child);
             if let Some(report) = self.wait_consider_task(group, child, opts) {
                 return Ok(Some(report));
             }
@@ -140,6 +140,23 @@ impl Kernel {
             return Ok(None);
         }
         Err(Wait::on(Event::Child(group)).into())
+    }
+
+    /// The children of a process as one of its threads sees them: its own first, then those of the
+    /// threads after it; each thread's in the order in which it got them.
+    fn children_in_order(&self, task: TaskId) -> Vec<GroupId> {
+        let leader = self.groups[self.tasks[task].group].leader;
+        let children = &self.tasks[leader].children;
+        let mut ring = self.threads_after(task);
+        ring.insert(0, task);
+        let turn = |child: &GroupId| {
+            let parent = self.tasks[self.groups[*child].leader].real_parent;
+            ring.iter().position(|thread| Some(*thread) == parent)
+        };
+        let mut children = children.clone();
+        // Stable; nobody is without a turn (None comes first).
+        children.sort_by_key(turn);
+        children
     }
 
     /// eligible_child(): the right one, forked by the right thread, with the right kind of exit
@@ -156,6 +173,12 @@ impl Kernel {
         right && mine && (opts.has(WALL) || is_clone == opts.has(WCLONE))
     }
 
+    /// A leader that left before its threads is not dead yet (rule X-6).
+    fn is_reapable(&self, child: GroupId) -> bool {
+        let c = &self.groups[child];
+        self.tasks[c.leader].run == Run::Zombie && c.tasks.len() == 1
+    }
+
     /// wait_consider_task(): dead before stopped before continued (rule X-21).
     fn wait_consider_task(
         &mut self,
@@ -163,12 +186,10 @@ impl Kernel {
         child: GroupId,
         opts: WaitOpts,
     ) -> Option<Report> {
-        let c = &self.groups[child];
-        let leader_is_dead = self.tasks[c.leader].run == Run::Zombie;
-        // A leader that left before its threads is not dead yet (rule X-6).
-        if leader_is_dead && c.tasks.len() == 1 {
+        if self.is_reapable(child) {
             return opts.has(lx::WEXITED).then(|| self.wait_task_zombie(parent, child, opts));
         }
+        let c = &self.groups[child];
         if opts.has(lx::WSTOPPED)
             && c.stop.stop_unreported
             && let Some(signal) = c.stop.stopped_by

@@ -107,7 +107,11 @@ impl Kernel {
     ) -> bool {
         let Some(ep) = self.epolls.get_mut(epoll) else { return false };
         let (mut told, mut took) = (false, false);
-        for item in ep.watching.get(&event).cloned().unwrap_or_default() {
+        let mut items = ep.watching.get(&event).cloned().unwrap_or_default();
+        if !exclusive {
+            items.reverse(); // the last one is at the head of the object's wait queue
+        }
+        for item in items {
             let events = ep.items[&item].events;
             // A disabled item (EPOLLONESHOT) asks for nothing.
             let wants = events & !PRIVATE != 0 && key.0 & events != 0;

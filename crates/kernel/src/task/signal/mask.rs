@@ -135,7 +135,7 @@ impl Kernel {
     }
 
     /// The other threads of the group, circularly from the one after `task` (while_each_thread).
-    pub(super) fn threads_after(&self, task: TaskId) -> Vec<TaskId> {
+    pub(in crate::task) fn threads_after(&self, task: TaskId) -> Vec<TaskId> {
         let threads = &self.groups[self.tasks[task].group].tasks;
         let at = threads.iter().position(|t| *t == task).unwrap_or(0);
         let (before, from) = threads.split_at(at);
