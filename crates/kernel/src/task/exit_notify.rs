@@ -199,7 +199,11 @@ impl Kernel {
         let sibling = self.groups[group].tasks.iter().copied().find(|t| !self.tasks[*t].exiting);
         let reaper = sibling.unwrap_or_else(|| self.find_new_reaper(group));
         for child in self.tasks[leader].children.clone() {
+            let mine = self.tasks[self.groups[child].leader].real_parent == Some(task);
             self.send_pdeath_signals(child, task, reaper);
+            if sibling.is_some() && !mine {
+                continue; // its place among its parent's children stays
+            }
             if sibling.is_some() {
                 // Behind those that the sibling has.
                 self.tasks[leader].children.retain(|c| *c != child);
