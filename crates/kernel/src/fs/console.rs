@@ -62,6 +62,9 @@ impl Console {
     }
 }
 
+/// What one write(2) on a stream moves at the most.
+const MOST_AT_ONCE: usize = 16 << 20;
+
 impl Kernel {
     /// Bytes came to stdin.
     pub fn console_input(&mut self, bytes: &[u8]) {
@@ -135,12 +138,13 @@ impl Kernel {
         Err(Wait::on(Event::Console).into())
     }
 
-    /// write(2) on a stream: told as it is.
+    /// write(2) on a stream: told as it is. Unlike Linux, which would move 2 GiB, at most 16 MiB at a
+    /// time, since what is told waits in memory until it is shown.
     pub fn console_write(&mut self, call: &mut Call<'_>, stream: u8, from: &IoVec) -> SysResult {
         if let (StreamKind::Tty, Some(tty)) = (self.console.kind(stream), self.console.tty) {
             self.tty_may_write(call, tty)?;
         }
-        let bytes = from.gather(call, 0, from.total())?;
+        let bytes = from.gather(call, 0, from.total().min(MOST_AT_ONCE))?;
         let done = bytes.len() as u64;
         if done > 0 {
             // Writing to a terminal's input side shows on the terminal.
