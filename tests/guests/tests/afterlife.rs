@@ -33,6 +33,7 @@ const PROGRAMS: &[&str] = &[
     env!("CARGO_BIN_EXE_semaphores"),
     env!("CARGO_BIN_EXE_sharing"),
     env!("CARGO_BIN_EXE_signals"),
+    env!("CARGO_BIN_EXE_splicing"),
     env!("CARGO_BIN_EXE_stops"),
     env!("CARGO_BIN_EXE_tcp"),
     env!("CARGO_BIN_EXE_threads"),

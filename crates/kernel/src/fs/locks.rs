@@ -203,15 +203,16 @@ impl Kernel {
         let get = [raw::F_GETLK, raw::F_OFD_GETLK].contains(&cmd);
         let wait = [raw::F_SETLKW, raw::F_OFD_SETLKW].contains(&cmd);
         let ofd = [raw::F_OFD_GETLK, raw::F_OFD_SETLK, raw::F_OFD_SETLKW].contains(&cmd);
-        let inode = self.lockable(call, file)?;
         if let Progress::Lock(progress) = &call.flight.progress {
             let wanted = progress.wanted;
+            let inode = self.lockable(call, file)?;
             let locked = self.posix_lock(call, inode, wanted, wait)?;
             self.closed_meanwhile(call, file)?;
             return Ok(locked);
         }
         let flock = read_flock(call)?;
         let (wanted, unlock) = self.flock_to_posix_lock(call, file, &flock, ofd)?;
+        let inode = self.lockable(call, file)?;
         if get {
             if unlock && !ofd {
                 return Err(Errno::EINVAL.into());

@@ -9,6 +9,7 @@ use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, Progress, Restart, SysResult, Wait};
 use crate::task::TaskId;
+use crate::task::prctl::STICKY_TIMEOUTS;
 use crate::time::{Duration, Instant};
 
 /// What a poll, select or epoll_wait remembers.
@@ -172,9 +173,14 @@ impl Kernel {
             self.restore_saved_sigmask(call.task);
         }
         let interrupted = waits && self.signal_pending(call.task);
+        let sticky = self.tasks[call.task].personality & STICKY_TIMEOUTS != 0;
+        if let (true, true, Err(crate::syscall::Stop::Wait(wait))) = (sticky, interrupted, &result)
+        {
+            return Err(wait.clone().with_restart(Restart::Eintr).into());
+        }
         // A time of zero is left alone; so is one that is still running.
         let zero = call.flight.until.is_none_or(|until| until <= call.flight.entered);
-        if zero || (waits && !interrupted) {
+        if zero || sticky || (waits && !interrupted) {
             return result;
         }
         let left = call.flight.until.map_or(Duration::ZERO, |until| until - self.now);

@@ -50,7 +50,10 @@ impl Kernel {
                 let want = (count - state.before).min(CHUNK) as usize;
                 let bytes = self.sendfile_read(call, from, state.pos, want);
                 state.chunk = match bytes {
-                    Ok(bytes) if bytes.is_empty() => return Ok(state.before),
+                    Ok(bytes) if bytes.is_empty() => {
+                        self.sendfile_set_pos(call, from, offset_at, state.pos)?;
+                        return Ok(state.before);
+                    }
                     Ok(bytes) => bytes,
                     Err(_) if state.before > 0 => return Ok(state.before),
                     Err(errno) => return Err(errno.into()),
@@ -140,7 +143,9 @@ impl Kernel {
     ) -> Result<Bytes, Errno> {
         match self.files[from].kind {
             FileKind::Inode => {
-                let bytes = self.inode_read(from, pos, len, call.user)?;
+                // A directory has no .splice_read.
+                let no_dir = |errno| if errno == Errno::EISDIR { Errno::EINVAL } else { errno };
+                let bytes = self.inode_read(from, pos, len, call.user).map_err(no_dir)?;
                 if !bytes.is_empty() {
                     self.fsnotify_file(from, IN_ACCESS);
                 }

@@ -1,14 +1,14 @@
 //! splice(2), tee(2) and vmsplice(2). Pages are never shared here: bytes are copied, which programs
-//! cannot tell unless they change memory that they gave away. From a socket into a pipe is not
-//! there yet (loudly). Neighbours: `pipe`, `sendfile`.
+//! cannot tell unless they change memory that they gave away. Neighbours: `pipe`, `sendfile`.
 
 use crate::abi::Errno;
+use crate::abi::open::OFlags;
 use crate::abi::signal::Signal;
-use crate::fact::Fact;
 use crate::fs::file::{FileId, FileKind};
 use crate::fs::pipe::PipeId;
 use crate::fs::sendfile::SpliceProgress;
 use crate::kernel::Kernel;
+use crate::net::socket::SocketId;
 use crate::platform::UserPtr;
 use crate::syscall::iovec::IoVec;
 use crate::syscall::{Call, Progress, Restart, Stop, SysResult, Wait};
@@ -80,7 +80,10 @@ impl Kernel {
                 self.pipe_consume(a, moved as usize);
                 Ok(moved)
             }
-            (None, Some(b)) => self.splice_file_to_pipe(call, &ends, b),
+            (None, Some(b)) => match self.files[from].kind {
+                FileKind::Socket(socket) => self.splice_socket_to_pipe(call, &ends, socket, b),
+                _ => self.splice_file_to_pipe(call, &ends, b),
+            },
             (Some(a), None) => self.splice_from_pipe(call, &ends, a),
         }
     }
@@ -176,12 +179,70 @@ impl Kernel {
         Ok(done)
     }
 
-    /// From a pipe to anything that can be written: all that is there, up to the length.
-    fn splice_from_pipe(&mut self, call: &mut Call<'_>, ends: &Ends, pipe: PipeId) -> SysResult {
-        if !ends.out_at.is_null() {
-            self.tell(Some(call.task), Fact::unsupported("splice to an offset", ""));
+    /// sock_splice_read(): what a receive gives, as much as there is room in the pipe.
+    fn splice_socket_to_pipe(
+        &mut self,
+        call: &mut Call<'_>,
+        ends: &Ends,
+        socket: SocketId,
+        pipe: PipeId,
+    ) -> SysResult {
+        if !ends.in_at.is_null() {
             return Err(Errno::EINVAL.into());
         }
+        self.splice_wait_for_room(call, ends, pipe)?;
+        let nonblock = ends.nonblock || self.files[ends.from].flags.nonblock();
+        let room = IoVec::sink(ends.len.min(self.pipes[pipe].free_bytes()));
+        let done = self.sock_read_iter(call, socket, nonblock, &room)?;
+        let bytes = core::mem::take(&mut call.flight.sink);
+        self.pipe_splice_in(pipe, &bytes);
+        Ok(done)
+    }
+
+    /// Has this kind of file a .splice_write?
+    fn can_splice_write(&self, file: FileId) -> bool {
+        match self.files[file].kind {
+            FileKind::Inode
+            | FileKind::Pipe(_)
+            | FileKind::Socket(_)
+            | FileKind::Null
+            | FileKind::Zero
+            | FileKind::Urandom
+            | FileKind::PtyMaster(_)
+            | FileKind::PtySlave(_)
+            | FileKind::Console(_) => true,
+            FileKind::Epoll(_) | FileKind::Anon(_) | FileKind::Full => false,
+        }
+    }
+
+    /// From a pipe to anything that can be written, at the file's position or at one that is given.
+    fn splice_from_pipe(&mut self, call: &mut Call<'_>, ends: &Ends, pipe: PipeId) -> SysResult {
+        if self.files[ends.out].flags.has(OFlags::APPEND) || !self.can_splice_write(ends.out) {
+            return Err(Errno::EINVAL.into());
+        }
+        if ends.out_at.is_null() {
+            return self.splice_from_pipe_here(call, ends, pipe);
+        }
+        if !self.file_has_positions(ends.out) {
+            return Err(Errno::EINVAL.into());
+        }
+        let given = call.read_u64(ends.out_at)?;
+        let own = core::mem::replace(&mut self.files[ends.out].pos, given);
+        let result = self.splice_from_pipe_here(call, ends, pipe);
+        let now = core::mem::replace(&mut self.files[ends.out].pos, own);
+        if result.is_ok() {
+            call.write_u64(ends.out_at, now)?;
+        }
+        result
+    }
+
+    /// All that is in the pipe, up to the length.
+    fn splice_from_pipe_here(
+        &mut self,
+        call: &mut Call<'_>,
+        ends: &Ends,
+        pipe: PipeId,
+    ) -> SysResult {
         let mut state = match call.flight.progress.clone() {
             Progress::Splice(state) => state,
             _ => {
@@ -231,12 +292,11 @@ impl Kernel {
             self.pipe_read(call, file, pipe, &buffers)
         };
         call.flight.iovec = Some(buffers);
-        match result {
-            Err(Stop::Wait(_)) if flags & SPLICE_F_NONBLOCK != 0 => match call.flight.moved {
-                0 => Err(Errno::EAGAIN.into()),
-                moved => Ok(moved as u64),
-            },
-            result => result,
+        match (result, call.flight.moved) {
+            // It waits for the first byte only, or for room for it.
+            (Err(Stop::Wait(_)), moved @ 1..) => Ok(moved as u64),
+            (Err(Stop::Wait(_)), 0) if flags & SPLICE_F_NONBLOCK != 0 => Err(Errno::EAGAIN.into()),
+            (result, _) => result,
         }
     }
 }

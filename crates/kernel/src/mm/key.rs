@@ -20,7 +20,8 @@ pub enum FutexKey {
 }
 
 impl Kernel {
-    /// get_futex_key(): EINVAL if `address` is not 4-aligned, EFAULT if a shared one is unmapped.
+    /// get_futex_key(): EINVAL if `address` is not 4-aligned, EFAULT if a shared one is unmapped
+    /// or cannot be read.
     /// `shared` is false with FUTEX_PRIVATE_FLAG: then nobody looks whether anything is mapped.
     pub fn futex_key(
         &self,
@@ -36,6 +37,9 @@ impl Kernel {
             return Ok(FutexKey::Private(mm, address.0));
         }
         let (start, vma) = self.mms[mm].areas.find(address.0).ok_or(Errno::EFAULT)?;
+        if vma.prot == 0 {
+            return Err(Errno::EFAULT);
+        }
         match vma.backing_at(start, address.0) {
             Backing::Object { id, offset, shared: true } => Ok(FutexKey::Shared(id, offset)),
             // Private memory: only threads of the same address space can mean the same word.

@@ -237,6 +237,9 @@ impl Kernel {
                 let id = user.object_create(request.len)?;
                 vma.backing = Backing::Object { id, offset: 0, shared: true };
                 vma.pin = Some(Pin::Shmem(id));
+                if file.is_some_and(|zero| !self.files[zero].flags.writable()) {
+                    vma.max_prot &= !PROT_WRITE;
+                }
             }
             None => {}
         }

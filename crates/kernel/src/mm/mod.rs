@@ -13,6 +13,7 @@ pub mod area;
 pub mod key;
 pub mod mmap;
 pub mod mremap;
+pub mod process_vm;
 pub mod stack;
 
 pub use area::{PAGE_SIZE, Pin, VmFlags, Vma, page_align};

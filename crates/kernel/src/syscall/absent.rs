@@ -67,8 +67,6 @@ pub const ABSENT: &[(u64, &str, Absent)] = &[
     (301, "fanotify_mark", Missing("watches of files")),
     (305, "clock_adjtime", Missing("adjusting the clock: time is the world's")),
     (308, "setns", Missing("namespaces")),
-    (310, "process_vm_readv", Missing("another process's memory and descriptors")),
-    (311, "process_vm_writev", Missing("another process's memory and descriptors")),
     (313, "finit_module", Missing("kernel modules")),
     (317, "seccomp", Missing("filters and security modules")),
     (320, "kexec_file_load", Missing("another kernel: a host has this one")),

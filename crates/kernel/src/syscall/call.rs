@@ -77,6 +77,8 @@ pub struct InFlight {
     pub held: Vec<Held>,
     /// The buffers that it reads or writes, imported once.
     pub iovec: Option<crate::syscall::iovec::IoVec>,
+    /// What was read into the kernel instead of to the user (splice from a socket).
+    pub sink: Vec<u8>,
     /// Bytes moved so far (of the current message, in sendmmsg and recvmmsg).
     pub moved: usize,
     /// Messages done so far (sendmmsg, recvmmsg).
@@ -98,6 +100,7 @@ impl InFlight {
             until: None,
             held: Vec::new(),
             iovec: None,
+            sink: Vec::new(),
             moved: 0,
             messages: 0,
             progress: Progress::Fresh,

@@ -28,17 +28,26 @@ pub struct IoVec {
     parts: Vec<(UserPtr, usize)>,
     /// Bytes of the kernel's own instead (sendfile, splice): only to gather from.
     kernel: Option<bytes::Bytes>,
+    /// Room for so many bytes in the kernel instead (splice): only to scatter to. They go to
+    /// `InFlight::sink`.
+    sink: Option<usize>,
 }
 
 impl IoVec {
     /// One buffer; its length is cut to MAX_RW_COUNT.
     pub fn single(at: UserPtr, len: u64) -> IoVec {
-        IoVec { parts: vec![(at, len.min(MAX_RW_COUNT) as usize)], kernel: None }
+        let parts = vec![(at, len.min(MAX_RW_COUNT) as usize)];
+        IoVec { parts, ..IoVec::default() }
     }
 
     /// Bytes that are in the kernel already (sendfile, splice), to be written.
     pub fn kernel(bytes: bytes::Bytes) -> IoVec {
-        IoVec { parts: Vec::new(), kernel: Some(bytes) }
+        IoVec { kernel: Some(bytes), ..IoVec::default() }
+    }
+
+    /// Room for `len` bytes in `InFlight::sink`, to be read into (splice).
+    pub fn sink(len: usize) -> IoVec {
+        IoVec { sink: Some(len), ..IoVec::default() }
     }
 
     /// import_iovec(): `count` pairs of address and length. EINVAL for too many segments or a
@@ -61,14 +70,15 @@ impl IoVec {
             left -= len;
             parts.push((UserPtr(base), len as usize));
         }
-        Ok(IoVec { parts, kernel: None })
+        Ok(IoVec { parts, ..IoVec::default() })
     }
 
     /// Bytes in all.
     pub fn total(&self) -> usize {
-        match &self.kernel {
-            Some(bytes) => bytes.len(),
-            None => self.parts.iter().map(|(_, len)| len).sum(),
+        match (&self.kernel, self.sink) {
+            (Some(bytes), _) => bytes.len(),
+            (None, Some(room)) => room,
+            (None, None) => self.parts.iter().map(|(_, len)| len).sum(),
         }
     }
 
@@ -122,6 +132,11 @@ impl IoVec {
     /// Copies `bytes` to the user, behind the first `skip` bytes of the buffers. Returns how many
     /// fitted; EFAULT only when not even one did although there were some.
     pub fn scatter(&self, call: &mut Call<'_>, skip: usize, bytes: &[u8]) -> Result<usize, Errno> {
+        if let Some(room) = self.sink {
+            let fits = bytes.len().min(room.saturating_sub(skip));
+            call.flight.sink.extend_from_slice(&bytes[..fits]);
+            return Ok(fits);
+        }
         let mut done = 0;
         for (at, len) in self.pieces(skip, bytes.len()) {
             let put = call.user.write_user(call.guest, at, &bytes[done..done + len]);

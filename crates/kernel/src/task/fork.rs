@@ -237,6 +237,7 @@ impl Kernel {
             no_new_privs: parent.no_new_privs,
             personality: parent.personality,
             timer_slack: parent.timer_slack,
+            default_timer_slack: parent.timer_slack,
             sched: parent.sched.of_child(),
             start_time: self.now,
             ..blank_task()

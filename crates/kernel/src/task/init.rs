@@ -7,6 +7,7 @@ use crate::kernel::Kernel;
 use crate::platform::{Registers, UserPtr};
 use crate::random::{Purpose, Stream};
 use crate::syscall::Wait;
+use crate::task::prctl::TIMER_SLACK;
 use crate::task::sched_calls::SchedParams;
 use crate::task::signal::{AltStack, JobCtl, LastFault, SigHand, SigPending};
 use crate::task::{Cred, Fs, GroupId, Run, Task, TaskId, ThreadGroup, WaitStatus};
@@ -98,7 +99,8 @@ pub(crate) fn blank_task() -> Task {
         cred: Cred::default(),
         no_new_privs: false,
         personality: 0,
-        timer_slack: 50_000,
+        timer_slack: TIMER_SLACK,
+        default_timer_slack: TIMER_SLACK,
         sched: SchedParams::default(),
         utime: Duration::ZERO,
         stime: Duration::ZERO,

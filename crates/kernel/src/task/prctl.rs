@@ -9,6 +9,10 @@ use crate::mm::TASK_SIZE;
 use crate::syscall::{Call, SysResult};
 use linux_raw_sys::prctl as pr;
 
+/// A personality that sees an old release in uname(2).
+pub const UNAME26: u32 = 0x002_0000;
+/// A personality whose select(2) leaves the time alone.
+pub const STICKY_TIMEOUTS: u32 = 0x400_0000;
 const ARCH_SET_GS: i32 = 0x1001;
 const ARCH_SET_FS: i32 = 0x1002;
 const ARCH_GET_FS: i32 = 0x1003;
@@ -17,8 +21,8 @@ const ARCH_GET_CPUID: i32 = 0x1011;
 const ARCH_SET_CPUID: i32 = 0x1012;
 const ARCH_CET_STATUS: i32 = 0x3001;
 const ARCH_SHSTK_STATUS: i32 = 0x5005;
-/// DEFAULT_TIMER_SLACK_NS.
-const TIMER_SLACK: u64 = 50_000;
+/// The timer slack of the first task, in nanoseconds.
+pub const TIMER_SLACK: u64 = 50_000;
 
 /// PR_CAP_AMBIENT: nothing is inheritable here, so that nothing can be raised and the set is empty.
 fn cap_ambient([what, cap, rest @ ..]: [u64; 4]) -> Result<u64, Errno> {
@@ -90,7 +94,10 @@ impl Kernel {
             pr::PR_GET_NO_NEW_PRIVS if args == [0; 4] => Ok(self.tasks[task].no_new_privs.into()),
             pr::PR_GET_NO_NEW_PRIVS => einval,
             pr::PR_SET_TIMERSLACK => {
-                self.tasks[task].timer_slack = if arg2 == 0 { TIMER_SLACK } else { arg2 };
+                self.tasks[task].timer_slack = match arg2 {
+                    0 => self.tasks[task].default_timer_slack,
+                    slack => slack,
+                };
                 Ok(0)
             }
             pr::PR_GET_TIMERSLACK => Ok(self.tasks[task].timer_slack),
@@ -166,17 +173,18 @@ impl Kernel {
         Ok(0)
     }
 
-    /// personality(2): the number is stored and told; only PER_LINUX and flags about layout, which
-    /// is fixed here anyway, mean nothing more.
+    /// personality(2): the number is stored and told. UNAME26 and STICKY_TIMEOUTS are obeyed; what
+    /// else there is concerns the layout, which is fixed here, and systems that nobody runs. Two flags
+    /// would be seen and are not obeyed (loudly).
     pub fn sys_personality(&mut self, call: &mut Call<'_>) -> SysResult {
         const QUERY: u32 = 0xffff_ffff;
-        const ADDR_NO_RANDOMIZE: u32 = 0x004_0000;
+        const MMAP_PAGE_ZERO: u32 = 0x010_0000;
+        const READ_IMPLIES_EXEC: u32 = 0x040_0000;
         let new = call.arg(0) as u32;
         let old = self.tasks[call.task].personality;
         if new != QUERY {
-            if new & !ADDR_NO_RANDOMIZE != 0 {
+            if new & (MMAP_PAGE_ZERO | READ_IMPLIES_EXEC) != 0 {
                 self.tell(Some(call.task), Fact::unsupported("personality", format!("{new:#x}")));
-                return Err(Errno::EINVAL.into());
             }
             self.tasks[call.task].personality = new;
         }

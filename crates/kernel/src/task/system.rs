@@ -6,9 +6,12 @@ use crate::abi::Errno;
 use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
+use crate::task::prctl::UNAME26;
 
 /// The Linux that this is true to (uname -r).
 pub const RELEASE: &str = "6.18.0";
+/// What it is called for who asks for UNAME26: 60 more than the second number.
+const OLD_RELEASE: &str = "2.6.78";
 /// The build that uname -v tells: the same in every world.
 pub const VERSION: &str = "#1 SMP PREEMPT_DYNAMIC Thu Jan  1 00:00:00 UTC 2026";
 /// __NEW_UTS_LEN.
@@ -18,7 +21,10 @@ impl Kernel {
     /// uname(2).
     pub fn sys_uname(&mut self, call: &mut Call<'_>) -> SysResult {
         let hostname = self.config.hostname.clone();
-        let fields = ["Linux", &hostname, RELEASE, VERSION, "x86_64", "(none)"];
+        // override_release(): for programs that expect a version of two dots (UNAME26).
+        let old = self.tasks[call.task].personality & UNAME26 != 0;
+        let release = if old { OLD_RELEASE } else { RELEASE };
+        let fields = ["Linux", &hostname, release, VERSION, "x86_64", "(none)"];
         let mut bytes = Vec::new();
         for field in fields {
             let mut name = field.as_bytes()[..field.len().min(UTS_LEN)].to_vec();

@@ -186,6 +186,8 @@ pub struct Task {
     pub personality: u32,
     /// PR_SET_TIMERSLACK, nanoseconds: a hint.
     pub timer_slack: u64,
+    /// What PR_SET_TIMERSLACK 0 goes back to: the parent's when this task was born.
+    pub default_timer_slack: u64,
     /// Nice value and policy: hints.
     pub sched: crate::task::sched_calls::SchedParams,
     /// CPU time in user mode and in calls, as virtual time counts it.

@@ -19,6 +19,9 @@ guests::cases! {
     an_open_proc_directory_is_signalled_as_a_pidfd,
     clone3_gives_the_number_that_it_is_asked_for,
     a_core_signal_sets_the_core_bit_where_there_is_room,
+    memory_of_another_process_is_read_and_written,
+    personalities_are_told_and_obeyed,
+    a_childs_default_timer_slack_is_its_parents_current_one,
 }
 
 const KCMP_FILE: i64 = 0;
@@ -229,4 +232,65 @@ fn a_core_signal_sets_the_core_bit_where_there_is_room() -> Check {
         same!(status_of_an_abort(1 << 16)?, libc::SIGABRT | 0x80, "with room");
     }
     Ok(())
+}
+
+/// process_vm_readv(2) and process_vm_writev(2).
+fn memory_of_another_process_is_read_and_written() -> Check {
+    let word = [0x11_u8; 8];
+    let child = fork(|| pause_for_ever())?;
+    let move_bytes = |number: i64, pid: i32, mine: &mut [u8], theirs: usize, flags: i64| {
+        let local = libc::iovec { iov_base: mine.as_mut_ptr().cast(), iov_len: mine.len() };
+        let remote = libc::iovec { iov_base: theirs as *mut _, iov_len: mine.len() };
+        let lists = [&raw const local as i64, &raw const remote as i64];
+        raw("process_vm", number, [pid.into(), lists[0], 1, lists[1], 1, flags])
+    };
+    let at = word.as_ptr() as usize;
+    let (readv, writev) = (libc::SYS_process_vm_readv, libc::SYS_process_vm_writev);
+    let mut bytes = [0x22_u8; 8];
+    same!(move_bytes(writev, child, &mut bytes, at, 0)?, 8, "bytes written");
+    same!(word, [0x11; 8], "our own word");
+    let mut back = [0; 8];
+    same!(move_bytes(readv, child, &mut back, at, 0)?, 8, "bytes read");
+    same!(back, [0x22; 8], "the child's word");
+    fails!(move_bytes(readv, child, &mut back, at, 1), EINVAL);
+    fails!(move_bytes(readv, child, &mut back, 8, 0), libc::EFAULT);
+    guests::process::kill_and_wait(child, SIGKILL)?;
+    fails!(move_bytes(readv, child, &mut back, at, 0), ESRCH);
+    Ok(())
+}
+
+/// personality(2): STICKY_TIMEOUTS, UNAME26.
+fn personalities_are_told_and_obeyed() -> Check {
+    let persona = |flags: i64| raw("personality", libc::SYS_personality, [flags, 0, 0, 0, 0, 0]);
+    let before = persona(0xffff_ffff)?;
+    persona(i64::from(libc::STICKY_TIMEOUTS) | i64::from(libc::UNAME26))?;
+    let both = i64::from(libc::STICKY_TIMEOUTS) | i64::from(libc::UNAME26);
+    same!(persona(0xffff_ffff)?, both, "what was set");
+    // SAFETY: uname writes into the struct; select waits on nothing for a moment.
+    let (release, left) = unsafe {
+        let mut names: libc::utsname = std::mem::zeroed();
+        libc::uname(&mut names);
+        let mut time = libc::timeval { tv_sec: 0, tv_usec: 1000 };
+        let none = std::ptr::null_mut();
+        libc::select(0, none, none, none, &mut time);
+        (std::ffi::CStr::from_ptr(names.release.as_ptr()).to_bytes().to_vec(), time.tv_usec)
+    };
+    ensure!(release.starts_with(b"2.6."), "the release is {release:?}");
+    same!(left, 1000, "the time that select was given");
+    persona(before)?;
+    Ok(())
+}
+
+/// prctl(2): PR_SET_TIMERSLACK.
+fn a_childs_default_timer_slack_is_its_parents_current_one() -> Check {
+    let slack =
+        |option: i32, value: i64| raw("prctl", libc::SYS_prctl, [option.into(), value, 0, 0, 0, 0]);
+    slack(libc::PR_SET_TIMERSLACK, 70_000)?;
+    let child = fork_check(|| {
+        slack(libc::PR_SET_TIMERSLACK, 5)?;
+        slack(libc::PR_SET_TIMERSLACK, 0)?;
+        same!(slack(libc::PR_GET_TIMERSLACK, 0)?, 70_000, "the child's default");
+        Ok(())
+    })?;
+    wait_ok(child)
 }

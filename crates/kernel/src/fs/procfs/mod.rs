@@ -4,6 +4,7 @@
 //! seq_file does. Neighbours: `task` (files of a process), `memory` (of its address space), `net`
 //! (its network), `link` (magic links), `system` (files of the host).
 
+mod config;
 pub mod link;
 pub mod memory;
 pub mod net;

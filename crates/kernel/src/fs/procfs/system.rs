@@ -15,6 +15,7 @@ use core::fmt::Write;
 #[allow(missing_docs)]
 pub enum SystemFile {
     Cmdline,
+    Config,
     Cpuinfo,
     Filesystems,
     Loadavg,
@@ -57,6 +58,7 @@ impl SystemFile {
             | SystemFile::Tcp(_)
             | SystemFile::Text(_) => true,
             SystemFile::Cmdline
+            | SystemFile::Config
             | SystemFile::Cpuinfo
             | SystemFile::Filesystems
             | SystemFile::Loadavg
@@ -87,6 +89,7 @@ impl SystemFile {
 /// Where they are under /proc.
 pub const FILES: &[(&str, SystemFile)] = &[
     ("cmdline", SystemFile::Cmdline),
+    ("config.gz", SystemFile::Config),
     ("cpuinfo", SystemFile::Cpuinfo),
     ("filesystems", SystemFile::Filesystems),
     ("loadavg", SystemFile::Loadavg),
@@ -111,6 +114,7 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/kernel/cap_last_cap", SystemFile::Text("40\n")),
     ("sys/kernel/core_pattern", SystemFile::Text("core\n")),
     ("sys/kernel/core_uses_pid", SystemFile::Text("0\n")),
+    ("sys/kernel/domainname", SystemFile::Text("(none)\n")),
     ("sys/kernel/hostname", SystemFile::Hostname),
     ("sys/kernel/msgmax", SystemFile::Text("8192\n")),
     ("sys/kernel/msgmnb", SystemFile::Text("16384\n")),
@@ -195,6 +199,7 @@ impl Kernel {
     /// The text of a file of the host.
     pub(crate) fn proc_system(&mut self, file: SystemFile) -> Vec<u8> {
         match file {
+            SystemFile::Config => return super::config::config_gz(),
             SystemFile::Cmdline => "afterlife\n".into(),
             SystemFile::Cpuinfo => CPUINFO.into(),
             SystemFile::Filesystems => FILESYSTEMS.into(),

@@ -19,5 +19,19 @@ pub const ROWS: &[Row] = &[
     row!(150, "munlock", Kernel::sys_munlock, [Ptr, Size], Hint),
     row!(151, "mlockall", Kernel::sys_mlockall, [Hex], Hint),
     row!(152, "munlockall", Kernel::sys_munlockall, [], Hint),
+    row!(
+        310,
+        "process_vm_readv",
+        Kernel::sys_process_vm_readv,
+        [Pid, Ptr, Uint, Ptr, Uint, Hex],
+        Full
+    ),
+    row!(
+        311,
+        "process_vm_writev",
+        Kernel::sys_process_vm_writev,
+        [Pid, Ptr, Uint, Ptr, Uint, Hex],
+        Full
+    ),
     row!(325, "mlock2", Kernel::sys_mlock2, [Ptr, Size, Hex], Hint),
 ];

@@ -45,7 +45,13 @@ pub const ROWS: &[Row] = &[
     row!(124, "getsid", Kernel::sys_getsid, [Pid], Full),
     row!(125, "capget", Kernel::sys_capget, [Ptr, Ptr], Full),
     row!(126, "capset", Kernel::sys_capset, [Ptr, Ptr], Partial("all or none")),
-    row!(135, "personality", Kernel::sys_personality, [Hex], Partial("PER_LINUX only")),
+    row!(
+        135,
+        "personality",
+        Kernel::sys_personality,
+        [Hex],
+        Partial("no MMAP_PAGE_ZERO, READ_IMPLIES_EXEC")
+    ),
     row!(140, "getpriority", Kernel::sys_getpriority, [Int, Int], Hint),
     row!(141, "setpriority", Kernel::sys_setpriority, [Int, Int, Int], Hint),
     row!(142, "sched_setparam", Kernel::sys_sched_setparam, [Pid, Ptr], Hint),
