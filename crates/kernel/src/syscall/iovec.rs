@@ -163,7 +163,7 @@ mod tests {
         let guest = w.kernel.tasks[task].guest.unwrap();
         let flight = InFlight::new(1, [0; 6], w.kernel.now);
         let mut call = Call { task, guest, flight, user: &mut w.memory };
-        let all = IoVec { parts: vec![(UserPtr(TOP - 5000), 0x7fff_f000)], kernel: None };
+        let all = IoVec { parts: vec![(UserPtr(TOP - 5000), 0x7fff_f000)], ..IoVec::default() };
         let bytes = all.gather(&mut call, 0, all.total()).unwrap();
         assert_eq!(bytes.len(), 5000);
         assert!(bytes.capacity() <= 2 * STEP);
