@@ -31,14 +31,13 @@ static LANGUAGES: [Language; 2] = [
     Language {
         name: "go",
         compilers: &["/usr/bin/go", "/usr/local/go/bin/go", "/usr/lib/go-1.19/bin/go"],
-        options: &["build"],
+        options: &["build", "-ldflags", "-s -w"],
         source: "visitor.go",
         parts: &[
             "goroutines",
             "garbage",
             "preemption",
             "loopback",
-            "web",
             "commands",
             "signals",
             "timers",

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -131,22 +130,6 @@ func loopback() {
 	fmt.Println(string(b[:n]), err)
 }
 
-func web() {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(err)
-	hello := func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "path", r.URL.Path) }
-	server := &http.Server{Handler: http.HandlerFunc(hello)}
-	go server.Serve(l)
-	for i := 0; i < 3; i++ {
-		r, err := http.Get(fmt.Sprintf("http://%v/%d", l.Addr(), i))
-		check(err)
-		text, _ := io.ReadAll(r.Body)
-		r.Body.Close()
-		fmt.Print(r.StatusCode, " ", string(text))
-	}
-	fmt.Println(server.Shutdown(context.Background()))
-}
-
 func commands() {
 	out, err := exec.Command("sh", "-c", "echo out; exit 3").Output()
 	fmt.Printf("%s%v\n", out, err)
@@ -189,7 +172,7 @@ func timers() {
 
 func main() {
 	parts := map[string]func(){"goroutines": goroutines, "garbage": garbage, "preemption": preemption,
-		"loopback": loopback, "web": web, "commands": commands, "signals": signals, "timers": timers}
+		"loopback": loopback, "commands": commands, "signals": signals, "timers": timers}
 	for _, name := range os.Args[1:] {
 		parts[name]()
 	}
