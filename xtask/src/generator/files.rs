@@ -401,3 +401,48 @@ pub fn counters(m: &mut Maker, actor: usize) -> Option<()> {
     }
     Some(())
 }
+
+/// A child that alone holds the far ends of several pairs, whose near ends are watched together with
+/// the child itself: what its death lets go, and in which order.
+pub fn heirs(m: &mut Maker, actor: usize) -> Option<()> {
+    let child = m.model.actors.len();
+    if child >= super::model::ACTORS {
+        return None;
+    }
+    let (mut near, mut far) = (Vec::new(), Vec::new());
+    for _ in 0..2 + m.random.below(2) {
+        let (one, two) = (m.new_fd(actor), m.new_fd(actor));
+        if one == two || near.contains(&one) || near.contains(&two) || far.contains(&one) {
+            continue;
+        }
+        m.say(actor, "socketpair", &[1 | O_NONBLOCK, one, two]);
+        let (a, b) = (m.model.queue(), m.model.queue());
+        m.model.open(actor, one, Kind::Socket(a, b), true);
+        m.model.open(actor, two, Kind::Socket(b, a), true);
+        near.push(one);
+        far.push(two);
+    }
+    m.say(actor, "fork", &[name(child), 17]);
+    m.model.fork(actor);
+    for fd in far {
+        m.say(actor, "close", &[fd]);
+        m.model.of(actor).fds.remove(&fd);
+    }
+    let (pidfd, ep) = (m.new_fd(actor), m.new_fd(actor));
+    m.say(actor, "pidfd_open", &[name(child), pidfd, 0]);
+    m.model.open(actor, pidfd, Kind::Pidfd(child), true);
+    m.say(actor, "epoll", &[0, ep]);
+    m.model.open(actor, ep, Kind::Epoll, true);
+    near.push(pidfd);
+    for fd in near {
+        m.say(actor, "epoll_ctl", &[ep, 1, fd, 0x2001]);
+    }
+    if m.random.once_in(2) {
+        m.say(actor, "kill", &[name(child), 9]);
+    } else {
+        m.say(child, "exit", &[1]);
+    }
+    m.model.end(child);
+    m.say(actor, "epoll_wait", &[ep, 10, 0]);
+    Some(())
+}

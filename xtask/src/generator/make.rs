@@ -22,7 +22,7 @@ pub struct Maker {
 /// Makes a few steps by an actor, or none if it has nothing to make them with.
 type Subject = fn(&mut Maker, usize) -> Option<()>;
 
-const SUBJECTS: [Subject; 16] = [
+const SUBJECTS: [Subject; 17] = [
     subjects::birth,
     subjects::death,
     subjects::waiting,
@@ -39,6 +39,7 @@ const SUBJECTS: [Subject; 16] = [
     files::locks,
     files::watching,
     files::counters,
+    files::heirs,
 ];
 
 /// All that a program may send; 32 and 33 belong to the C library.
