@@ -63,7 +63,7 @@ impl Console {
 }
 
 /// What one write(2) on a stream moves at the most.
-const MOST_AT_ONCE: usize = 16 << 20;
+const MOST_AT_ONCE: usize = 256 << 20;
 
 impl Kernel {
     /// Bytes came to stdin.
@@ -138,7 +138,7 @@ impl Kernel {
         Err(Wait::on(Event::Console).into())
     }
 
-    /// write(2) on a stream: told as it is. Unlike Linux, which would move 2 GiB, at most 16 MiB at a
+    /// write(2) on a stream: told as it is. Unlike Linux, which would move 2 GiB, at most 256 MiB at a
     /// time, since what is told waits in memory until it is shown.
     pub fn console_write(&mut self, call: &mut Call<'_>, stream: u8, from: &IoVec) -> SysResult {
         if let (StreamKind::Tty, Some(tty)) = (self.console.kind(stream), self.console.tty) {
