@@ -2,7 +2,7 @@
 //! Run by root, the tests and the guest programs run a second time as `nobody` without any
 //! capability (see nobody.rs), because afterlife must not need privileges.
 
-use crate::{generator, native, nobody, root, tidy, twin, yardstick};
+use crate::{native, nobody, root, tidy, twin, yardstick};
 use std::process::Command;
 use std::time::Instant;
 
@@ -21,7 +21,6 @@ const STEPS: &[Step] = &[
     ("guest programs on the real kernel as nobody", native_as_nobody),
     ("twin: the real kernel and afterlife", || twin::run("")),
     ("Linux's own tests", yardstick::held),
-    ("generator: 500 programs on both", || generator::run(&["--programs", "500"])),
 ];
 
 /// Runs the steps whose names contain the filter, all for an empty one; the error names the step that
