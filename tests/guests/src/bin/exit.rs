@@ -44,6 +44,7 @@ guests::cases! {
     exec_from_a_thread_takes_the_leaders_pid,
     vfork_parent_waits_for_the_exit,
     vfork_parent_waits_for_the_exec,
+    reaping_adds_the_childs_time_and_auto_reaping_does_not,
     spawned_program_starts_in_its_parents_memory;
     then exec_succeeded, thread_became_leader,
 }
@@ -542,5 +543,39 @@ fn spawned_program_starts_in_its_parents_memory() -> Check {
     same!(output.stdout, b"ok exec_succeeded\n", "what it said");
     let missing = std::process::Command::new("/nowhere/to/be/found").status();
     same!(missing.err().and_then(|it| it.raw_os_error()), Some(libc::ENOENT), "no such program");
+    Ok(())
+}
+
+/// User and system time in microseconds.
+fn cpu_time(who: i32) -> Sys<i64> {
+    // SAFETY: all zero is a struct rusage, and it is valid for the call.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        small("getrusage", libc::getrusage(who, &mut usage))?;
+        let micros = |time: libc::timeval| time.tv_sec * 1_000_000 + time.tv_usec;
+        Ok(micros(usage.ru_utime) + micros(usage.ru_stime))
+    }
+}
+
+///
+fn reaping_adds_the_childs_time_and_auto_reaping_does_not() -> Check {
+    const MUCH: i64 = 30_000;
+    let busy = || {
+        while cpu_time(libc::RUSAGE_SELF)? < MUCH {}
+        Ok(())
+    };
+    let (reader, writer) = pipe()?;
+    let child = fork_check(busy)?;
+    close(writer)?;
+    same!(read(reader, 1)?, b"", "the pipe ends with the child");
+    same!(cpu_time(libc::RUSAGE_CHILDREN)?, 0, "the children's time before it is reaped");
+    wait_ok(child)?;
+    let reaped = cpu_time(libc::RUSAGE_CHILDREN)?;
+    ensure!(reaped >= MUCH, "the children's time is {reaped} µs after it was reaped");
+    signal::ignore(SIGCHLD)?;
+    let child = fork_check(busy)?;
+    // It returns when there is no child left.
+    fails!(wait(child), ECHILD);
+    same!(cpu_time(libc::RUSAGE_CHILDREN)?, reaped, "the children's time after an auto-reaped one");
     Ok(())
 }

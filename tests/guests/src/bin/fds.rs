@@ -43,6 +43,7 @@ guests::cases! {
     posix_locks_go_with_any_close,
     posix_locks_die_with_their_owner,
     flock_belongs_to_the_description,
+    flock_outlives_the_descriptor_while_the_file_is_mapped,
     epoll_item_outlives_its_descriptor,
     epoll_item_goes_with_the_last_reference;
     then after_exec, exec_and_release,
@@ -483,6 +484,23 @@ fn flock_belongs_to_the_description() -> Check {
     // The pipe has a higher number than the file had… or a lower one: wait for the lock itself.
     // SAFETY: no memory is involved.
     small("flock", unsafe { libc::flock(mine, libc::LOCK_EX) })?;
+    let _ = std::fs::remove_file(&path);
+    Ok(())
+}
+
+/// F-4, X-10: the mapping has a reference of its own.
+fn flock_outlives_the_descriptor_while_the_file_is_mapped() -> Check {
+    let path = sys::scratch()?.join("mapped");
+    let (fd, other) =
+        (sys::open(&path, O_RDWR | O_CREAT, 0o600)?, sys::open(&path, O_RDWR, 0o600)?);
+    write(fd, b"mapped")?;
+    let at = sys::map(4096, libc::PROT_READ, libc::MAP_SHARED, fd, 0)?;
+    flock(fd, libc::LOCK_EX)?;
+    close(fd)?;
+    fails!(flock(other, libc::LOCK_EX), EAGAIN);
+    // SAFETY: nobody uses the mapping.
+    small("munmap", unsafe { libc::munmap(at as *mut _, 4096) })?;
+    flock(other, libc::LOCK_EX)?;
     let _ = std::fs::remove_file(&path);
     Ok(())
 }

@@ -39,6 +39,7 @@ guests::cases! {
     unix_names_must_exist_and_fit,
     descriptor_in_flight_survives_its_sender,
     descriptor_in_flight_goes_with_the_receiver,
+    circle_of_sockets_in_flight_is_collected_when_another_goes,
     credentials_of_the_peer,
     seqpackets_keep_their_edges,
     unix_stream_half_closes,
@@ -390,6 +391,24 @@ fn descriptor_in_flight_goes_with_the_receiver() -> Check {
     same!(poll_bits(reader)?, 0, "poll bits while it is in flight");
     close(far)?;
     same!(poll_bits(reader)?, POLLHUP, "poll bits when the receiver is gone");
+    Ok(())
+}
+
+/// F-21. Collecting is a worker's business, so it is waited for.
+fn circle_of_sockets_in_flight_is_collected_when_another_goes() -> Check {
+    let (left, right) = pair(SOCK_STREAM)?;
+    let (inside, outside) = pair(SOCK_STREAM)?;
+    // Each end lies in the other's queue, and one of them has a third socket with it.
+    pass(left, Some(left))?;
+    pass(right, Some(right))?;
+    pass(left, Some(inside))?;
+    for fd in [left, right, inside] {
+        close(fd)?;
+    }
+    let (other, another) = pair(SOCK_STREAM)?;
+    close(other)?;
+    close(another)?;
+    same!(poll_one(outside, POLLIN, 10_000)? & POLLHUP, POLLHUP, "poll bits of the one outside");
     Ok(())
 }
 

@@ -25,6 +25,7 @@ guests::cases! {
     sigqueue_carries_a_value,
     kill_says_who_sent_it,
     permission_needs_a_matching_user,
+    kill_of_everybody_succeeds_when_all_refuse,
     zombie_accepts_signals_until_it_is_reaped,
     ignored_signal_is_dropped_unless_it_is_blocked,
     default_ignored_signal_is_kept_while_blocked,
@@ -249,6 +250,24 @@ fn of_another_user_is_refused() -> Check {
         small("setsid", unsafe { libc::setsid() })?;
         fails!(kill(1, 0), EPERM);
         fails!(kill(1, libc::SIGCONT), EPERM);
+        Ok(())
+    })?;
+    wait_ok(child)
+}
+
+/// S-5. Needs root, to become a user who has no other process.
+fn kill_of_everybody_succeeds_when_all_refuse() -> Check {
+    // SAFETY: no memory is involved.
+    if unsafe { libc::geteuid() } != 0 {
+        return Ok(());
+    }
+    let child = fork_check(|| {
+        // The first may be no user where the numbers are mapped (user_namespaces(7)).
+        // SAFETY: no memory is involved.
+        let gone = unsafe { libc::setuid(1_987_654_321) == 0 || libc::setuid(65534) == 0 };
+        ensure!(gone, "no other user to become");
+        // The parent, at least, is root's.
+        kill(-1, 0)?;
         Ok(())
     })?;
     wait_ok(child)
