@@ -9,7 +9,7 @@ use crate::kernel::Kernel;
 use crate::net::msg::ControlMessage;
 use crate::net::msg::{MsgFlags, Received};
 use crate::net::packet::Transport;
-use crate::net::port::{Bind, Owner};
+use crate::net::port::Owner;
 use crate::net::sockaddr::SockAddr;
 use crate::net::socket::{SocketId, SocketKind};
 use crate::syscall::iovec::IoVec;
@@ -118,19 +118,6 @@ impl Kernel {
         }
     }
 
-    fn udp_bind_record(&self, socket: SocketId, addr: Ipv4Addr) -> Bind {
-        let s = &self.net.sockets[socket];
-        Bind {
-            addr,
-            owner: Owner::Socket(socket),
-            reuse: s.options.reuseaddr,
-            reuseport: s.options.reuseport,
-            listening: false,
-            uid: s.uid,
-            explicit: true,
-        }
-    }
-
     /// bind(2) on a UDP socket: EINVAL when it is bound already, EADDRNOTAVAIL, EADDRINUSE.
     pub fn udp_bind(&mut self, socket: SocketId, addr: SocketAddrV4) -> Result<(), Errno> {
         if self.udp(socket).local.port() != 0 {
@@ -141,7 +128,7 @@ impl Kernel {
 
     /// udp_v4_get_port(): takes the port, an ephemeral one for 0.
     fn udp_get_port(&mut self, socket: SocketId, addr: SocketAddrV4) -> Result<(), Errno> {
-        let bind = self.udp_bind_record(socket, *addr.ip());
+        let bind = self.bind_record(socket, *addr.ip(), true);
         let ports = &self.net.udp_ports;
         let port = match addr.port() {
             0 => {

@@ -8,7 +8,7 @@ use crate::abi::Errno;
 use crate::kernel::Kernel;
 use crate::mm::FutexKey;
 use crate::platform::{Platform, UserPtr};
-use crate::syscall::{Call, Progress, Restart, SysResult, Wait};
+use crate::syscall::{Call, Progress, Restart, SysResult};
 use crate::task::timer::clock::Clock;
 use crate::task::{Pid, TaskId};
 use crate::wait_queue::Event;
@@ -37,16 +37,7 @@ impl Kernel {
             self.futexes.queue(key, Waiter { task, slot: 0, bitset: MATCH_ANY, pi });
             call.flight.progress = Progress::Futex(FutexProgress { slots: 1 });
         }
-        if call.flight.until.is_some_and(|until| until <= self.now) {
-            self.futexes.unqueue(task, 0);
-            return Err(Errno::ETIMEDOUT.into());
-        }
-        if self.signal_pending(task) {
-            self.futexes.unqueue(task, 0);
-            call.flight.progress = Progress::Fresh;
-        }
-        let wait = Wait::on(Event::Futex(task)).with_deadline(call.flight.until);
-        Err(wait.with_restart(Restart::NoIntr).into())
+        self.futex_sleep(call, Restart::NoIntr)
     }
 
     /// FUTEX_TRYLOCK_PI: EAGAIN instead of waiting.

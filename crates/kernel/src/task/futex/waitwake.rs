@@ -80,6 +80,13 @@ impl Kernel {
             self.futexes.queue(key, Waiter { task, slot: 0, bitset: awaited.bitset, pi: None });
             call.flight.progress = Progress::Futex(FutexProgress { slots: 1 });
         }
+        self.futex_sleep(call, restart)
+    }
+
+    /// Queued in slot 0 and not woken: ETIMEDOUT when the time is over; who has a signal leaves the
+    /// queue first and looks at the word again if the call goes on.
+    pub(super) fn futex_sleep(&mut self, call: &mut Call<'_>, restart: Restart) -> SysResult {
+        let task = call.task;
         if call.flight.until.is_some_and(|until| until <= self.now) {
             self.futexes.unqueue(task, 0);
             return Err(Errno::ETIMEDOUT.into());
