@@ -87,7 +87,7 @@ impl Tree {
             cargo.output().map_err(|error| format!("cargo: {error}"))
         };
         let mut output = cargo(&["test", "--no-run"], arguments)?;
-        if output.status.success() && arguments.contains(&"--bins") {
+        if output.status.success() && arguments.contains(&"--test=afterlife") {
             // The tests of guest programs start the command, which is of another package than they.
             let tests = output.stdout;
             output = cargo(&["build"], &["--package=afterlife", "--bins"])?;

@@ -28,7 +28,7 @@ const SURVIVORS: &str = "xtask/src/mutants/survivors.txt";
 const STAGES: [(&str, &[&str]); 3] = [
     ("unit tests", &["--package=afterlife-kernel", "--lib"]),
     ("lab", &["--package=afterlife-lab", "--lib", "--tests"]),
-    ("guest programs", &["--package=afterlife", "--package=guests", "--bins", "--test=afterlife"]),
+    ("guest programs", &["--package=guests", "--test=afterlife"]),
 ];
 
 /// What became of a mutant.

@@ -252,3 +252,21 @@ fn a_pidfd_sends_to_whom_it_is_about() {
     w.memory.put(AT + 8, &(-1_i32).to_le_bytes());
     assert_eq!(send(&mut w, process, 10, AT, 4), Ok(0));
 }
+
+#[test]
+fn the_oom_killer_takes_who_shares_the_memory_and_nobody_else() {
+    let mut w = World::new();
+    let [victim, sharer, other] = [(); 3].map(|()| w.process());
+    w.kernel.tasks[sharer].mm = w.kernel.tasks[victim].mm;
+    // Who has no memory any more shares none with the dead.
+    let [late, gone] = [(); 2].map(|()| w.process());
+    w.kernel.tasks[late].mm = None;
+    w.kernel.tasks[gone].mm = None;
+    let mut oom = |task: TaskId| {
+        let pid = Pid(w.kernel.tasks[task].tid.0);
+        w.kernel.oom_kill_process(pid);
+        [victim, sharer, other, late, gone].map(|task| w.kernel.signal_pending(task))
+    };
+    assert_eq!(oom(victim), [true, true, false, false, false]);
+    assert_eq!(oom(late), [true, true, false, true, false]);
+}
