@@ -112,11 +112,17 @@ impl WaitQueues {
         self.in_order(event).iter().map(|sleeper| sleeper.task).collect()
     }
 
-    /// Ordinary sleepers, the last one first; then exclusive ones, the first one first.
+    /// Ordinary sleepers, the last one first; then exclusive ones, the first one first. An epoll set
+    /// has two queues: first that of epoll_wait, whose exclusive sleepers go to the head too, then
+    /// that of whoever polls the set itself.
     fn in_order(&self, event: Event) -> Vec<Sleeper> {
         let queue = self.sleepers.get(&event).map(Vec::as_slice).unwrap_or_default();
         let ordinary = queue.iter().rev().filter(|sleeper| !sleeper.exclusive);
-        ordinary.chain(queue.iter().filter(|sleeper| sleeper.exclusive)).copied().collect()
+        let exclusive = queue.iter().filter(|sleeper| sleeper.exclusive);
+        match event {
+            Event::Epoll(_) => exclusive.rev().chain(ordinary).copied().collect(),
+            _ => ordinary.chain(exclusive).copied().collect(),
+        }
     }
 
     /// One more item of `epoll` watches `event`; `exclusive` with EPOLLEXCLUSIVE.

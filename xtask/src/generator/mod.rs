@@ -3,10 +3,12 @@
 //! real kernel and in afterlife, and compared call by call. What differs is shrunk to the smallest
 //! program; what was found before is kept in tests/guests/generated and runs first.
 //!
-//! `make` (with `random`, `model`, `subjects`, `files`) makes programs, `sides` runs them, `shrink`
-//! makes them small, `planted` puts faults into a copy of the kernel that this has to find.
+//! `make` (with `random`, `model` and the subjects) makes programs, `sides` runs them, `judge` says
+//! what a difference means, `shrink` makes programs small, `planted` puts faults into a copy of the
+//! kernel that this has to find.
 
 mod files;
+mod judge;
 mod make;
 mod model;
 mod planted;
@@ -18,23 +20,30 @@ mod subjects;
 use crate::nobody::Scratch;
 use crate::root;
 use crate::twin::side_by_side;
+use judge::Verdict;
 use make::Line;
-use sides::{Programs, Sides};
+use sides::{Programs, REAL, Side, Sides};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// Where shrunken programs are.
 const KEPT: &str = "tests/guests/generated";
 /// Programs that run in one process of each side.
 const BATCH: u64 = 250;
+/// A program that differs runs so often in each way.
+const RUNS: usize = 3;
 /// After so many different ones there is enough to do.
 const ENOUGH: usize = 10;
 
 struct Options {
-    programs: u64,
+    programs: Option<u64>,
     seed: u64,
+    /// How often each program runs on the real kernel.
+    times: usize,
     planted: bool,
+    /// One of the seed's programs instead, or a file of them.
+    program: Option<u64>,
     file: Option<PathBuf>,
 }
 
@@ -44,25 +53,34 @@ pub fn run(words: &[&str]) -> Result<(), String> {
     let scratch = Scratch::new("generator")?;
     let sides = Sides::build(&scratch.0)?;
     if let Some(file) = &options.file {
-        return one_file(&sides, file);
+        return show(&sides, &sides::read(file)?);
     }
-    if options.planted {
-        return planted::run(&sides, options.seed);
+    if let Some(number) = options.program {
+        let programs = make::programs(options.seed, number..number + 1);
+        println!("{}", programs.values().flatten().cloned().collect::<Vec<_>>().join("\n"));
+        return show(&sides, &programs);
     }
+    if options.programs.is_some() || !options.planted {
+        search(&sides, &options)?;
+    }
+    if options.planted { planted::run(&sides, options.seed) } else { Ok(()) }
+}
+
+/// The kept programs, then new ones.
+fn search(sides: &Sides, options: &Options) -> Result<(), String> {
     let began = Instant::now();
-    let (kept, mut different) = (kept()?, Vec::new());
-    let known = compare(&sides, &kept, &mut Table::default())?;
-    for (name, _) in known {
+    let (kept, mut different, mut table) = (kept()?, Vec::new(), Table::default());
+    for (name, _) in compare(sides, &kept, options.times, &mut Table::default())? {
         println!("generator: DIFFERS AGAIN: {KEPT}/{name}");
         different.push(name);
     }
     println!("generator: {} kept programs, {} differ", kept.len(), different.len());
-    let mut table = Table::default();
-    for first in (0..options.programs).step_by(BATCH as usize) {
-        let numbers = first..(first + BATCH).min(options.programs);
+    let programs = options.programs.unwrap_or(500);
+    for first in (0..programs).step_by(BATCH as usize) {
+        let numbers = first..(first + BATCH).min(programs);
         let batch = make::programs(options.seed, numbers);
-        for (name, lines) in compare(&sides, &batch, &mut table)? {
-            tell(&sides, options.seed, &name, &lines)?;
+        for (name, lines) in compare(sides, &batch, options.times, &mut table)? {
+            tell(sides, options.seed, &name, &lines)?;
             different.push(name);
         }
         if different.len() >= ENOUGH {
@@ -72,12 +90,11 @@ pub fn run(words: &[&str]) -> Result<(), String> {
     }
     table.print();
     println!(
-        "generator: seed {}, {} programs, {} calls, {} differ, {} as Linux may do too, {:.0} s",
+        "generator: seed {}, {} programs, {} calls, {} differ, {:.0} s",
         options.seed,
         table.programs,
         table.calls(),
         different.len(),
-        table.either_way,
         began.elapsed().as_secs_f64()
     );
     if different.is_empty() {
@@ -88,7 +105,7 @@ pub fn run(words: &[&str]) -> Result<(), String> {
 }
 
 fn parse(words: &[&str]) -> Result<Options, String> {
-    let mut options = Options { programs: 500, seed: 1, planted: false, file: None };
+    let mut options = Options { programs: None, seed: 1, times: 1, planted: false, program: None, file: None };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let mut number = || {
@@ -96,8 +113,10 @@ fn parse(words: &[&str]) -> Result<Options, String> {
             number.ok_or(format!("generator: {word} needs a number, as in {word} 1000"))
         };
         match *word {
-            "--programs" => options.programs = number()?,
+            "--programs" => options.programs = Some(number()?),
             "--seed" => options.seed = number()?,
+            "--times" => options.times = number()?.max(1) as usize,
+            "--program" => options.program = Some(number()?),
             "--planted" => options.planted = true,
             flag if flag.starts_with('-') => {
                 return Err(format!("generator: unknown option {flag}"));
@@ -108,10 +127,9 @@ fn parse(words: &[&str]) -> Result<Options, String> {
     Ok(options)
 }
 
-/// A file of programs, both stories side by side.
-fn one_file(sides: &Sides, file: &Path) -> Result<(), String> {
-    let programs = sides::read(file)?;
-    let (real, ours) = sides.both(&programs)?;
+/// Both stories of each, side by side.
+fn show(sides: &Sides, programs: &Programs) -> Result<(), String> {
+    let (real, ours) = sides.both(programs)?;
     let mut differ = 0;
     for name in programs.keys() {
         let [real, ours] = [&real, &ours].map(|it| it.get(name).cloned().unwrap_or_default());
@@ -136,19 +154,29 @@ fn kept() -> Result<Programs, String> {
 fn compare(
     sides: &Sides,
     programs: &Programs,
+    times: usize,
     table: &mut Table,
 ) -> Result<Vec<(String, Vec<Line>)>, String> {
     let (real, ours) = sides.both(programs)?;
+    let mut again = Vec::new();
+    for time in 1..times {
+        again.push(sides.run(REAL[time % REAL.len()], programs)?);
+    }
     let mut different = Vec::new();
     for (name, lines) in programs {
-        table.count(real.get(name));
-        if real.get(name) == ours.get(name) && real.contains_key(name) {
+        let story = real.get(name);
+        table.count(story);
+        if again.iter().any(|other| other.get(name) != story) {
+            table.varying.push(name.clone());
+        }
+        if story.is_some() && story == ours.get(name) {
             continue;
         }
-        if shrink::differs(sides, lines, 3)? {
-            different.push((name.clone(), lines.clone()));
-        } else {
-            table.either_way += 1;
+        match judge::judge(sides, lines, RUNS)? {
+            Verdict::Different => different.push((name.clone(), lines.clone())),
+            Verdict::EitherWay => table.either_way.push(name.clone()),
+            Verdict::Undetermined => table.undetermined.push(name.clone()),
+            Verdict::Untold => table.untold.push(name.clone()),
         }
     }
     Ok(different)
@@ -158,7 +186,7 @@ fn compare(
 fn tell(sides: &Sides, seed: u64, name: &str, lines: &[Line]) -> Result<(), String> {
     let small = shrink::shrink(sides, lines)?;
     let (real, ours) =
-        (sides.one(sides::Side::Real, &small)?, sides.one(sides::Side::Ours, &small)?);
+        (sides.one(Side::Real, &small)?, sides.one(Side::Ours, &small)?);
     println!("generator: DIFFERS: program {name} of seed {seed}, shrunk to {} steps:", small.len());
     println!("{}\n{}", small.join("\n"), side_by_side(&real, &ours));
     Ok(())
@@ -168,7 +196,12 @@ fn tell(sides: &Sides, seed: u64, name: &str, lines: &[Line]) -> Result<(), Stri
 #[derive(Default)]
 struct Table {
     programs: usize,
-    either_way: usize,
+    /// That the real kernel ran several times, not always with the same story.
+    varying: Vec<String>,
+    /// What did not agree at once and is no difference.
+    either_way: Vec<String>,
+    undetermined: Vec<String>,
+    untold: Vec<String>,
     results: BTreeMap<String, BTreeMap<String, usize>>,
 }
 
@@ -198,6 +231,20 @@ impl Table {
         }
         let percent = 100.0 * good as f64 / self.calls().max(1) as f64;
         println!("generator: {percent:.0} % of the calls succeed");
+        for (what, names) in [
+            ("afterlife did what the real kernel does in another run", &self.either_way),
+            ("the real kernel differs from itself, afterlife agrees until then", &self.undetermined),
+            ("the real kernel told nothing", &self.untold),
+        ] {
+            println!("generator: counted apart: {}: {what} {}", names.len(), names.join(" "));
+        }
+        if !self.varying.is_empty() {
+            println!(
+                "generator: {} did not always tell the same on the real kernel: {}",
+                self.varying.len(),
+                self.varying.join(" ")
+            );
+        }
     }
 }
 

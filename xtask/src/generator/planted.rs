@@ -3,7 +3,7 @@
 //! within its first programs.
 
 use super::sides::{Side, Sides};
-use super::{BATCH, make, shrink};
+use super::{BATCH, judge, make, shrink};
 use crate::twin::side_by_side;
 use crate::{copy, root};
 use std::path::{Path, PathBuf};
@@ -123,7 +123,7 @@ fn find(wrong: &Sides, name: &str, seed: u64) -> Result<bool, String> {
         let programs = make::programs(seed, first..(first + BATCH).min(WITHIN));
         let (real, ours) = wrong.both(&programs)?;
         for (number, lines) in &programs {
-            if real.get(number) == ours.get(number) || !shrink::differs(wrong, lines, 3)? {
+            if real.get(number) == ours.get(number) || !judge::differs(wrong, lines, 3)? {
                 continue;
             }
             let small = shrink::shrink(wrong, lines)?;

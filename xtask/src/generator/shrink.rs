@@ -1,22 +1,8 @@
-//! From a program that differs to the smallest that still does, and whether Linux itself does not
-//! always do the same: two actors that run in one step may do so in either order. What afterlife
-//! does is right if the real kernel does it once in several runs.
+//! From a program that differs to the smallest that still does. Neighbour: `judge`.
 
+use super::judge::differs;
 use super::make::Line;
-use super::sides::{Side, Sides};
-
-/// Whether afterlife does what no run of the real kernel does, in so many runs of each kind.
-pub fn differs(sides: &Sides, lines: &[Line], runs: usize) -> Result<bool, String> {
-    let ours = sides.one(Side::Ours, lines)?;
-    for _ in 0..runs {
-        for side in [Side::Real, Side::Fifo, Side::Free] {
-            if sides.one(side, lines)? == ours {
-                return Ok(false);
-            }
-        }
-    }
-    Ok(true)
-}
+use super::sides::Sides;
 
 /// Removes steps, by halves and then one by one, as long as the program still differs.
 pub fn shrink(sides: &Sides, lines: &[Line]) -> Result<Vec<Line>, String> {

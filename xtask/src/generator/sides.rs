@@ -1,5 +1,5 @@
 //! Both sides: the real kernel and afterlife, each running tests/guests' `actors` over the same
-//! programs in a directory of its own. Neighbours: `mod` (compares), `shrink` (asks again).
+//! programs in a directory of its own. Neighbours: `mod` (compares), `judge` (asks again).
 
 use super::make::Line;
 use crate::native::executable;
@@ -21,13 +21,17 @@ pub type Stories = BTreeMap<String, String>;
 pub enum Side {
     /// On the real kernel, all actors on one CPU.
     Real,
-    /// The same without that: what else Linux may do.
+    /// The same, those with low numbers first; and those with high ones.
+    Up,
+    Down,
+    /// On all CPUs.
     Free,
-    /// The same, actors running in the order of waking, where we may have that.
-    Fifo,
     /// In afterlife.
     Ours,
 }
+
+/// The real kernel, as differently as it can be.
+pub const REAL: [Side; 4] = [Side::Real, Side::Up, Side::Down, Side::Free];
 
 /// The programs that run the programs.
 #[derive(Clone, Debug)]
@@ -72,14 +76,17 @@ impl Sides {
         std::fs::write(&file, text(programs)).map_err(said)?;
         let mut command = Command::new("timeout");
         command.args(["-s", "KILL", LIMIT]);
-        match side {
-            Side::Real => command.arg(&self.actors).arg("proc"),
-            Side::Free => command.arg(&self.actors).arg("free"),
-            Side::Fifo => command.arg(&self.actors).arg("fifo"),
-            Side::Ours => {
-                command.arg(&self.afterlife).args(["run", "--"]).arg(&self.actors).arg("sleep")
-            }
+        let settle = match side {
+            Side::Real => "proc",
+            Side::Up => "up",
+            Side::Down => "down",
+            Side::Free => "free",
+            Side::Ours => "sleep",
         };
+        if side == Side::Ours {
+            command.arg(&self.afterlife).args(["run", "--"]);
+        }
+        command.arg(&self.actors).arg(settle);
         command.arg(&file).current_dir(&directory).stdin(Stdio::null()).stderr(Stdio::piped());
         let output = command.output().map_err(said)?;
         if !output.status.success() {

@@ -39,6 +39,8 @@ pub enum Progress {
         /// Its number, which the call returns.
         pid: crate::task::Pid,
     },
+    /// wait4 or waitid, and for which children.
+    Wait(crate::task::wait::WaitOpts),
     /// What a sendfile or splice has read and not yet written.
     Splice(Box<crate::fs::sendfile::SpliceProgress>),
     /// A sleep's deadline was taken.

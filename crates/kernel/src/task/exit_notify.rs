@@ -122,7 +122,7 @@ impl Kernel {
             let to = forker.filter(|t| self.tasks.get(*t).is_some_and(|t| t.group == parent));
             let _ = self.send_signal(info, to.map_or(Target::Group(parent), Target::Process));
         }
-        self.publish(Event::Child(parent));
+        self.wake_up_parent(parent, group);
         self.publish(Event::Group(group));
         autoreap
     }

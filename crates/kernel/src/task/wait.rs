@@ -6,7 +6,7 @@ use crate::abi::Errno;
 use crate::abi::signal::Signal;
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
-use crate::syscall::{Call, Stop, SysResult, Wait};
+use crate::syscall::{Call, Progress, Stop, SysResult, Wait};
 use crate::task::exit_notify::cld_code;
 use crate::task::rusage::Rusage;
 use crate::task::{GroupId, Pid, Run, TaskId, WaitStatus};
@@ -21,17 +21,22 @@ const WCLONE: u32 = lx::__WCLONE;
 
 /// Which children a wait is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Which {
+pub enum Which {
+    /// All of them.
     Any,
+    /// This one.
     Pid(Pid),
+    /// Those in this process group; "mine" is the group that the caller was in when it called.
     Pgrp(Pid),
 }
 
 /// One wait: wait_opts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct WaitOpts {
-    which: Which,
-    options: u32,
+pub struct WaitOpts {
+    /// wo_type and wo_pid.
+    pub which: Which,
+    /// wo_flags.
+    pub options: u32,
 }
 
 /// What a child had to report.
@@ -69,7 +74,7 @@ impl Kernel {
             n => Which::Pid(Pid(n as u32)),
         };
         let opts = WaitOpts { which, options: options | lx::WEXITED };
-        let Some(report) = self.do_wait(call.task, opts)? else { return Ok(0) };
+        let Some(report) = self.do_wait(call, opts)? else { return Ok(0) };
         let (status, rusage) = (call.ptr(1), call.ptr(3));
         if !status.is_null() {
             call.write_u32(status, report.status)?;
@@ -102,7 +107,7 @@ impl Kernel {
             _ => return Err(Errno::EINVAL.into()),
         };
         let options = if nonblock { options | lx::WNOHANG } else { options };
-        let report = self.do_wait(call.task, WaitOpts { which, options })?;
+        let report = self.do_wait(call, WaitOpts { which, options })?;
         if nonblock && report.is_none() {
             return Err(Errno::EAGAIN.into());
         }
@@ -120,8 +125,14 @@ impl Kernel {
 
     /// do_wait(): the first child that has something to report; ECHILD where there is no child that
     /// ever could; `None` for WNOHANG.
-    fn do_wait(&mut self, task: TaskId, opts: WaitOpts) -> Result<Option<Report>, Stop> {
+    fn do_wait(&mut self, call: &mut Call<'_>, opts: WaitOpts) -> Result<Option<Report>, Stop> {
+        let task = call.task;
         let group = self.tasks[task].group;
+        // Once it slept, what it asked for at first counts: its own process group may be another now.
+        let opts = match call.flight.progress {
+            Progress::Wait(first) => first,
+            _ => opts,
+        };
         let mut eligible = false;
         for child in self.children_in_order(task) {
             if !self.is_eligible(task, child, opts) {
@@ -139,7 +150,34 @@ impl Kernel {
         if opts.has(lx::WNOHANG) {
             return Ok(None);
         }
+        call.flight.progress = Progress::Wait(opts);
         Err(Wait::on(Event::Child(group)).into())
+    }
+
+    /// __wake_up_parent(): who waits for this child looks again. Who waits for others sleeps on, even
+    /// if there are none left for it (child_wait_callback, rule X-19).
+    pub(in crate::task) fn wake_up_parent(&mut self, parent: GroupId, child: GroupId) {
+        for sleeper in self.waits.sleepers(Event::Child(parent)) {
+            let flight = self.tasks[sleeper].in_flight.as_ref();
+            let should_wake = match flight.map(|it| &it.progress) {
+                Some(Progress::Wait(opts)) => self.is_about(sleeper, child, *opts),
+                Some(_) | None => true,
+            };
+            if should_wake {
+                self.try_to_wake_up(sleeper);
+            }
+        }
+    }
+
+    /// eligible_pid(), and __WNOTHREAD.
+    fn is_about(&self, task: TaskId, child: GroupId, opts: WaitOpts) -> bool {
+        let c = &self.groups[child];
+        let right = match opts.which {
+            Which::Any => true,
+            Which::Pid(pid) => c.tgid == pid,
+            Which::Pgrp(pgrp) => c.pgrp == pgrp,
+        };
+        right && (!opts.has(WNOTHREAD) || self.tasks[c.leader].real_parent == Some(task))
     }
 
     /// The children of a process as one of its threads sees them: its own first, then those of the
@@ -162,15 +200,8 @@ impl Kernel {
     /// eligible_child(): the right one, forked by the right thread, with the right kind of exit
     /// signal (clone children are those that don't send SIGCHLD).
     fn is_eligible(&self, task: TaskId, child: GroupId, opts: WaitOpts) -> bool {
-        let c = &self.groups[child];
-        let right = match opts.which {
-            Which::Any => true,
-            Which::Pid(pid) => c.tgid == pid,
-            Which::Pgrp(pgrp) => c.pgrp == pgrp,
-        };
-        let mine = !opts.has(WNOTHREAD) || self.tasks[c.leader].real_parent == Some(task);
-        let is_clone = c.exit_signal != Some(Signal::SIGCHLD);
-        right && mine && (opts.has(WALL) || is_clone == opts.has(WCLONE))
+        let is_clone = self.groups[child].exit_signal != Some(Signal::SIGCHLD);
+        self.is_about(task, child, opts) && (opts.has(WALL) || is_clone == opts.has(WCLONE))
     }
 
     /// A leader that left before its threads is not dead yet (rule X-6).

@@ -177,7 +177,7 @@ impl Kernel {
             // Standard, with si_code > 0: it overrides the limit and cannot fail.
             let _ = self.send_signal(info, to);
         }
-        self.publish(Event::Child(parent));
+        self.wake_up_parent(parent, group);
         self.publish(Event::Group(group));
     }
 

@@ -9,6 +9,12 @@ use super::shared::{ACTORS, FD, STEPS, Shared, make};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// No new program begins later than this.
+const ENOUGH: Duration = Duration::from_secs(120);
+/// So long may the last of a program's actors take to die.
+const DYING: Duration = Duration::from_secs(5);
 
 /// A program: its name and the words of its steps.
 struct Program<'a> {
@@ -29,9 +35,19 @@ pub fn run(settle: &str, file: &str) -> i32 {
     let shared = make();
     let numbers: BTreeMap<&str, i64> = calls().map(|(name, _)| name).zip(0..).collect();
     let mut settle = Settle::new(settle);
+    let began = Instant::now();
     for program in read(&text) {
         match load(shared, &program, &numbers) {
-            Ok(()) => play(shared, &program, &mut settle),
+            Ok(()) if settle.is_real() && began.elapsed() > ENOUGH => {
+                eprintln!("actors: {}: no time is left for this and what follows", program.name);
+                return 2;
+            }
+            Ok(()) => {
+                if !play(shared, &program, &mut settle) {
+                    eprintln!("actors: {}: somebody does not die", program.name);
+                    return 2;
+                }
+            }
             Err(why) => {
                 eprintln!("actors: {}: {why}", program.name);
                 return 2;
@@ -87,13 +103,12 @@ fn load(shared: &Shared, program: &Program, calls: &BTreeMap<&str, i64>) -> Resu
     Ok(())
 }
 
-/// Runs one program and prints its story.
-fn play(shared: &'static Shared, program: &Program, settle: &mut Settle) {
+/// Runs one program and prints its story; false if it does not end.
+fn play(shared: &'static Shared, program: &Program, settle: &mut Settle) -> bool {
     let mut busy = String::new();
     shared.now.store(0, Ordering::SeqCst);
     match sys(libc::SYS_clone, &[libc::SIGCHLD.into()]) {
         0 => {
-            settle.enter();
             let ours = i64::from(FD);
             sys(libc::SYS_close_range, &[0, ours - 1, 0]);
             sys(libc::SYS_close_range, &[ours + 1, i64::from(u32::MAX), 0]);
@@ -107,6 +122,9 @@ fn play(shared: &'static Shared, program: &Program, settle: &mut Settle) {
     }
     let mut settled = settle.settle(shared);
     for (at, words) in program.steps.iter().enumerate() {
+        if !settled {
+            break;
+        }
         let actor = words[0].parse::<usize>().unwrap_or(0) % ACTORS;
         let (slot, step) = (&shared.slots[actor], at as u32 + 1);
         let free = slot.token.load(Ordering::SeqCst) == slot.done.load(Ordering::SeqCst);
@@ -117,28 +135,49 @@ fn play(shared: &'static Shared, program: &Program, settle: &mut Settle) {
         shared.now.store(step, Ordering::SeqCst);
         slot.token.store(step, Ordering::SeqCst);
         futex_wake(&slot.token);
-        settled &= settle.settle(shared);
+        settled = settle.settle(shared);
     }
     let story = tell(shared, program, &busy, settled);
-    end(shared);
+    let ended = end(shared);
     settle.forget();
     println!("{story}");
+    ended
 }
 
-/// Kills whoever lives, reaps whoever is or becomes our child, removes what they made.
-fn end(shared: &Shared) {
-    for slot in &shared.slots {
-        let tid = slot.tgid.load(Ordering::SeqCst);
-        if tid != 0 {
-            sys(libc::SYS_kill, &[tid.into(), libc::SIGKILL.into()]);
+/// Kills whoever lives, reaps whoever is or becomes our child, removes what they made. False if that
+/// takes too long.
+fn end(shared: &Shared) -> bool {
+    let began = Instant::now();
+    let kill = || {
+        for tgid in shared.slots.iter().map(|slot| slot.tgid.load(Ordering::SeqCst)) {
+            if tgid != 0 {
+                sys(libc::SYS_kill, &[tgid.into(), libc::SIGKILL.into()]);
+            }
+        }
+    };
+    kill();
+    loop {
+        let options = i64::from(libc::__WALL | libc::WNOHANG);
+        match sys(libc::SYS_wait4, &[-1, 0, options, 0]) {
+            0 if began.elapsed() > DYING => return false,
+            0 => {
+                let time = [0_i64, 100_000];
+                sys(libc::SYS_nanosleep, &[time.as_ptr() as i64, 0]);
+                if began.elapsed() > DYING / 5 {
+                    // Whoever was born while the others died.
+                    kill();
+                }
+            }
+            pid if pid < 0 => break,
+            _ => {}
         }
     }
-    while sys(libc::SYS_wait4, &[-1, 0, libc::__WALL.into(), 0]) > 0 {}
     for kind in 0..KINDS {
         for number in 0..NAMES {
             sys(libc::SYS_unlink, &[path(kind, number).as_ptr() as i64]);
         }
     }
+    true
 }
 
 /// The story of a program: each actor's records in its order, the steps that nobody could make.

@@ -32,7 +32,12 @@ pub const CALLS: &[(&str, Call)] = &[
 fn fork(actor: &mut Actor, [child, signal, ..]: [i64; 6]) -> i64 {
     let Some(slot) = free_slot(actor, child) else { return -1000 };
     match sys(libc::SYS_clone, &[signal]) {
-        0 => act(actor.shared, slot),
+        0 => {
+            // Itself too: its parent may die before it writes this down.
+            let new = Actor { shared: actor.shared, slot, more: Vec::new() };
+            new.register(sys(libc::SYS_getpid, &[]));
+            act(actor.shared, slot)
+        }
         pid if pid < 0 => pid,
         pid => {
             actor.shared.slots[slot].tgid.store(pid as u32, Ordering::SeqCst);

@@ -2,12 +2,12 @@
 //! moves only when nobody can run: a sleep does it. The real kernel has to be asked: every actor sleeps,
 //! is stopped or is dead, twice, and has not been switched to in between.
 //!
-//! Where several actors run in one step, the scheduler orders them. `proc`: all on one CPU, nobody
-//! preempts whom it wakes (SCHED_BATCH). `free`: on all CPUs. `fifo`: on one, in the order of waking, as
-//! in afterlife (SCHED_FIFO; needs privileges, and only actors get it: the kernel itself does not always
-//! stand a task that nobody can preempt).
+//! Where several actors run in one step, the scheduler orders them, and either order is right. `proc`:
+//! all on one CPU, nobody preempts whom it wakes (SCHED_BATCH). `up` and `down`: the same, where actors
+//! with a low number go before those with a high one, or behind (nice; `down` needs privileges for most
+//! of it). `free`: on all CPUs.
 
-use super::actor::sys;
+use super::actor::{address, sys};
 use super::shared::{ACTORS, Shared};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -21,13 +21,14 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub enum Settle {
     Sleep,
     Proc(Proc),
-    Fifo(Proc),
 }
 
-/// The open status files: of which tid, and the file.
+/// The open status files: of which tid, and the file; and by how much one actor is nicer than the
+/// one before it.
 #[derive(Default)]
 pub struct Proc {
     files: [Option<(u32, File)>; ACTORS],
+    nicer: i64,
 }
 
 /// An actor's state and its context switches; `Gone` once it is dead.
@@ -41,27 +42,22 @@ enum Look {
 impl Settle {
     /// Which one the command line names.
     pub fn new(word: &str) -> Settle {
-        match word {
-            "sleep" => Settle::Sleep,
-            "fifo" => {
-                one_cpu();
-                Settle::Fifo(Proc::default())
-            }
-            "proc" => {
-                one_cpu();
-                policy(libc::SCHED_BATCH, 0);
-                Settle::Proc(Proc::default())
-            }
-            _ => Settle::Proc(Proc::default()),
+        let nicer = match word {
+            "sleep" => return Settle::Sleep,
+            "up" => 2,
+            "down" => -2,
+            _ => 0,
+        };
+        if word != "free" {
+            one_cpu();
+            policy(libc::SCHED_BATCH);
         }
+        Settle::Proc(Proc { nicer, ..Proc::default() })
     }
 
-    /// What the first actor does before anything else; the others inherit it.
-    pub fn enter(&self) {
-        match self {
-            Settle::Fifo(_) => policy(libc::SCHED_FIFO, 1),
-            Settle::Proc(_) | Settle::Sleep => {}
-        }
+    /// Whether time passes here although nobody waits for it.
+    pub fn is_real(&self) -> bool {
+        matches!(self, Settle::Proc(_))
     }
 
     /// Returns when nobody runs; whether that came to be.
@@ -72,14 +68,14 @@ impl Settle {
                 sys(libc::SYS_nanosleep, &[time.as_ptr() as i64, 0]);
                 true
             }
-            Settle::Proc(proc) | Settle::Fifo(proc) => proc.settle(shared),
+            Settle::Proc(proc) => proc.settle(shared),
         }
     }
 
     /// The next program has other actors.
     pub fn forget(&mut self) {
-        if let Settle::Proc(proc) | Settle::Fifo(proc) = self {
-            *proc = Proc::default();
+        if let Settle::Proc(proc) = self {
+            proc.files = Default::default();
         }
     }
 }
@@ -96,10 +92,10 @@ fn one_cpu() {
     }
 }
 
-/// sched_setscheduler(2) for this process; without the privilege nothing changes.
-fn policy(policy: i32, priority: i32) {
-    let priority = std::ptr::from_ref(&priority) as i64;
-    sys(libc::SYS_sched_setscheduler, &[0, policy.into(), priority]);
+/// sched_setscheduler(2) for this process.
+fn policy(policy: i32) {
+    let mut priority = 0_i32;
+    sys(libc::SYS_sched_setscheduler, &[0, policy.into(), address(&mut priority)]);
 }
 
 impl Proc {
@@ -130,6 +126,10 @@ impl Proc {
             if self.files[slot].as_ref().is_none_or(|(known, _)| *known != tid) {
                 let path = format!("/proc/{tgid}/task/{tid}/status");
                 self.files[slot] = File::open(path).ok().map(|file| (tid, file));
+                if self.nicer != 0 {
+                    let nice = 10 + self.nicer * (slot as i64 - 4);
+                    sys(libc::SYS_setpriority, &[libc::PRIO_PROCESS.into(), tid.into(), nice]);
+                }
             }
             let file = self.files[slot].as_ref();
             let own = file.map_or(Look::Gone, |(_, file)| look(file));

@@ -101,7 +101,7 @@ impl Shared {
         match usize::try_from(actor).ok().and_then(|it| it.checked_sub(100)) {
             None => actor,
             Some(slot) => match self.slots.get(slot).map(|it| it.tid.load(Ordering::SeqCst)) {
-                None | Some(0) => 4_000_000,
+                None | Some(0) => i64::from(i32::MAX),
                 Some(tid) => i64::from(tid),
             },
         }
