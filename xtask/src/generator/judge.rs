@@ -99,7 +99,10 @@ mod tests {
         let third = A.replace("7 1", "9 1");
         assert_eq!(judged(&[A, &other], &third), Verdict::Undetermined);
         assert_eq!(judged(&[A], &third), Verdict::Different);
-        assert_eq!(judged(&[A, &other], &third.replace("close 3 = 0", "close 3 = 1")), Verdict::Different);
+        assert_eq!(
+            judged(&[A, &other], &third.replace("close 3 = 0", "close 3 = 1")),
+            Verdict::Different
+        );
     }
 
     #[test]

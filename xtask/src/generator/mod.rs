@@ -105,7 +105,8 @@ fn search(sides: &Sides, options: &Options) -> Result<(), String> {
 }
 
 fn parse(words: &[&str]) -> Result<Options, String> {
-    let mut options = Options { programs: None, seed: 1, times: 1, planted: false, program: None, file: None };
+    let mut options =
+        Options { programs: None, seed: 1, times: 1, planted: false, program: None, file: None };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let mut number = || {
@@ -185,8 +186,7 @@ fn compare(
 /// Shrinks a program that differs and prints it.
 fn tell(sides: &Sides, seed: u64, name: &str, lines: &[Line]) -> Result<(), String> {
     let small = shrink::shrink(sides, lines)?;
-    let (real, ours) =
-        (sides.one(Side::Real, &small)?, sides.one(Side::Ours, &small)?);
+    let (real, ours) = (sides.one(Side::Real, &small)?, sides.one(Side::Ours, &small)?);
     println!("generator: DIFFERS: program {name} of seed {seed}, shrunk to {} steps:", small.len());
     println!("{}\n{}", small.join("\n"), side_by_side(&real, &ours));
     Ok(())
@@ -233,7 +233,10 @@ impl Table {
         println!("generator: {percent:.0} % of the calls succeed");
         for (what, names) in [
             ("afterlife did what the real kernel does in another run", &self.either_way),
-            ("the real kernel differs from itself, afterlife agrees until then", &self.undetermined),
+            (
+                "the real kernel differs from itself, afterlife agrees until then",
+                &self.undetermined,
+            ),
             ("the real kernel told nothing", &self.untold),
         ] {
             println!("generator: counted apart: {}: {what} {}", names.len(), names.join(" "));
