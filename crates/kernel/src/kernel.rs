@@ -19,6 +19,7 @@ use crate::net::packet::Packet;
 use crate::platform::ObjectId;
 use crate::random::{Purpose, Stream};
 use crate::task::futex::FutexQueues;
+use crate::task::nsproxy::Namespaces;
 use crate::task::pid::{Pid, PidTable};
 use crate::task::sched::RunQueue;
 use crate::task::timer::Timers;
@@ -105,6 +106,8 @@ pub struct Kernel {
     pub sighands: Arena<SigHand>,
     pub fs_structs: Arena<Fs>,
     pub pids: PidTable,
+    /// Namespaces that tasks made.
+    pub namespaces: Namespaces,
     /// PID 1.
     pub init: Option<GroupId>,
     /// PID 1 runs a program, as in a container: it can die, and all others with it.
@@ -147,6 +150,7 @@ impl Kernel {
             sighands: Arena::default(),
             fs_structs: Arena::default(),
             pids: PidTable::default(),
+            namespaces: Namespaces::default(),
             init: None,
             init_is_a_program: false,
             run_queue: RunQueue::default(),

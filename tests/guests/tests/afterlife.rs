@@ -27,6 +27,7 @@ const PROGRAMS: &[&str] = &[
     env!("CARGO_BIN_EXE_memory"),
     env!("CARGO_BIN_EXE_messages"),
     env!("CARGO_BIN_EXE_mqueues"),
+    env!("CARGO_BIN_EXE_namespaces"),
     env!("CARGO_BIN_EXE_orphans"),
     env!("CARGO_BIN_EXE_ptys"),
     env!("CARGO_BIN_EXE_segments"),

@@ -61,6 +61,8 @@ impl Kernel {
         match self.filename_lookup(call.task, dfd, &path, lookup, call.user)? {
             Found::Dentry(dentry) => Ok(dentry),
             Found::File(file) => self.attr_file(call, file),
+            // ns_prune_dentry's inodes refuse all changes.
+            Found::Namespace(_) => Err(Errno::EPERM),
         }
     }
 

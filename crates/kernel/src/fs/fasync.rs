@@ -167,13 +167,13 @@ impl Kernel {
     }
 
     /// f_getown(): positive for a thread or process, negative for a group, 0 for nobody or nobody
-    /// any more.
-    pub fn f_getown(&self, file: FileId) -> i32 {
+    /// any more, or out of the sight of `task`.
+    pub fn f_getown(&self, task: TaskId, file: FileId) -> i32 {
         match self.files[file].owner.whose {
             Some(Whose::Thread(pid) | Whose::Process(pid)) if self.pids.task(pid).is_some() => {
-                pid.0 as i32
+                self.pid_vnr(task, pid) as i32
             }
-            Some(Whose::Group(pgrp)) if self.is_pgrp(pgrp) => -(pgrp.0 as i32),
+            Some(Whose::Group(pgrp)) if self.is_pgrp(pgrp) => -(self.pid_vnr(task, pgrp) as i32),
             Some(Whose::Thread(_) | Whose::Process(_) | Whose::Group(_)) | None => 0,
         }
     }

@@ -98,7 +98,7 @@ impl Kernel {
     fn fcntl_owner(&mut self, call: &mut Call<'_>, file: FileId, cmd: u32, arg: u64) -> SysResult {
         match cmd {
             raw::F_SETOWN => self.set_owner(call.task, file, owner_from_number(arg as i32)?),
-            raw::F_GETOWN => Ok(i64::from(self.f_getown(file)) as u64),
+            raw::F_GETOWN => Ok(i64::from(self.f_getown(call.task, file)) as u64),
             raw::F_SETSIG if arg > 64 => Err(Errno::EINVAL.into()),
             raw::F_SETSIG => {
                 self.files[file].owner.signum = arg as u32;
@@ -125,19 +125,21 @@ impl Kernel {
                     None => raw::F_OWNER_TID,
                 };
                 call.write_u32(call.ptr(2), kind)?;
-                call.write_u32(call.ptr(2).add(4), self.f_getown(file).unsigned_abs())?;
+                call.write_u32(call.ptr(2).add(4), self.f_getown(call.task, file).unsigned_abs())?;
                 Ok(0)
             }
         }
     }
 
-    /// f_setown(). ESRCH for a number that nobody has.
+    /// f_setown(), with the number as `task` knows it. ESRCH for one that nobody has.
     pub fn set_owner(&mut self, task: TaskId, file: FileId, whose: Option<Whose>) -> SysResult {
-        if let Some(Whose::Thread(pid) | Whose::Process(pid) | Whose::Group(pid)) = whose
-            && !self.pid_is_known(pid)
-        {
-            return Err(Errno::ESRCH.into());
-        }
+        let find = |named: Pid| self.find_vpid(task, named.0).filter(|pid| self.pid_is_known(*pid));
+        let whose = match whose {
+            None => None,
+            Some(Whose::Thread(tid)) => Some(Whose::Thread(find(tid).ok_or(Errno::ESRCH)?)),
+            Some(Whose::Process(pid)) => Some(Whose::Process(find(pid).ok_or(Errno::ESRCH)?)),
+            Some(Whose::Group(pgrp)) => Some(Whose::Group(find(pgrp).ok_or(Errno::ESRCH)?)),
+        };
         self.f_setown(task, file, whose);
         Ok(0)
     }

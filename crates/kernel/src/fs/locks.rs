@@ -311,7 +311,7 @@ impl Kernel {
         };
         let kind = if lock.exclusive { raw::F_WRLCK } else { raw::F_RDLCK };
         let len = if lock.end == OFFSET_MAX as u64 { 0 } else { lock.end - lock.start + 1 };
-        let pid = lock.pid.map_or(-1, |pid| pid.0 as i32);
+        let pid = lock.pid.map_or(-1, |pid| self.pid_vnr(call.task, pid) as i32);
         let mut out = [0; 32];
         out[0..2].copy_from_slice(&(kind as u16).to_le_bytes());
         out[8..16].copy_from_slice(&lock.start.to_le_bytes());

@@ -29,6 +29,7 @@ pub mod locks;
 pub mod memfd;
 pub mod mount;
 pub mod namei;
+pub mod nsfs;
 pub mod open;
 pub mod open_flags;
 pub mod overlay;

@@ -48,6 +48,8 @@ pub mod dev {
     pub const SHM: u32 = 24;
     /// Files without a name: memfd_create(2).
     pub const TMPFS: u32 = 1;
+    /// Namespaces.
+    pub const NSFS: u32 = 4;
     /// Sockets.
     pub const SOCKFS: u32 = 8;
     /// Pipes.

@@ -9,6 +9,7 @@ use crate::fs::file::FileId;
 use crate::fs::inode::{InodeKind, MAY_EXEC};
 use crate::kernel::Kernel;
 use crate::platform::Platform;
+use crate::task::nsproxy::Namespace;
 use crate::task::TaskId;
 use linux_raw_sys::general as raw;
 
@@ -46,6 +47,8 @@ pub enum Found {
     Dentry(DentryId),
     /// At an open file that has no name (a pipe, a socket): by AT_EMPTY_PATH or /proc/PID/fd.
     File(FileId),
+    /// At a namespace: by /proc/PID/ns.
+    Namespace(Namespace),
 }
 
 /// The last component of a path.
@@ -84,8 +87,8 @@ pub struct Nameidata {
     pub task: TaskId,
     /// Where it is.
     pub at: DentryId,
-    /// It jumped to a file that has no name.
-    pub nameless: Option<FileId>,
+    /// It jumped to something that has no name.
+    pub nameless: Option<Found>,
     root: DentryId,
     start: DentryId,
     links: u32,
@@ -94,7 +97,7 @@ pub struct Nameidata {
 
 impl Nameidata {
     fn found(&self) -> Found {
-        self.nameless.map_or(Found::Dentry(self.at), Found::File)
+        self.nameless.unwrap_or(Found::Dentry(self.at))
     }
 
     fn has(&self, resolve: u32) -> bool {
@@ -136,7 +139,7 @@ impl Kernel {
     ) -> Result<DentryId, Errno> {
         match self.filename_lookup(task, dfd, path, lookup, user)? {
             Found::Dentry(dentry) => Ok(dentry),
-            Found::File(_) => Err(Errno::EOPNOTSUPP),
+            Found::File(_) | Found::Namespace(_) => Err(Errno::EOPNOTSUPP),
         }
     }
 
@@ -295,7 +298,7 @@ impl Kernel {
                 }
                 match found {
                     Found::Dentry(dentry) => nd.at = dentry,
-                    Found::File(file) => nd.nameless = Some(file),
+                    Found::File(_) | Found::Namespace(_) => nd.nameless = Some(found),
                 }
                 Ok(None)
             }

@@ -122,6 +122,7 @@ impl Kernel {
                     self.tell(Some(task), Fact::unsupported("O_PATH of a nameless file", what));
                     Err(Errno::ENXIO.into())
                 }
+                Found::Namespace(ns) => Ok(self.ns_open(task, ns, op)?),
             };
         }
         let (found, created) = self.open_last_lookups(task, dfd, path, op, call.user)?;
@@ -167,7 +168,7 @@ impl Kernel {
             }
             match self.pick_link(&mut nd, there)? {
                 Some(target) => path = target,
-                None => return Ok((nd.nameless.map_or(Found::Dentry(nd.at), Found::File), false)),
+                None => return Ok((nd.nameless.unwrap_or(Found::Dentry(nd.at)), false)),
             }
         }
     }
@@ -185,7 +186,10 @@ impl Kernel {
         }
         let dentry = match found {
             Found::Dentry(dentry) => dentry,
-            Found::File(_) if op.lookup.directory => return Err(Errno::ENOTDIR.into()),
+            Found::File(_) | Found::Namespace(_) if op.lookup.directory => {
+                return Err(Errno::ENOTDIR.into());
+            }
+            Found::Namespace(ns) => return Ok(self.ns_open(call.task, ns, op)?),
             Found::File(file) => return self.reopen_nameless(call, file, op),
         };
         let inode = self.vfs.inode(dentry);
@@ -381,9 +385,11 @@ impl Kernel {
             | FileKind::Console(_) => Ok(self.files.insert(File::new(kind, flags))),
             // sock_no_open, anon_inode: no way in but the descriptor. (Pseudoterminals have names.)
             FileKind::PtyMaster(_) | FileKind::PtySlave(_) => Err(Errno::ENXIO.into()),
-            FileKind::Inode | FileKind::Socket(_) | FileKind::Epoll(_) | FileKind::Anon(_) => {
-                Err(Errno::ENXIO.into())
-            }
+            FileKind::Anon(id) => match self.anon.namespace(id) {
+                Some(ns) => Ok(self.ns_open(call.task, ns, op)?),
+                None => Err(Errno::ENXIO.into()),
+            },
+            FileKind::Inode | FileKind::Socket(_) | FileKind::Epoll(_) => Err(Errno::ENXIO.into()),
         }
     }
 

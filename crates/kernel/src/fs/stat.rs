@@ -60,6 +60,11 @@ impl Kernel {
         if let Some(dentry) = f.dentry {
             return self.dentry_stat(dentry);
         }
+        if let FileKind::Anon(id) = f.kind
+            && let Some(ns) = self.anon.namespace(id)
+        {
+            return self.ns_stat(ns);
+        }
         let tty = (dev::DEVPTS, S_IFCHR | 0o600, (136, 0));
         let null = (dev::DEVTMPFS, S_IFCHR | 0o666, (1, 3));
         let (dev, mode, rdev) = match f.kind {
@@ -120,7 +125,10 @@ impl Kernel {
             FileKind::Pipe(_) => format!("pipe:[{ino}]").into(),
             FileKind::Socket(_) => format!("socket:[{ino}]").into(),
             FileKind::Epoll(_) => b"anon_inode:[eventpoll]".to_vec(),
-            FileKind::Anon(anon) => self.describe_anon(anon).into(),
+            FileKind::Anon(anon) => match self.anon.namespace(anon) {
+                Some(ns) => self.ns_name(ns).into(),
+                None => self.describe_anon(anon).into(),
+            },
             FileKind::Console(stream) => match self.console.kind(stream) {
                 StreamKind::Pipe => format!("pipe:[{ino}]").into(),
                 StreamKind::Tty => b"/dev/pts/0".to_vec(),
@@ -193,6 +201,7 @@ impl Kernel {
         Ok(match self.filename_lookup(call.task, dfd, &path, lookup, call.user)? {
             Found::Dentry(dentry) => self.dentry_stat(dentry),
             Found::File(file) => self.file_stat(file),
+            Found::Namespace(ns) => self.ns_stat(ns),
         })
     }
 
@@ -260,6 +269,12 @@ impl Kernel {
                     return Err(Errno::EACCES.into());
                 }
             }
+            Found::Namespace(_) => {
+                let write = mode & MAY_WRITE != 0 && !crate::fs::inode::fs_privileged(&cred);
+                if mode & MAY_EXEC != 0 || write {
+                    return Err(Errno::EACCES.into());
+                }
+            }
         }
         Ok(0)
     }
@@ -295,6 +310,7 @@ impl Kernel {
         let dev = match found {
             Found::Dentry(dentry) => self.vfs.inode(dentry).dev,
             Found::File(file) => self.file_stat(file).dev.1,
+            Found::Namespace(_) => dev::NSFS,
         };
         let statfs = self.statfs_of(dev);
         call.write_user(call.ptr(1), &statfs.to_bytes())?;
@@ -308,6 +324,7 @@ impl Kernel {
         const ST_RELATIME: u64 = 0x1000;
         let magic = match minor {
             dev::PIPEFS => 0x5049_5045,
+            dev::NSFS => 0x6e73_6673,
             dev::SOCKFS => 0x534f_434b,
             dev::ANON_INODEFS => 0x0904_1934,
             dev::TMPFS => 0x0102_1994,

@@ -332,11 +332,12 @@ impl Kernel {
     pub(super) fn mq_do_notify(&mut self, sender: TaskId, id: u64) {
         let queue = self.ipc.mq.queue_mut(id);
         let Some(notify) = queue.notify.take_if(|_| queue.messages.len() == 1) else { return };
-        let (pid, uid) = (self.tgid(sender), self.tasks[sender].cred.uid);
+        let (tgid, uid) = (self.tgid(sender), self.tasks[sender].cred.uid);
         let Some(signal) = notify.signal else { return };
         let Some(owner) = self.pids.task(notify.owner) else { return };
         let group = self.tasks[owner].group;
         if self.groups[group].self_exec_id == notify.exec_id {
+            let pid = Pid(self.pid_vnr(owner, tgid));
             let detail = SigDetail::Rt { pid, uid, value: notify.value };
             let info = SigInfo { signal, errno: 0, code: SI_MESGQ, detail };
             // A full queue of signals loses it, as any other.

@@ -5,7 +5,6 @@ use crate::abi::Errno;
 use crate::kernel::Kernel;
 use crate::syscall::iovec::IoVec;
 use crate::syscall::{Call, SysResult};
-use crate::task::Pid;
 
 /// How much is copied at a time.
 const CHUNK: usize = 1 << 20;
@@ -36,7 +35,7 @@ impl Kernel {
         if len == 0 {
             return Ok(0);
         }
-        let other = self.pids.task(Pid(call.arg(0) as u32)).ok_or(Errno::ESRCH)?;
+        let other = self.find_task_by_vpid(call.task, call.int(0)).ok_or(Errno::ESRCH)?;
         let guest = self.tasks[other].guest.ok_or(Errno::ESRCH)?;
         self.ptrace_may_access(call.task, other).map_err(|_| Errno::EPERM)?;
         let (source, target) = if write { (&here, &there) } else { (&there, &here) };

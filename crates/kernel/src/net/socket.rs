@@ -225,7 +225,7 @@ impl Kernel {
             FIONREAD => self.sock_inq(socket)?,
             SIOCOUTQ => self.sock_outq(socket)?,
             SIOCATMARK => self.sock_atmark(socket)?,
-            FIOGETOWN | SIOCGPGRP => self.f_getown(file) as u32,
+            FIOGETOWN | SIOCGPGRP => self.f_getown(call.task, file) as u32,
             FIOSETOWN | SIOCSPGRP => {
                 let whose = owner_from_number(call.read_u32(UserPtr(arg))? as i32)?;
                 return self.set_owner(call.task, file, whose);

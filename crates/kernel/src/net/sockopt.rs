@@ -8,6 +8,7 @@ use crate::kernel::Kernel;
 use crate::net::sockaddr::{AF_INET, AF_UNIX};
 use crate::net::socket::{SocketId, SocketKind};
 use crate::syscall::{Call, SysResult};
+use crate::task::{Pid, TaskId};
 use crate::time::Duration;
 use linux_raw_sys::net as raw;
 
@@ -160,7 +161,7 @@ impl Kernel {
             return Err(Errno::EINVAL.into());
         }
         let result = match level {
-            SOL_SOCKET => self.get_socket_option(socket, name as u32),
+            SOL_SOCKET => self.get_socket_option(call.task, socket, name as u32),
             SOL_TCP if self.is_tcp(socket) => self.get_tcp_option(socket, name as u32),
             SOL_IP if self.is_inet(socket) => self.get_ip_option(socket, name as u32),
             _ => Err(Errno::ENOPROTOOPT),
@@ -178,7 +179,12 @@ impl Kernel {
         Ok(0)
     }
 
-    fn get_socket_option(&mut self, socket: SocketId, name: u32) -> Result<Vec<u8>, Errno> {
+    fn get_socket_option(
+        &mut self,
+        task: TaskId,
+        socket: SocketId,
+        name: u32,
+    ) -> Result<Vec<u8>, Errno> {
         if name == raw::SO_ERROR {
             let errno = self.sock_error(socket);
             return Ok(errno.map_or(0, Errno::raw).to_le_bytes().to_vec());
@@ -216,7 +222,7 @@ impl Kernel {
                 value.extend_from_slice(&seconds.to_le_bytes());
                 return Ok(value);
             }
-            raw::SO_PEERCRED => return self.sock_peercred(socket),
+            raw::SO_PEERCRED => return self.sock_peercred(task, socket),
             _ => return Err(Errno::ENOPROTOOPT),
         };
         Ok(number.to_le_bytes().to_vec())
@@ -254,9 +260,12 @@ impl Kernel {
         }
     }
 
-    fn sock_peercred(&self, socket: SocketId) -> Result<Vec<u8>, Errno> {
+    fn sock_peercred(&self, task: TaskId, socket: SocketId) -> Result<Vec<u8>, Errno> {
         let [pid, uid, gid] = match &self.net.sockets[socket].kind {
-            SocketKind::Unix(_) => self.unix_peercred(socket),
+            SocketKind::Unix(_) => {
+                let [pid, uid, gid] = self.unix_peercred(socket);
+                [self.pid_vnr(task, Pid(pid)), uid, gid]
+            }
             // sk_peer_pid is never set: pid 0 and the overflow ids of "nobody".
             SocketKind::Tcp(_) | SocketKind::Udp(_) => [0, u32::MAX, u32::MAX],
         };

@@ -66,7 +66,6 @@ pub const ABSENT: &[(u64, &str, Absent)] = &[
     (300, "fanotify_init", Missing("watches of files")),
     (301, "fanotify_mark", Missing("watches of files")),
     (305, "clock_adjtime", Missing("adjusting the clock: time is the world's")),
-    (308, "setns", Missing("namespaces")),
     (313, "finit_module", Missing("kernel modules")),
     (317, "seccomp", Missing("filters and security modules")),
     (320, "kexec_file_load", Missing("another kernel: a host has this one")),

@@ -11,15 +11,6 @@ const CSIGNAL: u64 = 0xff;
 const LEGACY: u64 = 0xffff_ffff;
 const CLEAR_SIGHAND: u64 = 1 << 32;
 const INTO_CGROUP: u64 = 1 << 33;
-/// What makes namespaces.
-const NAMESPACES: u64 = lx::CLONE_NEWNS as u64
-    | lx::CLONE_NEWCGROUP as u64
-    | lx::CLONE_NEWUTS as u64
-    | lx::CLONE_NEWIPC as u64
-    | lx::CLONE_NEWUSER as u64
-    | lx::CLONE_NEWPID as u64
-    | lx::CLONE_NEWNET as u64
-    | NEWTIME;
 const NEWTIME: u64 = 0x80;
 /// How deep pid namespaces nest.
 const MAX_PID_NS_LEVEL: u64 = 32;
@@ -135,20 +126,15 @@ impl CloneArgs {
             || (has(lx::CLONE_THREAD) && !has(lx::CLONE_SIGHAND))
             || (has(lx::CLONE_SIGHAND) && !has(lx::CLONE_VM))
             || (has(lx::CLONE_THREAD) && (has(lx::CLONE_NEWUSER) || has(lx::CLONE_NEWPID)))
+            || (has(lx::CLONE_NEWIPC) && has(lx::CLONE_SYSVSEM))
             || (has(lx::CLONE_PIDFD) && has(lx::CLONE_DETACHED));
         if bad { Err(Errno::EINVAL) } else { Ok(()) }
     }
 
     /// What is not here, as words for the facts and the errno of a Linux that may not or cannot.
     pub fn refuses(&self) -> Option<(&'static str, Errno)> {
-        if self.flags & NAMESPACES != 0 {
-            // Without CAP_SYS_ADMIN, and where max_user_namespaces is 0, this is the answer.
-            Some(("clone: namespaces", Errno::EPERM))
-        } else if self.flags & INTO_CGROUP != 0 {
-            Some(("clone3: CLONE_INTO_CGROUP", Errno::EINVAL))
-        } else {
-            None
-        }
+        let into = self.flags & INTO_CGROUP != 0;
+        into.then_some(("clone3: CLONE_INTO_CGROUP", Errno::EINVAL))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
-use crate::task::{Cred, Pid, TaskId};
+use crate::task::{Cred, TaskId};
 
 /// "Leave it as it is": −1.
 const KEEP: u32 = u32::MAX;
@@ -281,7 +281,7 @@ impl Kernel {
         let (header, data) = (call.ptr(0), call.ptr(1));
         let words = self.cap_version(call, header)?.ok_or(Errno::EINVAL)?;
         let pid = call.read_u32(header.add(4))?;
-        if pid != 0 && pid != self.tasks[call.task].tid.0 {
+        if pid != 0 && pid != self.task_pid_vnr(call.task) {
             return Err(Errno::EPERM.into());
         }
         let mut asked = [0u64; 3];
@@ -323,7 +323,7 @@ impl Kernel {
         match call.read_u32(header.add(4))? as i32 {
             0 => Ok(call.task),
             n if n < 0 => Err(Errno::EINVAL),
-            n => self.pids.task(Pid(n as u32)).ok_or(Errno::ESRCH),
+            n => self.find_task_by_vpid(call.task, n).ok_or(Errno::ESRCH),
         }
     }
 }

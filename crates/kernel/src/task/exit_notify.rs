@@ -7,7 +7,7 @@ use crate::abi::signal::Signal;
 use crate::fact::TaskFact;
 use crate::kernel::Kernel;
 use crate::task::signal::{SigDetail, SigInfo, Target};
-use crate::task::{GroupId, Run, TaskId, WaitStatus};
+use crate::task::{GroupId, Pid, Run, TaskId, WaitStatus};
 use crate::wait_queue::Event;
 
 /// SA_NOCLDWAIT.
@@ -21,7 +21,9 @@ impl Kernel {
     pub(crate) fn exit_notify(&mut self, task: TaskId) {
         let group = self.tasks[task].group;
         if self.is_init_dying(group) {
-            self.zap_pid_ns_processes();
+            self.zap_all_processes();
+        } else if let Some(ns) = self.dying_child_reaper(group) {
+            self.zap_pid_ns_processes(ns, group);
         } else {
             self.forget_original_parent(task);
         }
@@ -41,10 +43,10 @@ impl Kernel {
         self.notify_if_group_is_empty(group);
     }
 
-    /// A leader is announced when it is the last of its group (rule X-6).
+    /// A leader is announced when it is the last of its group (rule X-6), and PID 1 of a namespace
+    /// when it is the last there.
     fn notify_if_group_is_empty(&mut self, group: GroupId) {
-        let g = &self.groups[group];
-        let alone = g.tasks.len() == 1 && self.tasks[g.leader].run == Run::Zombie;
+        let alone = self.is_reapable(group);
         if Some(group) == self.init {
             self.notify_if_init_is_alone();
         } else if alone && self.do_notify_parent(group) {
@@ -57,8 +59,9 @@ impl Kernel {
         Some(group) == self.init && all()
     }
 
-    /// zap_pid_ns_processes(): nobody outlives PID 1, and nobody is born any more (rule X-31).
-    fn zap_pid_ns_processes(&mut self) {
+    /// zap_pid_ns_processes() of the host: nobody outlives PID 1, and nobody is born any more (rule
+    ///
+    fn zap_all_processes(&mut self) {
         self.pids.disable();
         let init = self.init_group();
         self.sighands[self.groups[init].sighand].of_mut(Signal::SIGCHLD).handler = 1;
@@ -139,7 +142,7 @@ impl Kernel {
             errno: 0,
             code,
             detail: SigDetail::Child {
-                pid: g.tgid,
+                pid: self.pid_for_parent(group),
                 uid: leader.cred.uid,
                 status: reported,
                 utime,
@@ -154,6 +157,7 @@ impl Kernel {
         let pid = self.groups[group].tgid;
         let status = self.groups[group].group_exit.unwrap_or(self.tasks[leader].exit_code);
         self.tell(Some(leader), TaskFact::Reaped { pid, status }.into());
+        let child_reapers = self.child_reapers(pid);
         self.release_thread(leader);
         let Some(g) = self.groups.remove(group) else { return };
         // pidfds of it say HUP from now on.
@@ -165,7 +169,18 @@ impl Kernel {
             let parent = self.groups[parent].leader;
             self.tasks[parent].children.retain(|c| *c != group);
         }
+        for reaper in child_reapers {
+            if self.groups.get(reaper).is_some() {
+                self.notify_if_group_is_empty(reaper);
+            }
+        }
         self.notify_if_init_is_alone();
+    }
+
+    /// What a process is called by its parent.
+    pub(crate) fn pid_for_parent(&self, group: GroupId) -> Pid {
+        let g = &self.groups[group];
+        Pid(g.parent.map_or(0, |parent| self.pid_vnr(self.groups[parent].leader, g.tgid)))
     }
 
     /// __exit_signal(): a thread's times go to its group, its number is free.
@@ -214,11 +229,17 @@ impl Kernel {
         }
     }
 
-    /// find_new_reaper(): the nearest ancestor that is a subreaper with a living thread, or init.
+    /// find_new_reaper(): the nearest ancestor in the same pid namespace that is a subreaper with a
+    /// living thread, or the namespace's init.
     fn find_new_reaper(&self, group: GroupId) -> TaskId {
+        let tgid = self.groups[group].tgid;
+        let ns = self.pids.ns_of(tgid);
         let mut above = self.groups[group].parent;
         while let Some(ancestor) = above {
             let g = &self.groups[ancestor];
+            if self.pids.ns_of(g.tgid) != ns {
+                break;
+            }
             if g.is_child_subreaper
                 && let Some(alive) = g.tasks.iter().find(|t| !self.tasks[**t].exiting)
             {
@@ -226,13 +247,13 @@ impl Kernel {
             }
             above = g.parent;
         }
-        self.init_task()
+        self.child_reaper(tgid)
     }
 
     /// Each thread of `child` that `dying` forked has a new real parent, and gets its PDEATHSIG
     /// (rule X-27).
     fn send_pdeath_signals(&mut self, child: GroupId, dying: TaskId, reaper: TaskId) {
-        let (pid, uid) = (self.groups[self.tasks[dying].group].tgid, self.tasks[dying].cred.uid);
+        let (tgid, uid) = (self.groups[self.tasks[dying].group].tgid, self.tasks[dying].cred.uid);
         for thread in self.groups[child].tasks.clone() {
             if self.tasks[thread].real_parent != Some(dying) {
                 continue;
@@ -241,6 +262,8 @@ impl Kernel {
             if let Some(signal) = self.tasks[thread].pdeath_signal
                 && self.may_signal(dying, thread)
             {
+                // From above its namespace it comes from nobody.
+                let pid = Pid(self.pid_vnr(thread, tgid));
                 let detail = SigDetail::Kill { pid, uid };
                 let info = SigInfo { signal, errno: 0, code: 0, detail };
                 // A standard signal cannot fail, a lost real-time record is lost in Linux too.

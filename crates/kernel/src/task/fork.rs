@@ -14,13 +14,16 @@ use crate::task::clone_args::CloneArgs;
 use crate::task::init::blank_task;
 use crate::task::rlimit::RLIMIT_NPROC;
 use crate::task::signal::AltStack;
+use crate::task::nsproxy::Nsproxy;
+use crate::task::pid::NewPid;
+use crate::task::pid_namespace::PidNs;
 use crate::task::{FsId, GroupId, Pid, SigHandId, Task, TaskId, ThreadGroup};
 use crate::wait_queue::Event;
 use linux_raw_sys::general as lx;
 
 /// What can fail of a birth, done before anything of the child is visible.
 struct Born {
-    pid: Pid,
+    pid: NewPid,
     guest: GuestId,
     mm: MmId,
 }
@@ -63,6 +66,8 @@ impl Kernel {
             return Err(Wait::until(None).with_restart(Restart::NoIntr).into());
         }
         let (child, pid) = self.copy_process(call, &args)?;
+        // Its number as the caller sees it.
+        let pid = Pid(self.pid_vnr(call.task, pid));
         if args.has(lx::CLONE_PARENT_SETTID) {
             // Linux ignores a bad address here.
             let _ = call.write_u32(UserPtr(args.parent_tid), pid.0);
@@ -95,11 +100,14 @@ impl Kernel {
         self.tell(Some(task), TaskFact::CopyProcess { flags: args.flags }.into());
         self.may_clone(task, args)?;
         let pidfd = self.pidfd_prepare(call, args)?;
-        let born = self.copy_mm(call, args).inspect_err(|_| {
+        let newborn = self.create_new_namespaces(task, args.flags);
+        let newborn = newborn.and_then(|nsproxy| Ok((nsproxy, self.copy_mm(call, args, nsproxy)?)));
+        let (nsproxy, born) = newborn.inspect_err(|_| {
             if let Some(fd) = pidfd {
                 self.table_mut(task).put_unused_fd(fd);
             }
         })?;
+        let pid = born.pid.pid;
         let mut child = self.dup_task_struct(task, args);
         child.files = self.copy_files(task, args);
         child.fs = self.copy_fs(task, args);
@@ -108,24 +116,26 @@ impl Kernel {
         child.mm = Some(born.mm);
         child.guest = Some(born.guest);
         child.regs = copy_thread(&self.tasks[task].regs, args);
-        child.tid = born.pid;
+        child.tid = pid;
+        child.nsproxy = nsproxy;
+        self.pids.publish_names(&born.pid);
         let child = self.tasks.insert(child);
         match sighand {
             Some(sighand) => self.copy_signal(task, child, sighand, args),
             None => self.join_group(task, child),
         }
-        self.pids.attach(born.pid, child);
-        self.tell(Some(task), TaskFact::AllocPid { pid: born.pid }.into());
+        self.pids.attach(pid, child);
+        self.tell(Some(task), TaskFact::AllocPid { pid }.into());
         if args.has(lx::CLONE_CHILD_SETTID) {
             // schedule_tail() of the child; a bad address is ignored there too.
-            let tid = born.pid.0.to_le_bytes();
+            let tid = self.task_pid_vnr(child).to_le_bytes();
             call.user.write_user(born.guest, UserPtr(args.child_tid), &tid);
         }
         if let Some(fd) = pidfd {
             let file = self.pidfd_file(child, args.has(lx::CLONE_THREAD));
             self.table_mut(task).fd_install(fd, file);
         }
-        Ok((child, born.pid))
+        Ok((child, pid))
     }
 
     /// pidfd_prepare() for CLONE_PIDFD: a reserved descriptor, told to the caller before anything is
@@ -154,6 +164,11 @@ impl Kernel {
         if args.has(lx::CLONE_PARENT) && self.groups[group].unkillable {
             return Err(Errno::EINVAL);
         }
+        if args.has(lx::CLONE_THREAD)
+            && self.task_active_pid_ns(task) != self.tasks[task].nsproxy.pid_for_children
+        {
+            return Err(Errno::EINVAL);
+        }
         if let Some((what, errno)) = args.refuses() {
             self.tell(Some(task), Fact::unsupported(what, format!("flags {:#x}", args.flags)));
             return Err(errno);
@@ -173,26 +188,37 @@ impl Kernel {
         Ok(())
     }
 
-    /// alloc_pid(): the next number, or the one that clone3 wishes for. There is one pid namespace.
-    fn alloc_pid(&mut self, call: &mut Call<'_>, args: &CloneArgs) -> Result<Pid, Errno> {
+    /// alloc_pid(): the next number in each namespace, or those that clone3 wishes for. EPERM for
+    /// wishes without CAP_CHECKPOINT_RESTORE.
+    fn alloc_pid(
+        &mut self,
+        call: &mut Call<'_>,
+        args: &CloneArgs,
+        ns: PidNs,
+    ) -> Result<NewPid, Errno> {
         let (set_tid, size) = args.set_tid;
-        if size == 0 {
-            return self.pids.alloc_pid();
+        let bytes = call.read_bytes(UserPtr(set_tid), 4 * size as usize)?;
+        let words = bytes.chunks_exact(4);
+        let wishes: Vec<i32> =
+            words.map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        if !wishes.is_empty() && !self.tasks[call.task].cred.is_privileged() {
+            return Err(match wishes.len() as u32 > self.pids.level(ns) + 1 || wishes[0] < 1 {
+                true => Errno::EINVAL,
+                false => Errno::EPERM,
+            });
         }
-        let wish = call.read_u32(UserPtr(set_tid))? as i32;
-        if size > 1 {
-            return Err(Errno::EINVAL);
-        }
-        if !self.tasks[call.task].cred.is_privileged() {
-            return Err(Errno::EPERM);
-        }
-        self.pids.alloc_pid_as(wish)
+        self.pids.alloc_pid_in(ns, &wishes)
     }
 
     /// alloc_pid() and copy_mm() with its native side: memory shared or copied, the guest made.
-    fn copy_mm(&mut self, call: &mut Call<'_>, args: &CloneArgs) -> Result<Born, Errno> {
+    fn copy_mm(
+        &mut self,
+        call: &mut Call<'_>,
+        args: &CloneArgs,
+        nsproxy: Nsproxy,
+    ) -> Result<Born, Errno> {
         let at = self.space(call.task);
-        let pid = self.alloc_pid(call, args)?;
+        let pid = self.alloc_pid(call, args, nsproxy.pid_for_children)?;
         if args.has(lx::CLONE_VM) {
             let guest = call.user.fork(at.guest, true)?;
             self.mms[at.mm].users += 1;
@@ -318,6 +344,10 @@ impl Kernel {
         self.pids.keep(pgrp);
         self.pids.keep(session);
         self.tasks[child].group = born;
+        if self.pids.is_child_reaper(pid) {
+            self.pids.set_child_reaper(pid, born);
+            self.groups[born].unkillable = true;
+        }
         self.tasks[child].real_parent = real_parent;
         if let Some(parent) = parent {
             let parent = self.groups[parent].leader;

@@ -7,18 +7,18 @@ use crate::syscall::{Call, SysResult};
 impl Kernel {
     /// getpid(2).
     pub fn sys_getpid(&mut self, call: &mut Call<'_>) -> SysResult {
-        Ok(u64::from(self.groups[self.tasks[call.task].group].tgid.0))
+        Ok(u64::from(self.task_tgid_vnr(call.task)))
     }
 
     /// gettid(2).
     pub fn sys_gettid(&mut self, call: &mut Call<'_>) -> SysResult {
-        Ok(u64::from(self.tasks[call.task].tid.0))
+        Ok(u64::from(self.task_pid_vnr(call.task)))
     }
 
-    /// getppid(2).
+    /// getppid(2); 0 for a parent outside of the caller's pid namespace.
     pub fn sys_getppid(&mut self, call: &mut Call<'_>) -> SysResult {
         let parent = self.groups[self.tasks[call.task].group].parent;
-        Ok(parent.map_or(0, |p| u64::from(self.groups[p].tgid.0)))
+        Ok(parent.map_or(0, |p| u64::from(self.pid_vnr(call.task, self.groups[p].tgid))))
     }
 
     /// getuid(2).

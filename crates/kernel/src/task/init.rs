@@ -7,6 +7,7 @@ use crate::kernel::Kernel;
 use crate::platform::{Registers, UserPtr};
 use crate::random::{Purpose, Stream};
 use crate::syscall::Wait;
+use crate::task::nsproxy::Nsproxy;
 use crate::task::prctl::TIMER_SLACK;
 use crate::task::sched_calls::SchedParams;
 use crate::task::signal::{AltStack, JobCtl, LastFault, SigHand, SigPending};
@@ -16,7 +17,7 @@ use crate::time::{Duration, Instant};
 impl Kernel {
     /// Makes PID 1; the first thing that a kernel does after boot.
     pub(crate) fn start_init(&mut self) {
-        let pid = self.pids.alloc_pid().expect("a fresh table has room");
+        let pid = self.pids.alloc_pid(None).expect("a fresh table has room");
         let mut sighand = SigHand::new();
         sighand.of_mut(Signal::SIGCHLD).handler = 1;
         let sighand = self.sighands.insert(sighand);
@@ -97,6 +98,7 @@ pub(crate) fn blank_task() -> Task {
         undo_list: None,
         lingering: None,
         cred: Cred::default(),
+        nsproxy: Nsproxy::default(),
         no_new_privs: false,
         personality: 0,
         timer_slack: TIMER_SLACK,

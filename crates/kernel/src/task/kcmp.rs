@@ -6,7 +6,7 @@ use crate::abi::Errno;
 use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
-use crate::task::{Pid, TaskId};
+use crate::task::TaskId;
 use core::cmp::Ordering;
 
 const KCMP_FILE: i32 = 0;
@@ -21,7 +21,7 @@ const KCMP_EPOLL_TFD: i32 = 7;
 impl Kernel {
     /// kcmp(2): 0 if they are the same, else 1 or 2. ESRCH, EPERM, EBADF, EINVAL.
     pub fn sys_kcmp(&mut self, call: &mut Call<'_>) -> SysResult {
-        let [a, b] = [0, 1].map(|i| self.pids.task(Pid(call.arg(i) as u32)));
+        let [a, b] = [0, 1].map(|i| self.find_task_by_vpid(call.task, call.int(i)));
         let (a, b) = (a.ok_or(Errno::ESRCH)?, b.ok_or(Errno::ESRCH)?);
         for task in [a, b] {
             self.ptrace_may_access(call.task, task).map_err(|_| Errno::EPERM)?;

@@ -4,7 +4,7 @@
 //!
 //! The life of a process by file: `fork` (copy_process) → `exec` → `signal/` (send_signal,
 //! complete_signal, get_signal, frames) → `exit` (do_group_exit, do_exit) → `wait`. Beside them:
-//! `pid` (numbers), `sched` (who runs next), `futex`, `timer`, `cred`.
+//! `pid` (numbers), `pid_namespace`, `nsproxy`, `sched` (who runs next), `futex`, `timer`, `cred`.
 
 pub mod binfmt_script;
 pub mod binprm;
@@ -19,7 +19,9 @@ pub mod futex;
 pub mod ids;
 pub mod init;
 pub mod kcmp;
+pub mod nsproxy;
 pub mod pid;
+pub mod pid_namespace;
 pub mod prctl;
 pub mod ptrace;
 pub mod random;

@@ -1,14 +1,27 @@
 //! Process numbers: `alloc_pid` gives the next above the last one, wrapping to 300 at pid_max
-//! (rule X-25). A number stays taken while a task, a process group or a session uses it.
+//! (rule X-25). A number stays taken while a task, a process group or a session uses it. A [`Pid`]
+//! is the number in the host's own namespace and means the process everywhere in the kernel; what
+//! it is called in other namespaces stands in the table (neighbour: `pid_namespace`).
 
 use crate::abi::Errno;
 use crate::kernel::Kernel;
 use crate::task::TaskId;
+use crate::task::pid_namespace::{PidNamespace, PidNs};
 use std::collections::BTreeMap;
 
-/// A process, thread, process group or session number. Positive; 0 stands for "none".
+/// A process, thread, process group or session number, as the host's own namespace counts.
+/// Positive; 0 stands for "none".
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct Pid(pub u32);
+
+/// A number that was just given, with its name in each namespace below the host's, outermost first.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewPid {
+    /// In the host's own namespace.
+    pub pid: Pid,
+    /// In the others.
+    pub numbers: Vec<(PidNs, u32)>,
+}
 
 /// RESERVED_PIDS: where numbering goes on after a wrap.
 const RESERVED_PIDS: u32 = 300;
@@ -26,6 +39,10 @@ pub struct PidTable {
     disabled: bool,
     /// /proc/sys/kernel/pid_max: one above the highest number.
     pub pid_max: u32,
+    /// The namespaces below the host's.
+    pub(super) namespaces: Vec<PidNamespace>,
+    /// What those are called there that live in one of them, outermost first.
+    pub(super) names: BTreeMap<Pid, Vec<(PidNs, u32)>>,
 }
 
 impl Default for PidTable {
@@ -37,27 +54,16 @@ impl Default for PidTable {
             wraps: 0,
             disabled: false,
             pid_max: 32768,
+            namespaces: Vec::new(),
+            names: BTreeMap::new(),
         }
     }
 }
 
 impl PidTable {
-    /// ns_last_pid: what alloc_pid() counts on from.
+    /// ns_last_pid of the host's namespace: what alloc_pid() counts on from.
     pub fn last(&self) -> u32 {
         self.last
-    }
-
-    /// alloc_pid() with a wish (clone3's set_tid): EINVAL if there is no such number, EEXIST if it is
-    /// taken.
-    pub fn alloc_pid_as(&mut self, wish: i32) -> Result<Pid, Errno> {
-        let number = u32::try_from(wish).ok().filter(|n| (1..self.pid_max).contains(n));
-        let pid = Pid(number.ok_or(Errno::EINVAL)?);
-        if self.tasks.contains_key(&pid) || self.kept.contains_key(&pid) {
-            return Err(Errno::EEXIST);
-        }
-        // What had this number before was another: its random stream is not this one's.
-        self.wraps += 1;
-        Ok(pid)
     }
 
     /// disable_pid_allocation().
@@ -65,25 +71,32 @@ impl PidTable {
         self.disabled = true;
     }
 
-    /// alloc_pid(): the next free number; EAGAIN when all are taken, ENOMEM when PID 1 is dead.
-    pub fn alloc_pid(&mut self) -> Result<Pid, Errno> {
+    /// alloc_pid() in the host's own namespace: the next free number, or the one wished for. EAGAIN
+    /// when all are taken, ENOMEM when PID 1 is dead; of a wish EINVAL if there is no such number,
+    /// EEXIST if it is taken.
+    pub fn alloc_pid(&mut self, wish: Option<i32>) -> Result<Pid, Errno> {
         if self.disabled {
             return Err(Errno::ENOMEM);
         }
-        let (mut candidate, mut wraps) = (self.last, self.wraps);
-        for _ in 0..self.pid_max {
-            candidate += 1;
-            if candidate >= self.pid_max {
-                candidate = RESERVED_PIDS;
-                wraps += 1;
+        let number = match wish {
+            Some(wish) => {
+                // What had this number before was another: its random stream is not this one's.
+                let number = wished(wish, self.pid_max, |n| self.is_taken(Pid(n)))?;
+                self.wraps += 1;
+                number
             }
-            let pid = Pid(candidate);
-            if !self.tasks.contains_key(&pid) && !self.kept.contains_key(&pid) {
-                (self.last, self.wraps) = (candidate, wraps);
-                return Ok(pid);
+            None => {
+                let next = next_free(self.last, self.pid_max, |n| self.is_taken(Pid(n)))?;
+                self.wraps += u32::from(next < self.last);
+                self.last = next;
+                next
             }
-        }
-        Err(Errno::EAGAIN)
+        };
+        Ok(Pid(number))
+    }
+
+    fn is_taken(&self, pid: Pid) -> bool {
+        self.tasks.contains_key(&pid) || self.kept.contains_key(&pid)
     }
 
     /// Numbering goes on after `last`. EINVAL if there is no such number.
@@ -112,6 +125,7 @@ impl PidTable {
     /// The task is gone; its number is free unless a group or session keeps it.
     pub fn detach(&mut self, pid: Pid) {
         self.tasks.remove(&pid);
+        self.free_pid(pid);
     }
 
     /// A process group or session with this number got a member.
@@ -125,11 +139,22 @@ impl PidTable {
             *count -= 1;
             if *count == 0 {
                 self.kept.remove(&pid);
+                self.free_pid(pid);
             }
         }
     }
 
-    /// find_task_by_vpid().
+    /// free_pid(): a number that nobody uses has no names either.
+    fn free_pid(&mut self, pid: Pid) {
+        if self.is_taken(pid) {
+            return;
+        }
+        for (ns, number) in self.names.remove(&pid).unwrap_or_default() {
+            self.namespaces[ns.index()].numbers.remove(&number);
+        }
+    }
+
+    /// pid_task(): whose number it is.
     pub fn task(&self, pid: Pid) -> Option<TaskId> {
         self.tasks.get(&pid).copied()
     }
@@ -140,15 +165,43 @@ impl PidTable {
     }
 }
 
+/// The first free number above `last`, going round once; EAGAIN.
+pub(super) fn next_free(
+    last: u32,
+    pid_max: u32,
+    taken: impl Fn(u32) -> bool,
+) -> Result<u32, Errno> {
+    let mut candidate = last;
+    for _ in 0..pid_max {
+        candidate += 1;
+        if candidate >= pid_max {
+            candidate = RESERVED_PIDS;
+        }
+        if !taken(candidate) {
+            return Ok(candidate);
+        }
+    }
+    Err(Errno::EAGAIN)
+}
+
+/// A wish of clone3's set_tid.
+pub(super) fn wished(wish: i32, pid_max: u32, taken: impl Fn(u32) -> bool) -> Result<u32, Errno> {
+    let number = u32::try_from(wish).ok().filter(|n| (1..pid_max).contains(n));
+    let number = number.ok_or(Errno::EINVAL)?;
+    if taken(number) { Err(Errno::EEXIST) } else { Ok(number) }
+}
+
 impl Kernel {
-    /// pid_ns_ctl_handler(): who may choose numbers (CAP_CHECKPOINT_RESTORE) writes the last one.
+    /// pid_ns_ctl_handler(): who may choose numbers (CAP_CHECKPOINT_RESTORE) writes the last one of
+    /// its namespace.
     pub(crate) fn pid_ns_ctl_write(&mut self, task: TaskId, bytes: &[u8]) -> Result<usize, Errno> {
         if !self.tasks[task].cred.is_privileged() {
             return Err(Errno::EPERM);
         }
         let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
         let last = text.trim().parse().map_err(|_| Errno::EINVAL)?;
-        self.pids.set_last(last)?;
+        let ns = self.task_active_pid_ns(task);
+        self.pids.set_last_in(ns, last)?;
         Ok(bytes.len())
     }
 }
@@ -165,13 +218,13 @@ mod tests {
         let mut pids = PidTable { pid_max: 303, ..PidTable::default() };
         let nobody: Arena<Task> = Arena::default();
         assert!(nobody.is_empty());
-        let drawn: Vec<u32> = (0..302).map(|_| pids.alloc_pid().unwrap().0).collect();
+        let drawn: Vec<u32> = (0..302).map(|_| pids.alloc_pid(None).unwrap().0).collect();
         assert_eq!(drawn[..3], [1, 2, 3]);
         assert_eq!((drawn[301], pids.ever(Pid(300))), (302, 300));
-        assert_eq!(pids.alloc_pid().unwrap().0, 300);
+        assert_eq!(pids.alloc_pid(None).unwrap().0, 300);
         assert_eq!(pids.ever(Pid(300)), 1 << 32 | 300, "another process than the first 300");
         pids.keep(Pid(301));
-        assert_eq!(pids.alloc_pid().unwrap().0, 302);
+        assert_eq!(pids.alloc_pid(None).unwrap().0, 302);
         pids.unkeep(Pid(301));
     }
 }

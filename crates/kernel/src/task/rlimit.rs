@@ -8,7 +8,7 @@ use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
 use crate::task::signal::{SigInfo, Target};
 use crate::task::timer::clock::Clock;
-use crate::task::{GroupId, Pid, TaskId};
+use crate::task::{GroupId, TaskId};
 use crate::time::Duration;
 
 /// One limit; `u64::MAX` is RLIM_INFINITY.
@@ -127,10 +127,7 @@ impl Kernel {
         let new = if new.is_null() { None } else { Some(read_limit(call, new)?) };
         let target = match pid {
             0 => call.task,
-            n => {
-                let pid = u32::try_from(n).map_err(|_| Errno::ESRCH)?;
-                self.pids.task(Pid(pid)).ok_or(Errno::ESRCH)?
-            }
+            n => self.find_task_by_vpid(call.task, n).ok_or(Errno::ESRCH)?,
         };
         let (me, them) = (&self.tasks[call.task].cred, &self.tasks[target].cred);
         let same = [them.uid, them.euid, them.suid] == [me.uid; 3]

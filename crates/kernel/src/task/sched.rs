@@ -137,7 +137,7 @@ impl Kernel {
     /// sched_getaffinity(2): one CPU; returns the size of the kernel's mask in bytes.
     pub fn sys_sched_getaffinity(&mut self, call: &mut Call<'_>) -> SysResult {
         let (pid, len, mask) = (call.int(0), call.arg(1), call.ptr(2));
-        if pid < 0 || (pid > 0 && self.pids.task(crate::task::Pid(pid as u32)).is_none()) {
+        if pid < 0 || (pid > 0 && self.find_task_by_vpid(call.task, pid).is_none()) {
             return Err(Errno::ESRCH.into());
         }
         if len < 8 || len % 8 != 0 {

@@ -7,7 +7,7 @@ use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
 use crate::task::rlimit::{RLIMIT_NICE, RLIMIT_RTPRIO};
-use crate::task::{Pid, TaskId};
+use crate::task::TaskId;
 
 const SCHED_OTHER: u32 = 0;
 const SCHED_FIFO: u32 = 1;
@@ -68,7 +68,7 @@ impl Kernel {
         match pid {
             0 => Ok(call.task),
             n if n < 0 => Err(Errno::EINVAL),
-            n => self.pids.task(Pid(n as u32)).ok_or(Errno::ESRCH),
+            n => self.find_task_by_vpid(call.task, n).ok_or(Errno::ESRCH),
         }
     }
 
@@ -286,11 +286,12 @@ impl Kernel {
         let me = &self.tasks[call.task];
         let found: Vec<TaskId> = match which {
             0 if who == 0 => vec![call.task],
-            0 => self.pids.task(Pid(who as u32)).into_iter().collect(),
+            0 => self.find_task_by_vpid(call.task, who).into_iter().collect(),
             1 => {
                 let own = self.groups[me.group].pgrp;
-                let pgrp = if who == 0 { own } else { Pid(who as u32) };
-                let in_group = |t: &TaskId| self.groups[self.tasks[*t].group].pgrp == pgrp;
+                let named = self.find_vpid(call.task, who as u32);
+                let pgrp = if who == 0 { Some(own) } else { named };
+                let in_group = |t: &TaskId| Some(self.groups[self.tasks[*t].group].pgrp) == pgrp;
                 self.pids.iter().map(|(_, t)| t).filter(in_group).collect()
             }
             2 => {
@@ -350,7 +351,7 @@ impl Kernel {
     fn ioprio_target(&self, call: &Call<'_>) -> Result<TaskId, Errno> {
         match (call.int(0), call.int(1)) {
             (1..=3, 0) => Ok(call.task),
-            (1..=3, who) => self.pids.task(Pid(who as u32)).ok_or(Errno::ESRCH),
+            (1..=3, who) => self.find_task_by_vpid(call.task, who).ok_or(Errno::ESRCH),
             _ => Err(Errno::EINVAL),
         }
     }

@@ -12,8 +12,7 @@ impl Kernel {
         match pid {
             0 => Ok(self.tasks[call.task].group),
             n => {
-                let pid = Pid(u32::try_from(n).map_err(|_| Errno::ESRCH)?);
-                let task = self.pids.task(pid).ok_or(Errno::ESRCH)?;
+                let task = self.find_task_by_vpid(call.task, n).ok_or(Errno::ESRCH)?;
                 Ok(self.tasks[task].group)
             }
         }
@@ -28,8 +27,7 @@ impl Kernel {
         let me = self.tasks[call.task].group;
         let target = self.group_of_pid(call, pid)?;
         let t = &self.groups[target];
-        let named = if pid == 0 { t.tgid } else { Pid(pid as u32) };
-        if named != t.tgid {
+        if pid != 0 && self.find_vpid(call.task, pid as u32) != Some(t.tgid) {
             return Err(Errno::EINVAL.into()); // a thread's number
         }
         if target != me {
@@ -46,8 +44,12 @@ impl Kernel {
         if t.session == t.tgid {
             return Err(Errno::EPERM.into()); // a session's leader
         }
-        let pgrp = if pgid == 0 { t.tgid } else { Pid(pgid as u32) };
         let (tgid, session) = (t.tgid, t.session);
+        let pgrp = match pgid {
+            0 => tgid,
+            // Nobody's number is no group's either.
+            _ => self.find_vpid(call.task, pgid as u32).ok_or(Errno::EPERM)?,
+        };
         let exists = self.groups.iter().any(|(_, g)| g.pgrp == pgrp && g.session == session);
         if pgrp != tgid && !exists {
             return Err(Errno::EPERM.into());
@@ -65,18 +67,19 @@ impl Kernel {
     /// getpgid(2).
     pub fn sys_getpgid(&mut self, call: &mut Call<'_>) -> SysResult {
         let group = self.group_of_pid(call, call.int(0))?;
-        Ok(u64::from(self.groups[group].pgrp.0))
+        Ok(u64::from(self.pid_vnr(call.task, self.groups[group].pgrp)))
     }
 
     /// getpgrp(2).
     pub fn sys_getpgrp(&mut self, call: &mut Call<'_>) -> SysResult {
-        Ok(u64::from(self.groups[self.tasks[call.task].group].pgrp.0))
+        let pgrp = self.groups[self.tasks[call.task].group].pgrp;
+        Ok(u64::from(self.pid_vnr(call.task, pgrp)))
     }
 
     /// getsid(2).
     pub fn sys_getsid(&mut self, call: &mut Call<'_>) -> SysResult {
         let group = self.group_of_pid(call, call.int(0))?;
-        Ok(u64::from(self.groups[group].session.0))
+        Ok(u64::from(self.pid_vnr(call.task, self.groups[group].session)))
     }
 
     /// setsid(2): EPERM for who leads a process group already.
@@ -87,7 +90,7 @@ impl Kernel {
             return Err(Errno::EPERM.into());
         }
         self.start_session(group);
-        Ok(u64::from(tgid.0))
+        Ok(u64::from(self.pid_vnr(call.task, tgid)))
     }
 
     /// A process becomes the leader of a session and process group of its own.

@@ -81,7 +81,7 @@ impl Kernel {
 
     /// A task and process without a program: its own session, standard descriptors, no memory.
     fn newborn(&mut self, spawn: &Spawn) -> Result<TaskId, SpawnError> {
-        let pid = self.pids.alloc_pid().map_err(|errno| match errno {
+        let pid = self.pids.alloc_pid(None).map_err(|errno| match errno {
             Errno::ENOMEM => error(errno, "the host's PID 1 is dead: nobody is born any more"),
             _ => error(errno, "no process number is free"),
         })?;

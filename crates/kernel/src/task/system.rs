@@ -20,11 +20,11 @@ const UTS_LEN: usize = 64;
 impl Kernel {
     /// uname(2).
     pub fn sys_uname(&mut self, call: &mut Call<'_>) -> SysResult {
-        let hostname = self.config.hostname.clone();
+        let (hostname, domainname) = self.utsname(call.task);
         // override_release(): for programs that expect a version of two dots (UNAME26).
         let old = self.tasks[call.task].personality & UNAME26 != 0;
         let release = if old { OLD_RELEASE } else { RELEASE };
-        let fields = ["Linux", &hostname, release, VERSION, "x86_64", "(none)"];
+        let fields = ["Linux", &hostname, release, VERSION, "x86_64", &domainname];
         let mut bytes = Vec::new();
         for field in fields {
             let mut name = field.as_bytes()[..field.len().min(UTS_LEN)].to_vec();
@@ -37,6 +37,15 @@ impl Kernel {
 
     /// sethostname(2): root may; the name is the host's own affair, the world keeps its names.
     pub fn sys_sethostname(&mut self, call: &mut Call<'_>) -> SysResult {
+        self.set_utsname(call, false)
+    }
+
+    /// setdomainname(2).
+    pub fn sys_setdomainname(&mut self, call: &mut Call<'_>) -> SysResult {
+        self.set_utsname(call, true)
+    }
+
+    fn set_utsname(&mut self, call: &mut Call<'_>, domain: bool) -> SysResult {
         if !self.tasks[call.task].cred.is_privileged() {
             return Err(Errno::EPERM.into());
         }
@@ -45,13 +54,9 @@ impl Kernel {
             return Err(Errno::EINVAL.into());
         }
         let name = call.read_bytes(call.ptr(0), len as usize)?;
-        self.config.hostname = String::from_utf8_lossy(&name).trim_end_matches('\0').to_owned();
+        let name = String::from_utf8_lossy(&name).trim_end_matches('\0').to_owned();
+        *self.utsname_mut(call.task, domain) = name;
         Ok(0)
-    }
-
-    /// setdomainname(2).
-    pub fn sys_setdomainname(&mut self, call: &mut Call<'_>) -> SysResult {
-        self.refuse(call, "setdomainname")
     }
 
     /// sysinfo(2): uptime, memory and processes of this host, not of the machine.

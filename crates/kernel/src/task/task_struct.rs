@@ -180,6 +180,8 @@ pub struct Task {
     pub lingering: Option<(ConnId, Instant)>,
 
     pub cred: Cred,
+    /// Its namespaces, but that of its own number.
+    pub nsproxy: crate::task::nsproxy::Nsproxy,
     /// PR_SET_NO_NEW_PRIVS.
     pub no_new_privs: bool,
     /// personality(2): stored, see `task/prctl`.

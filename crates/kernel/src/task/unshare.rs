@@ -1,23 +1,13 @@
-//! unshare(2): a table of descriptors or a working directory of one's own again. Namespaces are not
-//! here (loudly). Neighbours: `fork` (what CLONE_* shares), `fs/fd_syscalls` (unshare_files), `ipc/sem` (exit_sem).
+//! unshare(2): a table of descriptors, a working directory or namespaces of one's own.
+//! Neighbours: `nsproxy` (namespaces), `fork` (what CLONE_* shares), `fs/fd_syscalls` (unshare_files), `ipc/sem` (exit_sem).
 
 use crate::abi::Errno;
-use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
+use crate::task::nsproxy::CLONE_NAMESPACES;
 use linux_raw_sys::general as lx;
 
-/// CLONE_NEWTIME.
-const NEWTIME: u32 = 0x80;
-const NAMESPACES: u32 = lx::CLONE_NEWNS
-    | lx::CLONE_NEWCGROUP
-    | lx::CLONE_NEWUTS
-    | lx::CLONE_NEWIPC
-    | lx::CLONE_NEWUSER
-    | lx::CLONE_NEWPID
-    | lx::CLONE_NEWNET
-    | NEWTIME;
-const KNOWN: u32 = NAMESPACES
+const KNOWN: u32 = CLONE_NAMESPACES
     | lx::CLONE_THREAD
     | lx::CLONE_FS
     | lx::CLONE_SIGHAND
@@ -27,7 +17,7 @@ const KNOWN: u32 = NAMESPACES
 
 impl Kernel {
     /// unshare(2). Threads, handlers and memory cannot be unshared, only found to be one's own
-    /// already (EINVAL). EPERM for namespaces, as for one who may not have them.
+    /// already (EINVAL).
     pub fn sys_unshare(&mut self, call: &mut Call<'_>) -> SysResult {
         let (flags, task) = (call.arg(0) as u32, call.task);
         if flags & !KNOWN != 0 {
@@ -44,11 +34,7 @@ impl Kernel {
         {
             return Err(Errno::EINVAL.into());
         }
-        if flags & NAMESPACES != 0 {
-            let what = format!("namespaces: flags {flags:#x}");
-            self.tell(Some(task), Fact::unsupported("unshare", what));
-            return Err(Errno::EPERM.into());
-        }
+        let nsproxy = self.create_new_namespaces(task, flags.into())?;
         if flags & lx::CLONE_SYSVSEM != 0 {
             self.exit_sem(task);
         }
@@ -58,6 +44,7 @@ impl Kernel {
         if flags & lx::CLONE_FILES != 0 {
             self.unshare_files(task);
         }
+        self.tasks[task].nsproxy = nsproxy;
         Ok(0)
     }
 }

@@ -9,7 +9,7 @@ use crate::platform::UserPtr;
 use crate::syscall::{Call, Progress, Stop, SysResult, Wait};
 use crate::task::exit_notify::cld_code;
 use crate::task::rusage::Rusage;
-use crate::task::{GroupId, Pid, Run, TaskId, WaitStatus};
+use crate::task::{GroupId, Pid, TaskId, WaitStatus};
 use crate::wait_queue::Event;
 use linux_raw_sys::general as lx;
 
@@ -42,7 +42,8 @@ pub struct WaitOpts {
 /// What a child had to report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Report {
-    pid: Pid,
+    /// As the parent sees it.
+    pid: u32,
     uid: u32,
     /// The status word as wait4 gives it.
     status: u32,
@@ -70,8 +71,8 @@ impl Kernel {
             i32::MIN => return Err(Errno::ESRCH.into()),
             -1 => Which::Any,
             0 => Which::Pgrp(self.groups[self.tasks[call.task].group].pgrp),
-            n if n < 0 => Which::Pgrp(Pid(n.unsigned_abs())),
-            n => Which::Pid(Pid(n as u32)),
+            n if n < 0 => Which::Pgrp(self.waited_for(call.task, n.unsigned_abs())),
+            n => Which::Pid(self.waited_for(call.task, n as u32)),
         };
         let opts = WaitOpts { which, options: options | lx::WEXITED };
         let Some(report) = self.do_wait(call, opts)? else { return Ok(0) };
@@ -82,7 +83,7 @@ impl Kernel {
         if !rusage.is_null() {
             call.write_user(rusage, &report.rusage.to_bytes())?;
         }
-        Ok(u64::from(report.pid.0))
+        Ok(u64::from(report.pid))
     }
 
     /// waitid(2).
@@ -96,8 +97,8 @@ impl Kernel {
         let mut nonblock = false;
         let which = match idtype {
             lx::P_ALL => Which::Any,
-            lx::P_PID if id > 0 => Which::Pid(Pid(id as u32)),
-            lx::P_PGID if id > 0 => Which::Pgrp(Pid(id as u32)),
+            lx::P_PID if id > 0 => Which::Pid(self.waited_for(call.task, id as u32)),
+            lx::P_PGID if id > 0 => Which::Pgrp(self.waited_for(call.task, id as u32)),
             lx::P_PGID if id == 0 => Which::Pgrp(self.groups[self.tasks[call.task].group].pgrp),
             lx::P_PIDFD if id >= 0 => {
                 let file = self.fdget(call, id)?;
@@ -121,6 +122,11 @@ impl Kernel {
             write_siginfo(call, infop, report)?;
         }
         Ok(0)
+    }
+
+    /// find_get_pid(): who is meant by a number; nobody's number is nobody.
+    fn waited_for(&self, task: TaskId, nr: u32) -> Pid {
+        self.find_vpid(task, nr).unwrap_or_default()
     }
 
     /// do_wait(): the first child that has something to report; ECHILD where there is no child that
@@ -204,12 +210,6 @@ impl Kernel {
         self.is_about(task, child, opts) && (opts.has(WALL) || is_clone == opts.has(WCLONE))
     }
 
-    /// A leader that left before its threads is not dead yet (rule X-6).
-    fn is_reapable(&self, child: GroupId) -> bool {
-        let c = &self.groups[child];
-        self.tasks[c.leader].run == Run::Zombie && c.tasks.len() == 1
-    }
-
     /// wait_consider_task(): dead before stopped before continued (rule X-21).
     fn wait_consider_task(
         &mut self,
@@ -264,14 +264,15 @@ impl Kernel {
         rusage.utime += c.cutime;
         rusage.stime += c.cstime;
         let uid = self.tasks[c.leader].cred.uid;
-        Report { pid: c.tgid, uid, status, code, value, rusage }
+        let pid = c.parent.map_or(0, |p| self.pid_vnr(self.groups[p].leader, c.tgid));
+        Report { pid, uid, status, code, value, rusage }
     }
 }
 
 /// What waitid fills in of siginfo: the rest is left as it is. All zero when nothing was ready.
 fn write_siginfo(call: &mut Call<'_>, to: UserPtr, report: Option<Report>) -> Result<(), Errno> {
     let (signo, code, pid, uid, value) = match report {
-        Some(r) => (u32::from(Signal::SIGCHLD.number()), r.code, r.pid.0, r.uid, r.value),
+        Some(r) => (u32::from(Signal::SIGCHLD.number()), r.code, r.pid, r.uid, r.value),
         None => (0, 0, 0, 0, 0),
     };
     for (offset, word) in

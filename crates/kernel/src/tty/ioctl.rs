@@ -10,7 +10,6 @@ use crate::fs::dcache::Child;
 use crate::fs::file::FileId;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
-use crate::task::Pid;
 use crate::tty::pty::Pty;
 use crate::tty::{TERMIOS, Termios, TtyId};
 use linux_raw_sys::general as bits;
@@ -373,9 +372,10 @@ impl Kernel {
         }
         let (session, pgrp) = (self.ttys[tty].session, self.ttys[tty].pgrp);
         let pid = match cmd {
-            raw::TIOCGSID => session.ok_or(Errno::ENOTTY)?.0,
-            _ => pgrp.map_or(0, |pgrp| pgrp.0),
+            raw::TIOCGSID => Some(session.ok_or(Errno::ENOTTY)?),
+            _ => pgrp,
         };
+        let pid = pid.map_or(0, |pid| self.pid_vnr(call.task, pid));
         call.write_u32(call.ptr(2), pid)
     }
 
@@ -386,18 +386,19 @@ impl Kernel {
             other => other,
         })?;
         let pgrp = call.read_u32(call.ptr(2))? as i32;
-        let pgrp = Pid(u32::try_from(pgrp).map_err(|_| Errno::EINVAL)?);
+        let pgrp = u32::try_from(pgrp).map_err(|_| Errno::EINVAL)?;
+        let pgrp = self.find_vpid(call.task, pgrp);
         let session = self.groups[self.tasks[call.task].group].session;
         if self.current_tty(call.task) != Some(tty) || self.ttys[tty].session != Some(session) {
             return Err(Errno::ENOTTY);
         }
-        let member = self.groups.iter().find(|(_, g)| g.pgrp == pgrp);
+        let member = self.groups.iter().find(|(_, g)| Some(g.pgrp) == pgrp);
         match member {
             None => return Err(Errno::ESRCH),
             Some((_, g)) if g.session != session => return Err(Errno::EPERM),
             Some(_) => {}
         }
-        self.ttys[tty].pgrp = Some(pgrp);
+        self.ttys[tty].pgrp = pgrp;
         Ok(())
     }
 }

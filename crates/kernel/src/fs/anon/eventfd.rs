@@ -67,7 +67,8 @@ impl Kernel {
             | Anon::Signalfd(_)
             | Anon::Pidfd(_)
             | Anon::Inotify(_)
-            | Anon::Mqueue(_) => {
+            | Anon::Mqueue(_)
+            | Anon::Namespace(_) => {
                 unreachable!("{id} is asked as an eventfd")
             }
         }

@@ -22,6 +22,7 @@ use crate::kernel::Kernel;
 use crate::syscall::iovec::IoVec;
 use crate::syscall::{Call, SysResult};
 use crate::task::TaskId;
+use crate::task::nsproxy::Namespace;
 use crate::wait_queue::Event;
 use std::collections::BTreeMap;
 
@@ -40,6 +41,8 @@ pub enum Anon {
     Inotify(Inotify),
     /// mq_open(2): the number of its queue.
     Mqueue(u64),
+    /// A file of /proc/PID/ns.
+    Namespace(Namespace),
 }
 
 /// All anonymous objects of the host.
@@ -57,7 +60,7 @@ impl AnonFiles {
         self.next_ino
     }
 
-    pub(super) fn of(&self, id: u64) -> &Anon {
+    pub(crate) fn of(&self, id: u64) -> &Anon {
         self.objects.get(&id).expect("a description keeps its anonymous object")
     }
 
@@ -75,7 +78,8 @@ impl AnonFiles {
             | Anon::Timerfd(_)
             | Anon::Signalfd(_)
             | Anon::Pidfd(_)
-            | Anon::Mqueue(_) => None,
+            | Anon::Mqueue(_)
+            | Anon::Namespace(_) => None,
         })
     }
 
@@ -87,7 +91,24 @@ impl AnonFiles {
             | Anon::Timerfd(_)
             | Anon::Signalfd(_)
             | Anon::Pidfd(_)
-            | Anon::Inotify(_) => None,
+            | Anon::Inotify(_)
+            | Anon::Namespace(_) => None,
+        }
+    }
+
+    /// The namespace that an object is a file of.
+    pub(crate) fn namespace(&self, id: u64) -> Option<Namespace> {
+        match self.objects.get(&id) {
+            Some(Anon::Namespace(ns)) => Some(*ns),
+            Some(
+                Anon::Eventfd(_)
+                | Anon::Timerfd(_)
+                | Anon::Signalfd(_)
+                | Anon::Pidfd(_)
+                | Anon::Inotify(_)
+                | Anon::Mqueue(_),
+            )
+            | None => None,
         }
     }
 }
@@ -129,7 +150,7 @@ impl Kernel {
                 self.signalfd_read(call, mask, nonblock, to)
             }
             Anon::Inotify(_) => self.inotify_read(call, id, nonblock, to),
-            Anon::Pidfd(_) | Anon::Mqueue(_) => Err(Errno::EINVAL.into()),
+            Anon::Pidfd(_) | Anon::Mqueue(_) | Anon::Namespace(_) => Err(Errno::EINVAL.into()),
         }
     }
 
@@ -148,7 +169,8 @@ impl Kernel {
             | Anon::Signalfd(_)
             | Anon::Pidfd(_)
             | Anon::Inotify(_)
-            | Anon::Mqueue(_) => Err(Errno::EINVAL.into()),
+            | Anon::Mqueue(_)
+            | Anon::Namespace(_) => Err(Errno::EINVAL.into()),
         }
     }
 
@@ -157,7 +179,7 @@ impl Kernel {
         match self.anon.of(id) {
             Anon::Eventfd(_) => true,
             Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Inotify(_) => direction == Direction::Read,
-            Anon::Pidfd(_) | Anon::Mqueue(_) => false,
+            Anon::Pidfd(_) | Anon::Mqueue(_) | Anon::Namespace(_) => false,
         }
     }
 
@@ -165,7 +187,7 @@ impl Kernel {
     pub fn anon_can_seek(&self, id: u64) -> bool {
         match self.anon.of(id) {
             Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Inotify(_) => true,
-            Anon::Pidfd(_) | Anon::Mqueue(_) => false,
+            Anon::Pidfd(_) | Anon::Mqueue(_) | Anon::Namespace(_) => false,
         }
     }
 
@@ -178,6 +200,10 @@ impl Kernel {
             Anon::Pidfd(pidfd) => self.pidfd_poll(*pidfd),
             Anon::Inotify(inotify) => inotify.poll(),
             Anon::Mqueue(queue) => self.mqueue_poll(*queue),
+            // It has no .poll: always ready.
+            Anon::Namespace(_) => {
+                PollBits::IN | PollBits::RDNORM | PollBits::OUT | PollBits::WRNORM
+            }
         }
     }
 
@@ -188,6 +214,7 @@ impl Kernel {
             Anon::Signalfd(_) => vec![Event::Signal(task)],
             Anon::Pidfd(pidfd) => Kernel::pidfd_events(*pidfd),
             Anon::Mqueue(queue) => vec![Event::Anon(*queue)],
+            Anon::Namespace(_) => Vec::new(),
         }
     }
 
@@ -198,6 +225,7 @@ impl Kernel {
                 self.no_ioctl(call, cmd)
             }
             Anon::Mqueue(_) => self.no_ioctl(call, cmd),
+            Anon::Namespace(ns) => self.ns_ioctl(call, *ns, cmd),
             Anon::Inotify(_) => self.inotify_ioctl(call, id, cmd),
         }
     }
@@ -207,7 +235,8 @@ impl Kernel {
         match self.anon.of(id) {
             Anon::Inotify(_) => self.inotify_release(id),
             Anon::Mqueue(queue) => self.mqueue_release(*queue),
-            Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Pidfd(_) => {}
+            Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) => {}
+            Anon::Pidfd(_) | Anon::Namespace(_) => {}
         }
         self.anon.objects.remove(&id);
     }
@@ -221,6 +250,7 @@ impl Kernel {
             Some(Anon::Pidfd(_)) => "anon_inode:[pidfd]",
             Some(Anon::Inotify(_)) => "anon_inode:inotify",
             Some(Anon::Mqueue(_)) => "mqueue",
+            Some(Anon::Namespace(_)) => "namespace",
             None => "anon_inode",
         }
     }

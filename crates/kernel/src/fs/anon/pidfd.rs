@@ -10,6 +10,7 @@ use crate::fs::inode::InodeKind;
 use crate::fs::procfs::ProcNode;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
+use crate::task::pid_namespace::PidNs;
 use crate::task::{GroupId, Pid, Run, TaskId};
 use crate::wait_queue::Event;
 
@@ -19,8 +20,10 @@ const PIDFD_THREAD: u32 = OFlags::EXCL.0;
 /// Whom it is about. Ids of the dead name nobody else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pidfd {
-    /// The number it was opened by.
+    /// The number it was opened by, and the namespace that it is of.
     pub pid: Pid,
+    /// See there.
+    pub ns: PidNs,
     /// The process.
     pub group: GroupId,
     /// The thread, with PIDFD_THREAD.
@@ -34,21 +37,22 @@ impl Kernel {
         if flags & !(OFlags::NONBLOCK.0 | PIDFD_THREAD) != 0 || pid <= 0 {
             return Err(Errno::EINVAL.into());
         }
-        let pid = Pid(pid as u32);
-        let task = self.pids.task(pid).ok_or(Errno::ESRCH)?;
+        let task = self.find_task_by_vpid(call.task, pid).ok_or(Errno::ESRCH)?;
+        let pid = self.tasks[task].tid;
+        let ns = self.pids.ns_of(pid);
         let group = self.tasks[task].group;
         let thread = (flags & PIDFD_THREAD != 0).then_some(task);
         if thread.is_none() && self.groups[group].leader != task {
             return Err(Errno::ENOENT.into());
         }
         let open = OFlags::RDWR | OFlags(flags);
-        self.anon_getfd(call.task, Anon::Pidfd(Pidfd { pid, group, thread }), open, true)
+        self.anon_getfd(call.task, Anon::Pidfd(Pidfd { pid, ns, group, thread }), open, true)
     }
 
     /// The pidfd of a newborn, for CLONE_PIDFD: of the thread if it is one.
     pub fn pidfd_file(&mut self, task: TaskId, thread: bool) -> FileId {
         let (pid, group) = (self.tasks[task].tid, self.tasks[task].group);
-        let pidfd = Pidfd { pid, group, thread: thread.then_some(task) };
+        let pidfd = Pidfd { pid, ns: self.pids.ns_of(pid), group, thread: thread.then_some(task) };
         let flags = if thread { OFlags::RDWR | OFlags(PIDFD_THREAD) } else { OFlags::RDWR };
         self.anon_getfile(Anon::Pidfd(pidfd), flags)
     }
@@ -62,7 +66,8 @@ impl Kernel {
                 | Anon::Timerfd(_)
                 | Anon::Signalfd(_)
                 | Anon::Inotify(_)
-                | Anon::Mqueue(_) => Err(Errno::EBADF),
+                | Anon::Mqueue(_)
+                | Anon::Namespace(_) => Err(Errno::EBADF),
             },
             _ => Err(Errno::EBADF),
         }
@@ -74,7 +79,7 @@ impl Kernel {
             let kind = &self.vfs.inodes[self.vfs.dentries[dentry].inode].kind;
             if let InodeKind::Proc(ProcNode::Process(task)) = *kind {
                 let t = self.tasks.get(task).ok_or(Errno::ESRCH)?;
-                return Ok(Pidfd { pid: t.tid, group: t.group, thread: None });
+                return Ok(Pidfd { pid: t.tid, ns: self.pids.ns_of(t.tid), group: t.group, thread: None });
             }
         }
         self.pidfd_of(file)
@@ -106,7 +111,7 @@ impl Kernel {
         let zombie = |t: TaskId| self.tasks.get(t).map(|t| t.run == Run::Zombie);
         let dead = match (pidfd.thread, self.groups.get(pidfd.group)) {
             (Some(thread), _) => zombie(thread),
-            (None, Some(g)) => zombie(g.leader).map(|dead| dead && g.tasks.len() == 1),
+            (None, Some(_)) => Some(self.is_reapable(pidfd.group)),
             (None, None) => None,
         };
         match dead {

@@ -46,7 +46,8 @@ impl Kernel {
             | Anon::Signalfd(_)
             | Anon::Pidfd(_)
             | Anon::Inotify(_)
-            | Anon::Mqueue(_) => {
+            | Anon::Mqueue(_)
+            | Anon::Namespace(_) => {
                 unreachable!("{id} is asked as a timerfd")
             }
         }
@@ -182,7 +183,8 @@ impl Kernel {
             | Anon::Signalfd(_)
             | Anon::Pidfd(_)
             | Anon::Inotify(_)
-            | Anon::Mqueue(_) => None,
+            | Anon::Mqueue(_)
+            | Anon::Namespace(_) => None,
         })
     }
 

@@ -69,7 +69,8 @@ impl Kernel {
             | Anon::Timerfd(_)
             | Anon::Signalfd(_)
             | Anon::Pidfd(_)
-            | Anon::Mqueue(_) => Err(Errno::EINVAL),
+            | Anon::Mqueue(_)
+            | Anon::Namespace(_) => Err(Errno::EINVAL),
         }
     }
 

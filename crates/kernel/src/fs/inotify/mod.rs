@@ -134,7 +134,8 @@ impl Kernel {
             | Anon::Timerfd(_)
             | Anon::Signalfd(_)
             | Anon::Pidfd(_)
-            | Anon::Mqueue(_) => {
+            | Anon::Mqueue(_)
+            | Anon::Namespace(_) => {
                 unreachable!("{id} is asked as an inotify object")
             }
         }

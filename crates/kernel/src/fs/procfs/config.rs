@@ -39,10 +39,11 @@ CONFIG_NET=y
 CONFIG_UNIX=y
 CONFIG_INET=y
 # CONFIG_SMP is not set
+CONFIG_NAMESPACES=y
 # CONFIG_USER_NS is not set
-# CONFIG_PID_NS is not set
+CONFIG_PID_NS=y
 # CONFIG_NET_NS is not set
-# CONFIG_UTS_NS is not set
+CONFIG_UTS_NS=y
 # CONFIG_IPC_NS is not set
 # CONFIG_TIME_NS is not set
 # CONFIG_CGROUPS is not set

@@ -37,6 +37,11 @@ impl Kernel {
                 };
                 Ok(Link::Jump(Found::Dentry(dentry.ok_or(Errno::ENOENT)?)))
             }
+            ProcNode::Ns(task, i) => {
+                self.ptrace_may_access(reader, task)?;
+                let ns = self.ns_link(task, i).ok_or(Errno::ENOENT)?;
+                Ok(Link::Jump(Found::Namespace(ns)))
+            }
             ProcNode::Root
             | ProcNode::Process(_)
             | ProcNode::Thread(_)
@@ -44,6 +49,7 @@ impl Kernel {
             | ProcNode::FdDir(_)
             | ProcNode::FdinfoDir(_)
             | ProcNode::NetDir(_)
+            | ProcNode::NsDir(_)
             | ProcNode::Fdinfo(..)
             | ProcNode::File(..)
             | ProcNode::System(_) => Err(Errno::EINVAL),

@@ -18,6 +18,7 @@ use crate::fs::dcache::{Child, DentryId, Vfs};
 use crate::fs::file::FileId;
 use crate::fs::inode::{InodeId, InodeKind};
 use crate::fs::mount::dev;
+use crate::fs::nsfs;
 use crate::kernel::Kernel;
 use crate::platform::Platform;
 use crate::task::{Pid, TaskId};
@@ -51,6 +52,9 @@ pub enum ProcNode {
     FdDir(TaskId),
     FdinfoDir(TaskId),
     NetDir(TaskId),
+    NsDir(TaskId),
+    /// A link in the last one, by its place in `nsfs::LINKS`.
+    Ns(TaskId, usize),
     /// /proc/PID/fd/N and /proc/PID/fdinfo/N.
     Fd(TaskId, i32),
     Fdinfo(TaskId, i32),
@@ -70,10 +74,13 @@ impl ProcNode {
             | ProcNode::TaskDir(_)
             | ProcNode::FdDir(_)
             | ProcNode::FdinfoDir(_)
-            | ProcNode::NetDir(_) => S_IFDIR,
-            ProcNode::SelfLink | ProcNode::ThreadSelf | ProcNode::Fd(..) | ProcNode::Link(..) => {
-                S_IFLNK
-            }
+            | ProcNode::NetDir(_)
+            | ProcNode::NsDir(_) => S_IFDIR,
+            ProcNode::SelfLink
+            | ProcNode::ThreadSelf
+            | ProcNode::Fd(..)
+            | ProcNode::Ns(..)
+            | ProcNode::Link(..) => S_IFLNK,
             ProcNode::Fdinfo(..) | ProcNode::File(..) | ProcNode::System(_) => S_IFREG,
         }
     }
@@ -87,10 +94,13 @@ impl ProcNode {
             | ProcNode::TaskDir(_)
             | ProcNode::NetDir(_)
             | ProcNode::FdinfoDir(_) => 0o555,
+            ProcNode::NsDir(_) => 0o511,
             ProcNode::FdDir(_) => 0o500,
-            ProcNode::SelfLink | ProcNode::ThreadSelf | ProcNode::Fd(..) | ProcNode::Link(..) => {
-                0o777
-            }
+            ProcNode::SelfLink
+            | ProcNode::ThreadSelf
+            | ProcNode::Fd(..)
+            | ProcNode::Ns(..)
+            | ProcNode::Link(..) => 0o777,
             ProcNode::Fdinfo(..) => 0o444,
             ProcNode::File(_, file) => file.mode(),
             ProcNode::System(file) => file.mode(),
@@ -114,6 +124,8 @@ impl ProcNode {
             | ProcNode::FdDir(t)
             | ProcNode::FdinfoDir(t)
             | ProcNode::NetDir(t)
+            | ProcNode::NsDir(t)
+            | ProcNode::Ns(t, _)
             | ProcNode::Fd(t, _)
             | ProcNode::Fdinfo(t, _)
             | ProcNode::Link(t, _)
@@ -270,10 +282,15 @@ impl Kernel {
                 .iter()
                 .find(|(known, _)| known.as_bytes() == name)
                 .map(|(_, file)| ProcNode::File(task, *file)),
+            ProcNode::NsDir(task) => nsfs::LINKS
+                .iter()
+                .position(|(known, _)| known.as_bytes() == name)
+                .map(|i| ProcNode::Ns(task, i)),
             ProcNode::SelfLink
             | ProcNode::ThreadSelf
             | ProcNode::Fd(..)
             | ProcNode::Fdinfo(..)
+            | ProcNode::Ns(..)
             | ProcNode::Link(..)
             | ProcNode::File(..)
             | ProcNode::System(_) => None,
@@ -305,7 +322,7 @@ impl Kernel {
                 let process = matches!(dir, ProcNode::Process(_));
                 let files = if process { PROCESS_FILES } else { THREAD_FILES };
                 let mut names: Vec<Vec<u8>> = files.iter().map(|(name, _)| text(name)).collect();
-                names.extend(["cwd", "exe", "fd", "fdinfo", "root"].map(text));
+                names.extend(["cwd", "exe", "fd", "fdinfo", "ns", "root"].map(text));
                 if process {
                     names.extend(["net", "task"].map(text));
                 }
@@ -313,10 +330,12 @@ impl Kernel {
                 names
             }
             ProcNode::NetDir(_) => task::NET_FILES.iter().map(|(name, _)| text(name)).collect(),
+            ProcNode::NsDir(_) => nsfs::LINKS.iter().map(|(name, _)| text(name)).collect(),
             ProcNode::SelfLink
             | ProcNode::ThreadSelf
             | ProcNode::Fd(..)
             | ProcNode::Fdinfo(..)
+            | ProcNode::Ns(..)
             | ProcNode::Link(..)
             | ProcNode::File(..)
             | ProcNode::System(_) => Vec::new(),
@@ -405,10 +424,13 @@ impl Kernel {
             | ProcNode::TaskDir(_)
             | ProcNode::FdDir(_)
             | ProcNode::FdinfoDir(_)
-            | ProcNode::NetDir(_) => Err(Errno::EISDIR),
-            ProcNode::SelfLink | ProcNode::ThreadSelf | ProcNode::Fd(..) | ProcNode::Link(..) => {
-                Err(Errno::EINVAL)
-            }
+            | ProcNode::NetDir(_)
+            | ProcNode::NsDir(_) => Err(Errno::EISDIR),
+            ProcNode::SelfLink
+            | ProcNode::ThreadSelf
+            | ProcNode::Fd(..)
+            | ProcNode::Ns(..)
+            | ProcNode::Link(..) => Err(Errno::EINVAL),
         }
     }
 }
@@ -421,6 +443,7 @@ fn thread_child(task: TaskId, name: &[u8], files: &[(&str, PidFile)]) -> Option<
         b"root" => ProcNode::Link(task, PidLink::Root),
         b"fd" => ProcNode::FdDir(task),
         b"fdinfo" => ProcNode::FdinfoDir(task),
+        b"ns" => ProcNode::NsDir(task),
         _ => {
             let (_, file) = files.iter().find(|(known, _)| known.as_bytes() == name)?;
             ProcNode::File(task, *file)

@@ -7,6 +7,7 @@ use crate::fs::mount::dev;
 use crate::kernel::Kernel;
 use crate::mm::PAGE_SIZE;
 use crate::platform::Platform;
+use crate::task::pid_namespace::PidNs;
 use crate::task::cred::all_or_none;
 use crate::task::{Run, TaskId};
 use core::fmt::Write;
@@ -234,8 +235,15 @@ impl Kernel {
         let slots = t.files.map_or(0, |files| self.tables[files].max_fds());
         let groups: Vec<String> = cred.groups.iter().map(u32::to_string).collect();
         let _ = writeln!(s, "FDSize:\t{slots}\nGroups:\t{} ", groups.join(" "));
-        let _ = writeln!(s, "NStgid:\t{}\nNSpid:\t{}", group.tgid.0, t.tid.0);
-        let _ = writeln!(s, "NSpgid:\t{}\nNSsid:\t{}", group.pgrp.0, group.session.0);
+        let own = self.pids.level(self.task_active_pid_ns(task)) as usize;
+        let numbers =
+            [("NStgid", group.tgid), ("NSpid", t.tid), ("NSpgid", group.pgrp), ("NSsid", group.session)];
+        for (name, pid) in numbers {
+            let mut all = self.pids.all_numbers(pid, PidNs::INIT);
+            all.resize(own + 1, 0);
+            let all: Vec<String> = all.iter().map(u32::to_string).collect();
+            let _ = writeln!(s, "{name}:\t{}", all.join("\t"));
+        }
         s.push_str("Kthread:\t0\n");
         s.push_str(&self.proc_status_memory(task));
         let threads = group.tasks.len();

@@ -170,7 +170,7 @@ impl Kernel {
         }
         self.scm_recv_name(s, 0, &mut received);
         if self.net.sockets[s].options.passcred {
-            self.scm_recv_cred(s, 0, &mut received);
+            self.scm_recv_cred(call.task, s, 0, &mut received);
         }
         received.len = if flags.has(MsgFlags::TRUNC) { whole.len() } else { size };
         let copied = iov.scatter(call, 0, &whole[..size]);

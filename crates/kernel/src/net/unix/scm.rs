@@ -9,7 +9,7 @@ use crate::net::msg::{ControlMessage, Received};
 use crate::net::sockaddr::SockAddr;
 use crate::net::socket::SocketId;
 use crate::syscall::Call;
-use crate::task::TaskId;
+use crate::task::{Pid, TaskId};
 
 const SOL_SOCKET: i32 = 1;
 const SCM_RIGHTS: i32 = 1;
@@ -71,16 +71,14 @@ impl Kernel {
         let word = |i: usize| u32::from_le_bytes([raw[i], raw[i + 1], raw[i + 2], raw[i + 3]]);
         let [pid, uid, gid] = [word(0), word(4), word(8)];
         let t = &self.tasks[task];
-        let own = pid == self.groups[t.group].tgid.0
+        let own = pid == self.task_tgid_vnr(task)
             && [t.cred.uid, t.cred.euid, t.cred.suid].contains(&uid)
             && [t.cred.gid, t.cred.egid, t.cred.sgid].contains(&gid);
         if !own && !t.cred.is_privileged() {
             return Err(Errno::EPERM);
         }
-        if !own && self.pids.task(crate::task::Pid(pid)).is_none() {
-            return Err(Errno::ESRCH);
-        }
-        Ok([pid, uid, gid])
+        let sender = self.find_vpid(task, pid).filter(|pid| self.pids.task(*pid).is_some());
+        Ok([sender.ok_or(Errno::ESRCH)?.0, uid, gid])
     }
 
     /// unix_attach_fds(): the message holds its own references from now on.
@@ -117,10 +115,17 @@ impl Kernel {
         }
     }
 
-    /// SCM_CREDENTIALS for the receiver.
-    pub(super) fn scm_recv_cred(&self, s: SocketId, i: usize, received: &mut Received) {
+    /// SCM_CREDENTIALS for the receiver, with the number as it sees it.
+    pub(super) fn scm_recv_cred(
+        &self,
+        task: TaskId,
+        s: SocketId,
+        i: usize,
+        received: &mut Received,
+    ) {
         let cred = self.unix(s).receive_queue[i].cred;
-        let cred = cred.unwrap_or([0, OVERFLOW_ID, OVERFLOW_ID]);
+        let [pid, uid, gid] = cred.unwrap_or([0, OVERFLOW_ID, OVERFLOW_ID]);
+        let cred = [self.pid_vnr(task, Pid(pid)), uid, gid];
         received.control.push(ControlMessage {
             level: SOL_SOCKET,
             kind: SCM_CREDENTIALS,

@@ -174,7 +174,7 @@ impl Kernel {
         self.scm_recv_name(s, 0, received);
         if passcred && first_cred.is_none() {
             *first_cred = Some(self.unix(s).receive_queue[0].cred);
-            self.scm_recv_cred(s, 0, received);
+            self.scm_recv_cred(call.task, s, 0, received);
         }
         received.len += chunk;
         let skb = &mut self.unix_mut(s).receive_queue[0];
@@ -215,7 +215,7 @@ impl Kernel {
             }
             self.scm_recv_name(s, i, received);
             if passcred && i == 0 {
-                self.scm_recv_cred(s, 0, received);
+                self.scm_recv_cred(call.task, s, 0, received);
             }
             received.len += chunk;
             if !rights.is_empty() {

@@ -9,7 +9,7 @@ use crate::syscall::table::Row;
 pub const ROWS: &[Row] = &[
     row!(24, "sched_yield", Kernel::sys_sched_yield, [], Full),
     row!(39, "getpid", Kernel::sys_getpid, [], Full),
-    row!(56, "clone", Kernel::sys_clone, [Hex, Ptr, Ptr, Ptr, Ptr], Partial("no namespaces")),
+    row!(56, "clone", Kernel::sys_clone, [Hex, Ptr, Ptr, Ptr, Ptr], Partial("namespaces: pid, uts")),
     row!(57, "fork", Kernel::sys_fork, [], Full),
     row!(58, "vfork", Kernel::sys_vfork, [], Full),
     row!(59, "execve", Kernel::sys_execve, [Str, Ptr, Ptr], Full),
@@ -66,7 +66,7 @@ pub const ROWS: &[Row] = &[
     row!(160, "setrlimit", Kernel::sys_setrlimit, [Int, Ptr], Full),
     row!(169, "reboot", Kernel::sys_reboot, [Hex, Hex, Hex, Ptr], Partial("refused")),
     row!(170, "sethostname", Kernel::sys_sethostname, [Ptr, Size], Full),
-    row!(171, "setdomainname", Kernel::sys_setdomainname, [Ptr, Size], Partial("refused")),
+    row!(171, "setdomainname", Kernel::sys_setdomainname, [Ptr, Size], Full),
     row!(186, "gettid", Kernel::sys_gettid, [], Full),
     row!(203, "sched_setaffinity", Kernel::sys_sched_setaffinity, [Pid, Size, Ptr], Hint),
     row!(204, "sched_getaffinity", Kernel::sys_sched_getaffinity, [Pid, Size, Ptr], Full),
@@ -75,8 +75,9 @@ pub const ROWS: &[Row] = &[
     row!(247, "waitid", Kernel::sys_waitid, [Int, Pid, Ptr, Hex, Ptr], Full),
     row!(251, "ioprio_set", Kernel::sys_ioprio_set, [Int, Int, Hex], Hint),
     row!(252, "ioprio_get", Kernel::sys_ioprio_get, [Int, Int], Hint),
-    row!(272, "unshare", Kernel::sys_unshare, [Hex], Partial("no namespaces")),
+    row!(272, "unshare", Kernel::sys_unshare, [Hex], Partial("pid, uts")),
     row!(302, "prlimit64", Kernel::sys_prlimit64, [Pid, Int, Ptr, Ptr], Full),
+    row!(308, "setns", Kernel::sys_setns, [Fd, Hex], Partial("pid, uts")),
     row!(309, "getcpu", Kernel::sys_getcpu, [Ptr, Ptr], Full),
     row!(312, "kcmp", Kernel::sys_kcmp, [Pid, Pid, Int, Hex, Hex], Partial("no KCMP_EPOLL_TFD")),
     row!(314, "sched_setattr", Kernel::sys_sched_setattr, [Pid, Ptr, Hex], Hint),
@@ -90,5 +91,5 @@ pub const ROWS: &[Row] = &[
         Partial("no AT_EXECVE_CHECK")
     ),
     row!(324, "membarrier", Kernel::sys_membarrier, [Int, Hex], Partial("no rseq barriers")),
-    row!(435, "clone3", Kernel::sys_clone3, [Ptr, Size], Partial("no namespaces")),
+    row!(435, "clone3", Kernel::sys_clone3, [Ptr, Size], Partial("namespaces: pid, uts")),
 ];

@@ -10,7 +10,7 @@ use crate::mm::FutexKey;
 use crate::platform::{Platform, UserPtr};
 use crate::syscall::{Call, Progress, Restart, SysResult};
 use crate::task::timer::clock::Clock;
-use crate::task::{Pid, TaskId};
+use crate::task::TaskId;
 use crate::wait_queue::Event;
 
 impl Kernel {
@@ -57,7 +57,7 @@ impl Kernel {
         key: FutexKey,
     ) -> Result<Option<TaskId>, Errno> {
         let word = call.read_u32(call.ptr(0))?;
-        let tid = self.tasks[call.task].tid.0;
+        let tid = self.task_pid_vnr(call.task);
         let owner = word & TID_MASK;
         if owner == tid {
             return Err(Errno::EDEADLK);
@@ -75,14 +75,14 @@ impl Kernel {
             None => {}
         }
         call.write_u32(call.ptr(0), word | WAITERS)?;
-        let found = self.pids.task(Pid(owner)).filter(|t| !self.tasks[*t].exiting);
+        let found = self.find_task_by_vpid(call.task, owner as i32).filter(|t| !self.tasks[*t].exiting);
         found.map(Some).ok_or(Errno::ESRCH)
     }
 
     /// FUTEX_UNLOCK_PI: EPERM unless it is ours.
     pub(super) fn futex_unlock_pi(&mut self, call: &mut Call<'_>, shared: bool) -> SysResult {
         let word = call.read_u32(call.ptr(0))?;
-        if word & TID_MASK != self.tasks[call.task].tid.0 {
+        if word & TID_MASK != self.task_pid_vnr(call.task) {
             return Err(Errno::EPERM.into());
         }
         let key = self.futex_key(call.task, call.ptr(0), shared)?;
@@ -93,7 +93,7 @@ impl Kernel {
         if first.pi.is_none() {
             return Err(Errno::EINVAL.into());
         }
-        call.write_u32(call.ptr(0), WAITERS | self.tasks[first.task].tid.0)?;
+        call.write_u32(call.ptr(0), WAITERS | self.task_pid_vnr(first.task))?;
         self.hand_over(key, first);
         Ok(0)
     }
@@ -124,7 +124,7 @@ impl Kernel {
             let (Some((at, _)), Some(guest)) = (first.pi, self.tasks[first.task].guest) else {
                 continue;
             };
-            let word = WAITERS | OWNER_DIED | self.tasks[first.task].tid.0;
+            let word = WAITERS | OWNER_DIED | self.task_pid_vnr(first.task);
             // Its memory may be unmapped by now: then the waiter finds out by itself.
             user.write_user(guest, UserPtr(at.0), &word.to_le_bytes());
             self.hand_over(key, first);

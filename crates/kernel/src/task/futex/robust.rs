@@ -6,7 +6,7 @@ use crate::abi::Errno;
 use crate::kernel::Kernel;
 use crate::platform::{GuestId, Platform, UserPtr};
 use crate::syscall::{Call, SysResult};
-use crate::task::{Pid, TaskId};
+use crate::task::TaskId;
 
 /// FUTEX_WAITERS.
 pub const WAITERS: u32 = 0x8000_0000;
@@ -46,7 +46,7 @@ impl Kernel {
     pub fn sys_get_robust_list(&mut self, call: &mut Call<'_>) -> SysResult {
         let target = match call.int(0) {
             0 => call.task,
-            tid => self.pids.task(Pid(tid as u32)).ok_or(Errno::ESRCH)?,
+            tid => self.find_task_by_vpid(call.task, tid).ok_or(Errno::ESRCH)?,
         };
         let (mine, theirs) = (&self.tasks[call.task].cred, &self.tasks[target].cred);
         let same = |id| [theirs.euid, theirs.suid, theirs.uid].iter().all(|t| *t == id);
@@ -127,7 +127,7 @@ impl Kernel {
             self.wake_one_shared(task, lock);
             return Some(());
         }
-        if owner != self.tasks[task].tid.0 {
+        if owner != self.task_pid_vnr(task) {
             return Some(());
         }
         let dead = word & WAITERS | OWNER_DIED;

@@ -163,7 +163,7 @@ impl Kernel {
         let g = &self.groups[group];
         let Some(parent) = g.parent else { return };
         let leader = &self.tasks[g.leader];
-        let (pid, uid) = (g.tgid, leader.cred.uid);
+        let (pid, uid) = (self.pid_for_parent(group), leader.cred.uid);
         let (utime, stime) = self.group_clock_ticks(group);
         let detail = SigDetail::Child { pid, uid, status, utime, stime };
         let forker = leader.real_parent;

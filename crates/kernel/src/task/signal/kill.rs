@@ -39,7 +39,10 @@ impl Kernel {
         let (tgid, uid) = self.identity(sender);
         let origin = |signal| SigInfo::user(signal, tgid, uid);
         match pid {
-            1.. => self.kill_pid_info(sender, Pid(pid as u32), asked, &origin)?,
+            1.. => {
+                let pid = self.find_vpid(sender, pid as u32).ok_or(Errno::ESRCH)?;
+                self.kill_pid_info(sender, pid, asked, &origin)?
+            }
             i32::MIN => return Err(Errno::ESRCH.into()),
             -1 => self.kill_everyone(sender, asked, &origin)?,
             0 => {
@@ -47,7 +50,8 @@ impl Kernel {
                 self.kill_pgrp_info(sender, pgrp, asked, &origin)?;
             }
             -0x7fff_ffff..=-2 => {
-                self.kill_pgrp_info(sender, Pid(pid.unsigned_abs()), asked, &origin)?
+                let pgrp = self.find_vpid(sender, pid.unsigned_abs()).ok_or(Errno::ESRCH)?;
+                self.kill_pgrp_info(sender, pgrp, asked, &origin)?
             }
         }
         Ok(0)
@@ -68,13 +72,14 @@ impl Kernel {
         if tid <= 0 || tgid <= 0 {
             return Err(Errno::EINVAL.into());
         }
-        self.do_tkill(call.task, Some(Pid(tgid as u32)), tid, asked)
+        self.do_tkill(call.task, Some(tgid as u32), tid, asked)
     }
 
-    fn do_tkill(&mut self, sender: TaskId, tgid: Option<Pid>, tid: i32, asked: Asked) -> SysResult {
+    fn do_tkill(&mut self, sender: TaskId, tgid: Option<u32>, tid: i32, asked: Asked) -> SysResult {
         let (pid, uid) = self.identity(sender);
         let origin = |signal| SigInfo { code: SI_TKILL, ..SigInfo::user(signal, pid, uid) };
-        self.do_send_specific(sender, tgid, Pid(tid as u32), asked, &origin)?;
+        let tid = self.find_vpid(sender, tid as u32).ok_or(Errno::ESRCH)?;
+        self.do_send_specific(sender, tgid, tid, asked, &origin)?;
         Ok(0)
     }
 
@@ -84,7 +89,8 @@ impl Kernel {
         let template = self.siginfo_argument(call, 2, asked)?;
         self.check_forgery(call.task, pid, &template)?;
         let origin = |_| template;
-        self.kill_pid_info(call.task, Pid(pid.max(0) as u32), asked, &origin)?;
+        let pid = self.find_vpid(call.task, pid.max(0) as u32).ok_or(Errno::ESRCH)?;
+        self.kill_pid_info(call.task, pid, asked, &origin)?;
         Ok(0)
     }
 
@@ -97,8 +103,8 @@ impl Kernel {
         }
         self.check_forgery(call.task, tid, &template)?;
         let origin = |_| template;
-        let (tgid, tid) = (Pid(tgid as u32), Pid(tid as u32));
-        self.do_send_specific(call.task, Some(tgid), tid, asked, &origin)?;
+        let tid = self.find_vpid(call.task, tid as u32).ok_or(Errno::ESRCH)?;
+        self.do_send_specific(call.task, Some(tgid as u32), tid, asked, &origin)?;
         Ok(0)
     }
 
@@ -115,6 +121,10 @@ impl Kernel {
         let file = self.fdget(call, call.int(0))?;
         let pidfd = self.tgid_pidfd_to_pid(file)?;
         let (sender, asked) = (call.task, Asked::new(number));
+        let own = self.task_active_pid_ns(sender);
+        if !self.pids.is_within(pidfd.ns, own) {
+            return Err(Errno::EINVAL.into()); // access_pidfd_pidns(): not ours, nor below
+        }
         let (pid, uid) = self.identity(sender);
         let mut template = SigInfo::user(Signal::SIGHUP, pid, uid);
         if !call.ptr(2).is_null() {
@@ -123,7 +133,8 @@ impl Kernel {
                 return Err(Errno::EINVAL.into());
             }
             // A whole group is never only oneself (measured).
-            let to = if flags == PROCESS_GROUP { 0 } else { pidfd.pid.0 as i32 };
+            let pid = self.pid_vnr(sender, pidfd.pid) as i32;
+            let to = if flags == PROCESS_GROUP { 0 } else { pid };
             self.check_forgery(sender, to, &template)?;
         }
         let thread = match (flags, pidfd.thread) {
@@ -163,14 +174,13 @@ impl Kernel {
 
     /// Only to oneself may a process claim that the kernel or tkill sent it (rule S-7).
     fn check_forgery(&self, sender: TaskId, to: i32, info: &SigInfo) -> Result<(), Errno> {
-        let own = i64::from(self.tasks[sender].tid.0) == i64::from(to);
+        let own = i64::from(self.task_pid_vnr(sender)) == i64::from(to);
         if (info.code >= 0 || info.code == SI_TKILL) && !own { Err(Errno::EPERM) } else { Ok(()) }
     }
 
-    /// Who is sending: tgid and real uid.
+    /// Who is sending: its process as it calls that itself, and real uid.
     fn identity(&self, sender: TaskId) -> (Pid, u32) {
-        let t = &self.tasks[sender];
-        (self.groups[t.group].tgid, t.cred.uid)
+        (Pid(self.task_tgid_vnr(sender)), self.tasks[sender].cred.uid)
     }
 
     /// kill_pid_info(): any thread's number will do; it is the first candidate (rule S-3).
@@ -194,7 +204,7 @@ impl Kernel {
         origin: Origin<'_>,
     ) -> Result<(), Errno> {
         match self.check_kill_permission(sender, task, asked, origin)? {
-            Some(info) => self.send_signal(info, Target::Process(task)),
+            Some(info) => self.send_signal_of(sender, info, Target::Process(task)),
             None => Ok(()),
         }
     }
@@ -203,17 +213,18 @@ impl Kernel {
     fn do_send_specific(
         &mut self,
         sender: TaskId,
-        tgid: Option<Pid>,
+        tgid: Option<u32>,
         tid: Pid,
         asked: Asked,
         origin: Origin<'_>,
     ) -> Result<(), Errno> {
         let task = self.pids.task(tid).ok_or(Errno::ESRCH)?;
-        if tgid.is_some_and(|tgid| self.groups[self.tasks[task].group].tgid != tgid) {
+        let process = self.groups[self.tasks[task].group].tgid;
+        if tgid.is_some_and(|tgid| self.find_vpid(sender, tgid) != Some(process)) {
             return Err(Errno::ESRCH);
         }
         match self.check_kill_permission(sender, task, asked, origin)? {
-            Some(info) => self.send_signal(info, Target::Thread(task)),
+            Some(info) => self.send_signal_of(sender, info, Target::Thread(task)),
             None => Ok(()),
         }
     }
@@ -238,7 +249,8 @@ impl Kernel {
         outcome
     }
 
-    /// kill(-1): everyone but init and the caller's own process. EPERM counts for nothing (S-5).
+    /// kill(-1): everyone that the caller sees but its init and its own process. EPERM counts for
+    /// nothing (S-5).
     fn kill_everyone(
         &mut self,
         sender: TaskId,
@@ -248,7 +260,7 @@ impl Kernel {
         let own = self.tasks[sender].group;
         let everyone = self.leaders(|kernel, task| {
             let t = &kernel.tasks[task];
-            t.tid.0 > 1 && t.group != own
+            kernel.pid_vnr(sender, t.tid) > 1 && t.group != own
         });
         let mut outcome = if everyone.is_empty() { Err(Errno::ESRCH) } else { Ok(()) };
         for task in everyone {

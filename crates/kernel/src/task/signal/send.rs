@@ -29,6 +29,38 @@ impl Kernel {
     /// send_signal(): queues a signal and wakes whoever takes it; no permission is asked for. A
     /// dropped signal is a success. EAGAIN for a real-time record over the limit (rule S-19).
     pub fn send_signal(&mut self, info: SigInfo, to: Target) -> Result<(), Errno> {
+        // Pid 0 is a sender outside of the pid namespace: S-14.
+        let outside = matches!(info.detail, SigDetail::Kill { pid: Pid(0), .. });
+        let force = info.code == SI_KERNEL || outside;
+        self.do_send_signal(None, info, to, force)
+    }
+
+    /// The same from a call of `sender`. What it says of its own number is what it calls itself;
+    /// who comes from above the target's pid namespace has none there, and its SIGKILL and SIGSTOP
+    /// act on that namespace's init (rule S-14).
+    pub(super) fn send_signal_of(
+        &mut self,
+        sender: TaskId,
+        info: SigInfo,
+        to: Target,
+    ) -> Result<(), Errno> {
+        let (mut info, mut force) = (info, info.code == SI_KERNEL);
+        if let Target::Thread(task) | Target::Process(task) = to
+            && self.pid_vnr(task, self.tasks[sender].tid) == 0
+        {
+            force = true;
+            info.clear_sender();
+        }
+        self.do_send_signal(Some(sender), info, to, force)
+    }
+
+    fn do_send_signal(
+        &mut self,
+        sender: Option<TaskId>,
+        info: SigInfo,
+        to: Target,
+        force: bool,
+    ) -> Result<(), Errno> {
         let (task, shared) = match to {
             Target::Thread(task) => (task, false),
             Target::Process(task) => (task, true),
@@ -40,14 +72,14 @@ impl Kernel {
         if self.tasks.get(task).is_none() {
             return Ok(());
         }
-        let outcome = self.queue_signal(&info, task, shared);
+        let outcome = self.queue_signal(&info, task, shared, force);
         let dropped = match &outcome {
             Ok(dropped) => *dropped,
             Err(_) => Some(Dropped::Limit),
         };
         let to = self.tasks[task].tid;
         let fact = TaskFact::SendSignal { signal: info.signal, to, group: shared, dropped };
-        let sender = self.sender_of(&info);
+        let sender = sender.or_else(|| self.sender_of(&info));
         self.tell(sender, fact.into());
         match outcome? {
             // The bit is set, only the record is lost.
@@ -77,11 +109,9 @@ impl Kernel {
         info: &SigInfo,
         task: TaskId,
         shared: bool,
+        force: bool,
     ) -> Result<Option<Dropped>, Errno> {
         let signal = info.signal;
-        // Pid 0 is a sender outside of the pid namespace: S-14.
-        let outside = matches!(info.detail, SigDetail::Kill { pid: Pid(0), .. });
-        let force = info.code == SI_KERNEL || outside;
         if let Some(dropped) = self.prepare_signal(signal, task, force) {
             return Ok(Some(dropped));
         }
@@ -245,7 +275,7 @@ impl Kernel {
 
     /// send_sig(sig, task, 0): thread-directed, from a call of the task itself (SIGPIPE: S-46).
     pub fn send_sig(&mut self, signal: Signal, task: TaskId) {
-        let (pid, uid) = (self.groups[self.tasks[task].group].tgid, self.tasks[task].cred.uid);
+        let (pid, uid) = (Pid(self.task_tgid_vnr(task)), self.tasks[task].cred.uid);
         // A standard signal with si_code 0 overrides the limit: it cannot fail.
         let _ = self.send_signal(SigInfo::user(signal, pid, uid), Target::Thread(task));
     }

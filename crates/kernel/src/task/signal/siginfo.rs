@@ -83,6 +83,21 @@ impl SigInfo {
         SigInfo { signal, errno: 0, code: SI_KERNEL, detail }
     }
 
+    /// A sender that the target cannot see has number 0.
+    pub(super) fn clear_sender(&mut self) {
+        match &mut self.detail {
+            SigDetail::Kill { pid, .. } | SigDetail::Rt { pid, .. } => *pid = Pid(0),
+            // Where it stands when the code has a layout with a sender.
+            SigDetail::Raw(rest) if self.code <= SI_USER => rest[..4].fill(0),
+            SigDetail::Raw(_)
+            | SigDetail::Child { .. }
+            | SigDetail::Fault { .. }
+            | SigDetail::Timer { .. }
+            | SigDetail::Poll { .. }
+            | SigDetail::Sys { .. } => {}
+        }
+    }
+
     /// What the CPU reported. `None` for a number that is no signal, which no platform sends.
     pub fn fault(fault: &Fault) -> Option<SigInfo> {
         let signal = Signal::new(u64::from(fault.signo))?;

@@ -146,7 +146,7 @@ impl World {
         let init = k.init_group();
         let mut group = k.groups[init].clone();
         let mut task = crate::task::init::blank_task();
-        let pid = k.pids.alloc_pid().unwrap();
+        let pid = k.pids.alloc_pid(None).unwrap();
         task.tid = pid;
         task.guest = Some(GuestId(u64::from(pid.0)));
         task.regs.rsp = 0x80_0000;
@@ -178,7 +178,7 @@ impl World {
         let k = &mut self.kernel;
         let (group, leader) = k.groups.iter().last().map(|(id, g)| (id, g.leader)).unwrap();
         let mut task = k.tasks[leader].clone();
-        task.tid = k.pids.alloc_pid().unwrap();
+        task.tid = k.pids.alloc_pid(None).unwrap();
         task.sigpending = false;
         k.mms[task.mm.unwrap()].users += 1;
         let tid = task.tid;

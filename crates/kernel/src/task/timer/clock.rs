@@ -7,7 +7,7 @@ use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
-use crate::task::{GroupId, Pid, TaskId};
+use crate::task::{GroupId, TaskId};
 use crate::time::{Duration, Instant};
 
 /// How long every host is up when the world begins: what rdtsc starts with, one tick a nanosecond.
@@ -79,7 +79,7 @@ impl Kernel {
         }
         let found = match pid {
             0 => task,
-            _ => self.pids.task(Pid(pid as u32)).ok_or(Errno::EINVAL)?,
+            _ => self.find_task_by_vpid(task, pid).ok_or(Errno::EINVAL)?,
         };
         let group = self.tasks[found].group;
         match thread {

@@ -10,7 +10,7 @@ use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
 use crate::task::signal::siginfo::SI_TIMER;
 use crate::task::signal::{SigDetail, SigInfo, Target};
-use crate::task::{GroupId, Pid, TaskId};
+use crate::task::{GroupId, TaskId};
 
 /// A timer's number, counted from 0 in each process.
 pub type TimerId = i32;
@@ -68,7 +68,7 @@ impl Kernel {
         let group = self.tasks[call.task].group;
         let id = self.timers.next_id.get(&group).copied().unwrap_or(0);
         let event = match bytes {
-            Some(bytes) => self.good_sigevent(group, &bytes)?,
+            Some(bytes) => self.good_sigevent(call.task, &bytes)?,
             None => SigEvent { signal: Some(Signal::SIGALRM), thread: None, value: id as u64 },
         };
         call.write_u32(id_ptr, id as u32)?;
@@ -86,7 +86,7 @@ impl Kernel {
     }
 
     /// good_sigevent(): EINVAL for an unknown way, a bad signal, a thread of somebody else.
-    fn good_sigevent(&self, group: GroupId, bytes: &[u8; 64]) -> Result<SigEvent, Errno> {
+    fn good_sigevent(&self, task: TaskId, bytes: &[u8; 64]) -> Result<SigEvent, Errno> {
         let int = |i: usize| i32::from_le_bytes(bytes[i..i + 4].try_into().expect("4"));
         let value = u64::from_le_bytes(bytes[0..8].try_into().expect("8"));
         let (signo, notify, tid) = (int(8), int(12), int(16));
@@ -97,8 +97,8 @@ impl Kernel {
                 Ok(SigEvent { signal: Some(signal?), thread: None, value })
             }
             SIGEV_SIGNAL_THREAD_ID => {
-                let thread = self.pids.task(Pid(tid as u32)).ok_or(Errno::EINVAL)?;
-                if self.tasks[thread].group != group {
+                let thread = self.find_task_by_vpid(task, tid).ok_or(Errno::EINVAL)?;
+                if self.tasks[thread].group != self.tasks[task].group {
                     return Err(Errno::EINVAL);
                 }
                 Ok(SigEvent { signal: Some(signal?), thread: Some(thread), value })

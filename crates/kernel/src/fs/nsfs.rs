@@ -1,0 +1,113 @@
+//! nsfs: the files that stand for namespaces, reached by /proc/PID/ns (namespaces(7)). Whoever holds
+//! one open may enter its namespace with setns(2); ioctl(2) asks what it is (ioctl_nsfs(2)).
+//! Neighbours: `task/nsproxy` (what namespaces are), `procfs/link` (the way here).
+
+use crate::abi::Errno;
+use crate::abi::open::OFlags;
+use crate::abi::stat::{S_IFREG, Stat};
+use crate::fs::anon::Anon;
+use crate::fs::file::FileId;
+use crate::fs::inode::MAY_WRITE;
+use crate::fs::mount::dev;
+use crate::fs::open_flags::OpenFlags;
+use crate::kernel::Kernel;
+use crate::syscall::{Call, SysResult};
+use crate::task::TaskId;
+use crate::task::nsproxy::{Namespace, NsKind};
+
+const NS_GET_USERNS: u32 = 0xb701;
+const NS_GET_PARENT: u32 = 0xb702;
+const NS_GET_NSTYPE: u32 = 0xb703;
+const NS_GET_OWNER_UID: u32 = 0xb704;
+
+/// The links in /proc/PID/ns.
+pub const LINKS: [(&str, NsKind); 10] = [
+    ("cgroup", NsKind::Cgroup),
+    ("ipc", NsKind::Ipc),
+    ("mnt", NsKind::Mnt),
+    ("net", NsKind::Net),
+    ("pid", NsKind::Pid),
+    ("pid_for_children", NsKind::Pid),
+    ("time", NsKind::Time),
+    ("time_for_children", NsKind::Time),
+    ("user", NsKind::User),
+    ("uts", NsKind::Uts),
+];
+
+impl Kernel {
+    /// ns_get_path(): what the link number `i` of [`LINKS`] of `task` leads to. None if it is dead,
+    /// or if its next child would be the first of its namespace.
+    pub(crate) fn ns_link(&self, task: TaskId, i: usize) -> Option<Namespace> {
+        let (name, kind) = LINKS[i];
+        if self.is_zombie(task) {
+            return None;
+        }
+        if name != "pid_for_children" {
+            return Some(self.namespace_of(task, kind));
+        }
+        let ns = self.tasks[task].nsproxy.pid_for_children;
+        self.pids.has_child_reaper(ns).then_some(Namespace::Pid(ns))
+    }
+
+    /// ns_get_name(): `pid:[4026531836]`.
+    pub(crate) fn ns_name(&self, ns: Namespace) -> String {
+        format!("{}:[{}]", ns.kind().name(), self.ns_inum(ns))
+    }
+
+    /// What stat(2) tells of it.
+    pub(crate) fn ns_stat(&self, ns: Namespace) -> Stat {
+        let boot = self.vfs.current_time(crate::time::Instant::ZERO);
+        Stat {
+            dev: (0, dev::NSFS),
+            ino: self.ns_inum(ns).into(),
+            mode: S_IFREG | 0o444,
+            nlink: 1,
+            blksize: 4096,
+            atime: boot,
+            mtime: boot,
+            ctime: boot,
+            ..Stat::default()
+        }
+    }
+
+    /// A description of a namespace. EACCES for who would write to it.
+    pub(crate) fn ns_open(
+        &mut self,
+        task: TaskId,
+        ns: Namespace,
+        op: OpenFlags,
+    ) -> Result<FileId, Errno> {
+        if op.acc_mode & MAY_WRITE != 0 && !self.is_fs_root(task) {
+            return Err(Errno::EACCES);
+        }
+        let flags = OFlags(op.flags & !crate::fs::open_flags::ONLY_AT_OPEN);
+        Ok(self.anon_getfile(Anon::Namespace(ns), flags))
+    }
+
+    /// ns_ioctl(): EPERM for the parent of the first of its kind, EINVAL where there are no parents.
+    pub(crate) fn ns_ioctl(&mut self, call: &mut Call<'_>, ns: Namespace, cmd: u32) -> SysResult {
+        let user = Namespace::Only(NsKind::User);
+        let found = match (cmd, ns) {
+            (NS_GET_NSTYPE, _) => return Ok(ns.kind().flag().into()),
+            (NS_GET_OWNER_UID, Namespace::Only(NsKind::User)) => {
+                call.write_u32(call.ptr(2), 0)?;
+                return Ok(0);
+            }
+            (NS_GET_USERNS | NS_GET_PARENT, Namespace::Only(NsKind::User)) => {
+                return Err(Errno::EPERM.into());
+            }
+            (NS_GET_USERNS, _) => user,
+            (NS_GET_PARENT, Namespace::Pid(ns)) => {
+                let own = self.task_active_pid_ns(call.task);
+                let parent = self.pids.parent_of(ns).ok_or(Errno::EPERM)?;
+                if !self.pids.is_within(parent, own) {
+                    return Err(Errno::EPERM.into());
+                }
+                Namespace::Pid(parent)
+            }
+            (NS_GET_OWNER_UID | NS_GET_PARENT, _) => return Err(Errno::EINVAL.into()),
+            (_, _) => return self.no_ioctl(call, cmd),
+        };
+        self.anon_getfd(call.task, Anon::Namespace(found), OFlags::RDONLY, true)
+    }
+}
