@@ -9,8 +9,8 @@ use crate::fs::file::FileId;
 use crate::fs::inode::{InodeKind, MAY_EXEC};
 use crate::kernel::Kernel;
 use crate::platform::Platform;
-use crate::task::nsproxy::Namespace;
 use crate::task::TaskId;
+use crate::task::nsproxy::Namespace;
 use linux_raw_sys::general as raw;
 
 /// The working directory in place of a directory's descriptor.

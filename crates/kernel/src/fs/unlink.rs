@@ -370,7 +370,9 @@ impl Kernel {
         let not_a_link = if path.is_empty() { Errno::ENOENT } else { Errno::EINVAL };
         let link = match self.filename_lookup(call.task, dfd, &path, lookup, call.user)? {
             Found::Dentry(dentry) if self.vfs.inode(dentry).is_symlink() => dentry,
-            Found::Dentry(_) | Found::File(_) | Found::Namespace(_) => return Err(not_a_link.into()),
+            Found::Dentry(_) | Found::File(_) | Found::Namespace(_) => {
+                return Err(not_a_link.into());
+            }
         };
         let mut text = match self.get_link(call.task, link)? {
             Link::Path(target) => target,

@@ -6,8 +6,8 @@ use crate::abi::Errno;
 use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
-use crate::task::rlimit::{RLIMIT_NICE, RLIMIT_RTPRIO};
 use crate::task::TaskId;
+use crate::task::rlimit::{RLIMIT_NICE, RLIMIT_RTPRIO};
 
 const SCHED_OTHER: u32 = 0;
 const SCHED_FIFO: u32 = 1;

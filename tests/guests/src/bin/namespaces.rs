@@ -256,8 +256,7 @@ fn hostname() -> Result<String, String> {
 fn files_of_namespaces_tell_what_they_are() -> Check {
     const NS_GET_PARENT: i64 = 0xb702;
     const NS_GET_NSTYPE: i64 = 0xb703;
-    let ioctl =
-        |fd: Fd, what: i64| raw("ioctl", libc::SYS_ioctl, [fd.into(), what, 0, 0, 0, 0]);
+    let ioctl = |fd: Fd, what: i64| raw("ioctl", libc::SYS_ioctl, [fd.into(), what, 0, 0, 0, 0]);
     for (name, kind) in [("pid", CLONE_NEWPID), ("uts", CLONE_NEWUTS)] {
         let path = format!("/proc/self/ns/{name}");
         let file = open(Path::new(&path), libc::O_RDONLY, 0)?;
@@ -286,10 +285,7 @@ fn a_hostname_of_ones_own() -> Check {
     apart(CLONE_NEWUTS, || {
         // SAFETY: four bytes each.
         let named = unsafe {
-            [
-                libc::sethostname(c"mine".as_ptr(), 4),
-                libc::setdomainname(c"here".as_ptr(), 4),
-            ]
+            [libc::sethostname(c"mine".as_ptr(), 4), libc::setdomainname(c"here".as_ptr(), 4)]
         };
         same!(named, [0, 0], "naming");
         same!(hostname()?, "mine", "the name");

@@ -79,7 +79,12 @@ impl Kernel {
             let kind = &self.vfs.inodes[self.vfs.dentries[dentry].inode].kind;
             if let InodeKind::Proc(ProcNode::Process(task)) = *kind {
                 let t = self.tasks.get(task).ok_or(Errno::ESRCH)?;
-                return Ok(Pidfd { pid: t.tid, ns: self.pids.ns_of(t.tid), group: t.group, thread: None });
+                return Ok(Pidfd {
+                    pid: t.tid,
+                    ns: self.pids.ns_of(t.tid),
+                    group: t.group,
+                    thread: None,
+                });
             }
         }
         self.pidfd_of(file)

@@ -7,8 +7,8 @@ use crate::fs::mount::dev;
 use crate::kernel::Kernel;
 use crate::mm::PAGE_SIZE;
 use crate::platform::Platform;
-use crate::task::pid_namespace::PidNs;
 use crate::task::cred::all_or_none;
+use crate::task::pid_namespace::PidNs;
 use crate::task::{Run, TaskId};
 use core::fmt::Write;
 
@@ -236,8 +236,12 @@ impl Kernel {
         let groups: Vec<String> = cred.groups.iter().map(u32::to_string).collect();
         let _ = writeln!(s, "FDSize:\t{slots}\nGroups:\t{} ", groups.join(" "));
         let own = self.pids.level(self.task_active_pid_ns(task)) as usize;
-        let numbers =
-            [("NStgid", group.tgid), ("NSpid", t.tid), ("NSpgid", group.pgrp), ("NSsid", group.session)];
+        let numbers = [
+            ("NStgid", group.tgid),
+            ("NSpid", t.tid),
+            ("NSpgid", group.pgrp),
+            ("NSsid", group.session),
+        ];
         for (name, pid) in numbers {
             let mut all = self.pids.all_numbers(pid, PidNs::INIT);
             all.resize(own + 1, 0);

@@ -9,7 +9,13 @@ use crate::syscall::table::Row;
 pub const ROWS: &[Row] = &[
     row!(24, "sched_yield", Kernel::sys_sched_yield, [], Full),
     row!(39, "getpid", Kernel::sys_getpid, [], Full),
-    row!(56, "clone", Kernel::sys_clone, [Hex, Ptr, Ptr, Ptr, Ptr], Partial("namespaces: pid, uts")),
+    row!(
+        56,
+        "clone",
+        Kernel::sys_clone,
+        [Hex, Ptr, Ptr, Ptr, Ptr],
+        Partial("namespaces: pid, uts")
+    ),
     row!(57, "fork", Kernel::sys_fork, [], Full),
     row!(58, "vfork", Kernel::sys_vfork, [], Full),
     row!(59, "execve", Kernel::sys_execve, [Str, Ptr, Ptr], Full),

@@ -9,8 +9,8 @@ use crate::kernel::Kernel;
 use crate::mm::FutexKey;
 use crate::platform::{Platform, UserPtr};
 use crate::syscall::{Call, Progress, Restart, SysResult};
-use crate::task::timer::clock::Clock;
 use crate::task::TaskId;
+use crate::task::timer::clock::Clock;
 use crate::wait_queue::Event;
 
 impl Kernel {
@@ -75,7 +75,8 @@ impl Kernel {
             None => {}
         }
         call.write_u32(call.ptr(0), word | WAITERS)?;
-        let found = self.find_task_by_vpid(call.task, owner as i32).filter(|t| !self.tasks[*t].exiting);
+        let found =
+            self.find_task_by_vpid(call.task, owner as i32).filter(|t| !self.tasks[*t].exiting);
         found.map(Some).ok_or(Errno::ESRCH)
     }
 
