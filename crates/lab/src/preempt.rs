@@ -16,6 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How long a guest may compute while others wait, unless somebody says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How much of the time that a guest computed passes before others who are ready get the CPU. Long for
+/// Linux's scheduler, but no longer than what the watchdog lets pass before it looks again: a world in
+/// which computing and being interrupted take turns goes on as fast as the real clock.
+const TURN: Duration = Duration::from_millis(100);
+
 /// The tasks of a host that do not trap.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Computing {
@@ -71,10 +76,13 @@ impl<P: Platform> World<P> {
         let passed = self.passes(spent).saturating_sub(self.passes(counted));
         let host = &mut self.hosts[index];
         host.computing.counted.insert(task, spent);
-        host.computing.owed.insert(task, passed);
         host.computing.something_happened();
         host.slice = None;
         host.kernel.preempt(task, spent, passed);
+        // It had the CPU before the others get it, whatever they do to it then.
+        let turn = self.elapses(index, task, passed.min(TURN));
+        let host = &mut self.hosts[index];
+        host.computing.owed.insert(task, passed.saturating_sub(turn));
         let t = &host.kernel.tasks[task];
         let (name, pid) = (String::from_utf8_lossy(&t.comm).into_owned(), t.tid.0);
         let (at, host) = (t.regs.rip, &host.name);
@@ -90,26 +98,32 @@ impl<P: Platform> World<P> {
     /// timers and faults come at their time. False if there is none, or no more: what a signal makes
     /// of the task is not late for what it computed before.
     pub(crate) fn lets_time_pass(&mut self, index: usize, task: TaskId) -> bool {
-        let computing = &mut self.hosts[index].computing;
-        let Some(owed) = computing.owed.remove(&task) else { return false };
+        let Some(owed) = self.hosts[index].computing.owed.remove(&task) else { return false };
         if !self.hosts[index].kernel.goes_on_in_user_mode(task) {
             return false;
         }
+        let time = self.elapses(index, task, owed);
+        if time.is_zero() {
+            return false; // a timer that counts CPU time is due: it is looked at on the way
+        }
+        if owed > time {
+            self.hosts[index].computing.owed.insert(task, owed - time);
+        }
+        true
+    }
+
+    /// The task computes for so much virtual time, or up to the next thing that happens: for how
+    /// long it was.
+    fn elapses(&mut self, index: usize, task: TaskId, most: Duration) -> Duration {
         let now = self.hosts[index].kernel.now;
         let due = self.first_due(Some(index)).map(|(at, _)| at.saturating_since(now));
         // Another host may be at this very moment, and would be so again.
         let due = due.map(|due| if due.is_zero() { SLICE } else { due });
         let host = &mut self.hosts[index];
-        let time = [due, host.kernel.next_cpu_timer()].into_iter().flatten().fold(owed, Ord::min);
-        if time.is_zero() {
-            return false; // a timer that counts CPU time is due: it is looked at on the way
-        }
+        let time = [due, host.kernel.next_cpu_timer()].into_iter().flatten().fold(most, Ord::min);
         host.kernel.now = now + time;
         host.kernel.tasks[task].utime += time;
-        if owed > time {
-            host.computing.owed.insert(task, owed - time);
-        }
-        true
+        time
     }
 
     /// Does anything in the world depend on this host's time, or on its CPU? A time limit that

@@ -129,6 +129,41 @@ fn the_others_of_the_host_wait_too() {
 }
 
 #[test]
+fn time_goes_on_when_a_signal_ends_each_turn() {
+    // p1 computes and catches SIGUSR1, p2 sends one whenever it has the CPU, p3 sleeps for 5 s.
+    const SA_RESTORER: u64 = 0x0400_0000;
+    let mut target = Program::new(1);
+    let (begin, handler, restorer) = (target.label(), target.label(), target.label());
+    target.push(Insn::Jump(begin));
+    target.here(handler);
+    target.push(Insn::Return);
+    target.here(restorer);
+    target.call(15, []); // rt_sigreturn
+    target.here(begin);
+    let action = target.bytes(&[0; 32]);
+    for (at, value) in [(0, handler.into()), (8, SA_RESTORER.into()), (16, restorer.into())] {
+        target.push(Insn::Store { to: (action + at).into(), value, size: 8 });
+    }
+    target.call(13, [10.into(), action.into(), 0.into(), 8.into()]); // rt_sigaction
+    target.expect(0, 30);
+    target.push(Insn::Compute(Reg::R12, u64::MAX));
+    let mut sender = Program::new(2);
+    let again = sender.label();
+    sender.here(again);
+    sender.call(62, [2.into(), 10.into()]); // kill
+    sender.call(24, []); // sched_yield
+    sender.push(Insn::Jump(again));
+    let mut sleeper = Program::new(3);
+    let time = sleeper.bytes(&[5_u64.to_le_bytes(), [0; 8]].concat());
+    sleeper.call(35, [time.into(), 0.into()]); // nanosleep
+    sleeper.exit(7);
+    let mut world = world(vec![target, sender, sleeper], "until = \"6s\"\n");
+    let (_, preempted) = run(&mut world);
+    assert_eq!((code(&world, "p3"), end(&world, "p3")), (Some(7), Some(5)));
+    assert!(preempted.len() < 100, "{}", preempted.len());
+}
+
+#[test]
 fn a_time_limit_that_somebody_set_waits_as_well() {
     let mut world = world(vec![computes(1, u64::MAX)], "until = \"30s\"\n");
     let (_, preempted) = run(&mut world);
