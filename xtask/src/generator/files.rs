@@ -1,10 +1,11 @@
 //! What programs are about, descriptors: pipes, numbers, sockets, listeners, locks, watching many at
-//! once, counters. Neighbours: `make`, `subjects`.
+//! once, counters. Neighbours: `make`, `subjects`, `scenes`, `ipc`.
 
 use super::make::{Maker, name};
 use super::model::{Busy, FDS, Kind};
 
-const O_NONBLOCK: i64 = 0o4000;
+pub const O_NONBLOCK: i64 = 0o4000;
+pub const O_ASYNC: i64 = 0o20000;
 const O_CLOEXEC: i64 = 0o2_000_000;
 const MSG_DONTWAIT: i64 = 0x40;
 const MSG_NOSIGNAL: i64 = 0x4000;
@@ -166,10 +167,19 @@ fn owner(m: &mut Maker, actor: usize) -> Option<()> {
     m.say(actor, "setown", &[fd, name(who)]);
     // F_SETSIG
     m.say(actor, "fcntl", &[fd, 10, signal]);
+    if m.random.once_in(2) {
+        set_flags(m, actor, fd, O_ASYNC);
+    }
     if m.random.once_in(3) {
         m.say(actor, "getown", &[fd]);
     }
     Some(())
+}
+
+/// F_SETFL: this and O_NONBLOCK.
+pub fn set_flags(m: &mut Maker, actor: usize, fd: i64, flags: i64) {
+    m.say(actor, "fcntl", &[fd, 4, O_NONBLOCK | flags]);
+    m.model.of(actor).nonblocking.insert(fd, true);
 }
 
 /// Pairs, messages, descriptors in them.
@@ -399,50 +409,5 @@ pub fn counters(m: &mut Maker, actor: usize) -> Option<()> {
             }
         },
     }
-    Some(())
-}
-
-/// A child that alone holds the far ends of several pairs, whose near ends are watched together with
-/// the child itself: what its death lets go, and in which order.
-pub fn heirs(m: &mut Maker, actor: usize) -> Option<()> {
-    let child = m.model.actors.len();
-    if child >= super::model::ACTORS {
-        return None;
-    }
-    let (mut near, mut far) = (Vec::new(), Vec::new());
-    for _ in 0..2 + m.random.below(2) {
-        let (one, two) = (m.new_fd(actor), m.new_fd(actor));
-        if one == two || near.contains(&one) || near.contains(&two) || far.contains(&one) {
-            continue;
-        }
-        m.say(actor, "socketpair", &[1 | O_NONBLOCK, one, two]);
-        let (a, b) = (m.model.queue(), m.model.queue());
-        m.model.open(actor, one, Kind::Socket(a, b), true);
-        m.model.open(actor, two, Kind::Socket(b, a), true);
-        near.push(one);
-        far.push(two);
-    }
-    m.say(actor, "fork", &[name(child), 17]);
-    m.model.fork(actor);
-    for fd in far {
-        m.say(actor, "close", &[fd]);
-        m.model.of(actor).fds.remove(&fd);
-    }
-    let (pidfd, ep) = (m.new_fd(actor), m.new_fd(actor));
-    m.say(actor, "pidfd_open", &[name(child), pidfd, 0]);
-    m.model.open(actor, pidfd, Kind::Pidfd(child), true);
-    m.say(actor, "epoll", &[0, ep]);
-    m.model.open(actor, ep, Kind::Epoll, true);
-    near.push(pidfd);
-    for fd in near {
-        m.say(actor, "epoll_ctl", &[ep, 1, fd, 0x2001]);
-    }
-    if m.random.once_in(2) {
-        m.say(actor, "kill", &[name(child), 9]);
-    } else {
-        m.say(child, "exit", &[1]);
-    }
-    m.model.end(child);
-    m.say(actor, "epoll_wait", &[ep, 10, 0]);
     Some(())
 }

@@ -15,7 +15,7 @@ pub enum Verdict {
     EitherWay,
     /// The real kernel differs from itself, and up to that step afterlife does the same.
     Undetermined,
-    /// The real kernel tells nothing, or its actors do not come to rest.
+    /// The real kernel tells nothing, its actors do not come to rest, or it lacks a call.
     Untold,
     /// Afterlife does what the real kernel does not.
     Different,
@@ -43,7 +43,10 @@ pub fn differs(sides: &Sides, lines: &[Line], runs: usize) -> Result<bool, Strin
 }
 
 fn verdict(real: &BTreeSet<String>, ours: &str) -> Verdict {
-    if real.iter().any(|story| story.is_empty() || story.contains(UNSETTLED)) {
+    let untold = |story: &String| {
+        story.is_empty() || story.contains(UNSETTLED) || story.contains(NO_SUCH_CALL)
+    };
+    if real.iter().any(untold) {
         return Verdict::Untold;
     }
     let mut stories = real.iter();
@@ -54,6 +57,8 @@ fn verdict(real: &BTreeSet<String>, ours: &str) -> Verdict {
 
 /// What `actors` says of a program that it gave up.
 const UNSETTLED: &str = "unsettled";
+/// This machine's kernel, or whoever guards it, does not have the call.
+const NO_SUCH_CALL: &str = " = ENOSYS";
 
 /// The first step at which two stories differ: what was told there by one and not by the other.
 fn parting(one: &str, other: &str) -> usize {

@@ -1,11 +1,11 @@
 //! Random programs: each has a few subjects that it is mostly about, so that rare things meet each
 //! other (jobs and wait, epoll and the order of closing, threads and masks). Line by line as
-//! tests/guests' `actors` reads them. Neighbours: `model` (what is likely to succeed), `subjects` and
-//! `files` (one function per subject).
+//! tests/guests' `actors` reads them. Neighbours: `model` (what is likely to succeed), `subjects`,
+//! `files` and `ipc` (one function per subject), `scenes` (several steps in a sensible order).
 
 use super::model::{ACTORS, Busy, FDS, Model};
 use super::random::Random;
-use super::{files, subjects};
+use super::{files, ipc, scenes, subjects};
 
 /// A step: `ACTOR CALL ARGUMENTS…`.
 pub type Line = String;
@@ -22,24 +22,34 @@ pub struct Maker {
 /// Makes a few steps by an actor, or none if it has nothing to make them with.
 type Subject = fn(&mut Maker, usize) -> Option<()>;
 
-const SUBJECTS: [Subject; 17] = [
-    subjects::birth,
-    subjects::death,
-    subjects::waiting,
-    subjects::identity,
-    subjects::jobs,
-    subjects::sending,
-    subjects::catching,
-    subjects::masking,
-    subjects::awaiting,
-    files::pipes,
-    files::descriptors,
-    files::sockets,
-    files::listeners,
-    files::locks,
-    files::watching,
-    files::counters,
-    files::heirs,
+/// What programs are about, and how often at most: scenes make many steps at once.
+const SUBJECTS: [(Subject, usize); 26] = [
+    (subjects::birth, 9),
+    (subjects::death, 9),
+    (subjects::waiting, 9),
+    (subjects::identity, 9),
+    (subjects::jobs, 9),
+    (subjects::sending, 9),
+    (subjects::catching, 9),
+    (subjects::masking, 9),
+    (subjects::awaiting, 9),
+    (files::pipes, 20),
+    (files::descriptors, 9),
+    (files::sockets, 20),
+    (files::listeners, 9),
+    (files::locks, 9),
+    (files::watching, 9),
+    (files::counters, 9),
+    (ipc::semaphores, 9),
+    (ipc::messages, 9),
+    (ipc::queues, 9),
+    (ipc::hearing, 9),
+    (ipc::undone, 2),
+    (scenes::audience, 2),
+    (scenes::burst, 2),
+    (scenes::notice, 2),
+    (scenes::lenders, 2),
+    (scenes::heirs, 2),
 ];
 
 /// All that a program may send; 32 and 33 belong to the C library.
@@ -57,8 +67,8 @@ pub fn program(seed: u64, number: u64) -> Vec<Line> {
     let signals: Vec<i64> = (0..2 + random.below(4)).map(|_| random.one(&SIGNALS)).collect();
     // Some subjects rarely, some often: which ones differs from program to program.
     let mut weights = [0; SUBJECTS.len()];
-    for weight in &mut weights {
-        *weight = random.one(&[0, 1, 1, 3, 9]);
+    for (weight, (_, most)) in weights.iter_mut().zip(SUBJECTS) {
+        *weight = random.one(&[0, 0, 1, 1, 3, 20]).min(most);
     }
     weights[0] = weights[0].max(2);
     let mut maker = Maker { random, model: Model::new(), lines: Vec::new(), signals };
@@ -66,7 +76,7 @@ pub fn program(seed: u64, number: u64) -> Vec<Line> {
     let mut patience = 20 * length;
     while maker.lines.len() < length && patience > 0 {
         patience -= 1;
-        let subject = SUBJECTS[maker.random.weighted(&weights)];
+        let (subject, _) = SUBJECTS[maker.random.weighted(&weights)];
         let free = maker.model.free();
         match maker.random.any(&free) {
             Some(actor) => {
@@ -98,6 +108,18 @@ impl Maker {
     pub fn signal(&mut self) -> i64 {
         let own = self.signals.clone();
         if self.random.once_in(8) { self.random.one(&SIGNALS) } else { self.random.one(&own) }
+    }
+
+    /// One of them, with a handler that says all that it is told.
+    pub fn caught(&mut self, actor: usize) -> i64 {
+        let signal = match self.signal() {
+            9 | 17 | 18 | 19 => 10,
+            signal => signal,
+        };
+        if self.model.of(actor).handlers.get(&signal) != Some(&3) {
+            subjects::handle(self, actor, signal, 3, 0, 0);
+        }
+        signal
     }
 
     /// A set of them as a mask.
@@ -137,6 +159,15 @@ impl Maker {
     /// Whether this actor may wait now: somebody is left who can end it.
     pub fn may_wait(&mut self) -> bool {
         self.model.free().len() >= 2 && self.random.once_in(3)
+    }
+
+    /// Whoever waits for this does not any more.
+    pub fn wake_all(&mut self, waiting: Busy) {
+        for actor in &mut self.model.actors {
+            if actor.busy == waiting {
+                actor.busy = Busy::No;
+            }
+        }
     }
 
     /// It waits.

@@ -8,11 +8,13 @@
 //! kernel that this has to find.
 
 mod files;
+mod ipc;
 mod judge;
 mod make;
 mod model;
 mod planted;
 mod random;
+mod scenes;
 mod shrink;
 mod sides;
 mod subjects;

@@ -23,6 +23,9 @@ pub enum Kind {
     Epoll,
     File(i64),
     Pidfd(usize),
+    /// A message queue, by its name's number.
+    Queue(usize),
+    Inotify,
 }
 
 /// What an actor waits for.
@@ -33,6 +36,8 @@ pub enum Busy {
     Queue(usize),
     Child,
     Signal,
+    Semaphore,
+    Message,
     /// Something else, for which a signal will do.
     Other,
     Stopped,
@@ -66,6 +71,10 @@ pub struct Model {
     pub queues: Vec<i64>,
     /// Names of sockets that listen, and how many wait to be accepted.
     pub listening: BTreeMap<i64, i64>,
+    /// Which sets of semaphores there are; messages in the queues of both kinds.
+    pub sems: [bool; 2],
+    pub messages: [Option<i64>; 2],
+    pub posted: [i64; 2],
 }
 
 impl Model {

@@ -34,7 +34,7 @@ pub fn birth(m: &mut Maker, actor: usize) -> Option<()> {
             m.model.thread(actor);
         }
         _ => {
-            let signal = if m.random.once_in(6) { m.random.one(&[0, 34, 35, 10]) } else { 17 };
+            let signal = if m.random.once_in(6) { m.random.one(&[0, 36, 40, 10]) } else { 17 };
             m.say(actor, "fork", &[name(child), signal]);
             m.model.fork(actor);
         }
@@ -192,13 +192,18 @@ pub fn catch(m: &mut Maker, actor: usize, signal: i64) -> Option<()> {
         }
     }
     let mask = if m.random.once_in(3) { m.set() } else { 0 };
+    handle(m, actor, signal, handler, flags, mask);
+    Some(())
+}
+
+/// The step, and what it means.
+pub fn handle(m: &mut Maker, actor: usize, signal: i64, handler: i64, flags: i64, mask: i64) {
     m.say(actor, "sigaction", &[signal, handler, flags, mask]);
     if handler == 0 {
         m.model.of(actor).handlers.remove(&signal);
     } else {
         m.model.of(actor).handlers.insert(signal, handler);
     }
-    Some(())
 }
 
 /// sigaction.

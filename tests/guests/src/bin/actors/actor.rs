@@ -2,7 +2,7 @@
 //! again. It waits on a futex with the mask that the program gave it, so signals reach it there.
 
 use super::shared::{self, Shared, Slot, WORDS};
-use super::{files, io, polling, process, signals, sockets};
+use super::{files, io, ipc, polling, process, signals, sockets};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -32,10 +32,16 @@ pub struct Actor {
 
 /// All calls, by name.
 pub fn calls() -> impl Iterator<Item = (&'static str, Call)> {
-    [process::CALLS, signals::CALLS, io::CALLS, files::CALLS, sockets::CALLS, polling::CALLS]
-        .into_iter()
-        .flatten()
-        .copied()
+    let rooms = [
+        process::CALLS,
+        signals::CALLS,
+        io::CALLS,
+        files::CALLS,
+        sockets::CALLS,
+        polling::CALLS,
+        ipc::CALLS,
+    ];
+    rooms.into_iter().flatten().copied()
 }
 
 /// A system call; a failed one gives its negative errno.

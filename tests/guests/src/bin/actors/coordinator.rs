@@ -4,6 +4,7 @@
 
 use super::actor::{RESULT, act, calls, futex_wake, sys};
 use super::files::{KINDS, NAMES, path};
+use super::ipc;
 use super::settle::Settle;
 use super::shared::{ACTORS, FD, STEPS, Shared, make};
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ pub fn run(settle: &str, file: &str) -> i32 {
     };
     prepare();
     let shared = make();
+    shared.coordinator.store(sys(libc::SYS_getpid, &[]) as u32, Ordering::SeqCst);
     let numbers: BTreeMap<&str, i64> = calls().map(|(name, _)| name).zip(0..).collect();
     let mut settle = Settle::new(settle);
     let began = Instant::now();
@@ -177,6 +179,7 @@ fn end(shared: &Shared) -> bool {
             sys(libc::SYS_unlink, &[path(kind, number).as_ptr() as i64]);
         }
     }
+    ipc::clean(shared);
     true
 }
 

@@ -6,13 +6,14 @@
 //! `actors SETTLE FILE`: the file holds programs (`program N`, then a line `ACTOR CALL ARGUMENTS…` for
 //! each step). `coordinator` deals the steps and waits after each one until nobody runs, so a call may
 //! block: it ends in whichever step ends it. `actor` makes the calls, which are in `process`, `signals`,
-//! `io`, `files`, `sockets` and `polling`; `shared` is the memory between them all.
+//! `io`, `files`, `sockets`, `polling` and `ipc`; `shared` is the memory between them all.
 #![no_main]
 
 mod actor;
 mod coordinator;
 mod files;
 mod io;
+mod ipc;
 mod polling;
 mod process;
 mod settle;

@@ -12,6 +12,8 @@ pub const ACTORS: usize = 8;
 pub const STEPS: usize = 200;
 /// Words that a step, and a record of the log, may have beside its head.
 pub const WORDS: usize = 6;
+/// System V objects: two sets of semaphores, two queues.
+pub const IDS: usize = 4;
 const LOG: usize = 6000;
 
 /// One step: who, what (the number of the call), with which arguments.
@@ -43,6 +45,10 @@ pub struct Slot {
 pub struct Shared {
     /// The step that is being made.
     pub now: AtomicU32,
+    /// The coordinator's number, for names outside of its directory.
+    pub coordinator: AtomicU32,
+    /// The kernel's numbers of System V objects, plus one; 0 is none.
+    pub ids: [AtomicI64; IDS],
     pub steps: [Step; STEPS],
     pub slots: [Slot; ACTORS],
 }

@@ -162,27 +162,21 @@ fn told(shared: &shared::Shared, info: &siginfo_t) -> [i64; 4] {
     // SAFETY: the fields that the code says are there.
     let (pid, value, status) =
         unsafe { (info.si_pid(), info.si_value().sival_ptr as i64, info.si_status()) };
-    let child = info.si_signo == libc::SIGCHLD || (1..=6).contains(&info.si_code);
     let (signal, code) = (info.si_signo.into(), info.si_code.into());
     match info.si_code {
-        // POLL_IN … POLL_HUP of an F_SETSIG signal: si_band, si_fd.
-        1..=6 if info.si_signo != libc::SIGCHLD && is_poll(info) => {
+        // POLL_IN … POLL_HUP: si_band, si_fd.
+        1..=6 if POLL_SIGNALS.contains(&info.si_signo) => {
             [signal, code, pid.into(), status.into()]
         }
-        1..=6 if child => [signal, code, shared.who(pid.into()), status.into()],
+        1..=6 => [signal, code, shared.who(pid.into()), status.into()],
         libc::SI_QUEUE => [signal, code, shared.who(pid.into()), value],
         _ => [signal, code, shared.who(pid.into()), 0],
     }
 }
 
-/// Whether the second word of the fields is a band and no pid and uid: a band has bits below 0x800,
-/// a descriptor is small, and actors' pids are known.
-fn is_poll(info: &siginfo_t) -> bool {
-    let known = SHARED.get();
-    // SAFETY: reads two words that every siginfo has.
-    let pid = unsafe { info.si_pid() };
-    known.is_none_or(|shared| shared.who(pid.into()) == 199)
-}
+/// Signals that programs give to F_SETSIG; no child's end is told by them. (The codes of both are the
+/// same.)
+const POLL_SIGNALS: [c_int; 3] = [libc::SIGIO, 34, 35];
 
 extern "C" fn plain(signal: c_int) {
     note(&[signal.into()]);
