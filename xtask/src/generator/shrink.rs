@@ -1,4 +1,5 @@
-//! From a program that differs to the smallest that still does. Neighbour: `judge`.
+//! From a program that differs to the smallest that still does: what stays is what a kept program shows.
+//! Neighbour: `judge`, which is asked about each smaller one.
 
 use super::judge::differs;
 use super::make::Line;

@@ -161,7 +161,7 @@ impl Kernel {
     }
 
     /// __wake_up_parent(): who waits for this child looks again. Who waits for others sleeps on, even
-    /// if there are none left for it (child_wait_callback, rule X-19).
+    /// if there are none left for it (child_wait_callback, rule X-20).
     pub(in crate::task) fn wake_up_parent(&mut self, parent: GroupId, child: GroupId) {
         for sleeper in self.waits.sleepers(Event::Child(parent)) {
             let flight = self.tasks[sleeper].in_flight.as_ref();

@@ -95,7 +95,7 @@ impl Kernel {
     /// Takes `count` bytes from the front without a copy to the user (splice).
     pub fn pipe_consume(&mut self, id: PipeId, mut count: usize) {
         let pipe = &mut self.pipes[id];
-        let was_full = pipe.is_full();
+        let mut need_wakeup = false;
         while count > 0 {
             let Some(buf) = pipe.bufs.front_mut() else { break };
             let chars = buf.len().min(count);
@@ -103,10 +103,13 @@ impl Kernel {
             count -= chars;
             if buf.len() == 0 {
                 pipe.bufs.pop_front();
+                need_wakeup = true;
             }
         }
-        if was_full && !self.pipes[id].is_full() {
-            self.publish_poll(Event::PipeWriters(id), PollBits::OUT | PollBits::WRNORM);
+        // wakeup_pipe_writers(): for each buffer that went, also if the pipe was not full.
+        if need_wakeup {
+            self.publish(Event::PipeWriters(id));
+            self.kill_fasync(FasyncOn::PipeWriters(id), Band::Out);
         }
     }
 }

@@ -119,7 +119,9 @@ impl Kernel {
             done += chunk.len();
         }
         if done > 0 {
-            self.publish_poll(Event::PipeReaders(id), PollBits::IN | PollBits::RDNORM);
+            // wakeup_pipe_readers() of splice names no bits.
+            self.publish(Event::PipeReaders(id));
+            self.kill_fasync(FasyncOn::PipeReaders(id), Band::In);
         }
         done
     }
