@@ -18,7 +18,9 @@ pub const CALLS: &[(&str, Call)] = &[
     ("msgrcv", msgrcv),
     ("msgrm", |a, [number, ..]| sys(libc::SYS_msgctl, &[id(a, 2 + number), 0, 0])),
     ("mq_open", mq_open),
-    ("mq_unlink", |a, [number, ..]| sys(libc::SYS_mq_unlink, &[name(a.shared, number)[1..].as_ptr() as i64])),
+    ("mq_unlink", |a, [number, ..]| {
+        sys(libc::SYS_mq_unlink, &[name(a.shared, number)[1..].as_ptr() as i64])
+    }),
     ("mq_send", |a, [fd, count, priority, ..]| {
         let bytes = a.bytes(count);
         sys(libc::SYS_mq_timedsend, &[fd, bytes.as_ptr() as i64, bytes.len() as i64, priority, 0])

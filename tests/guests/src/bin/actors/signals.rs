@@ -165,9 +165,7 @@ fn told(shared: &shared::Shared, info: &siginfo_t) -> [i64; 4] {
     let (signal, code) = (info.si_signo.into(), info.si_code.into());
     match info.si_code {
         // POLL_IN … POLL_HUP: si_band, si_fd.
-        1..=6 if POLL_SIGNALS.contains(&info.si_signo) => {
-            [signal, code, pid.into(), status.into()]
-        }
+        1..=6 if POLL_SIGNALS.contains(&info.si_signo) => [signal, code, pid.into(), status.into()],
         1..=6 => [signal, code, shared.who(pid.into()), status.into()],
         libc::SI_QUEUE => [signal, code, shared.who(pid.into()), value],
         _ => [signal, code, shared.who(pid.into()), 0],
