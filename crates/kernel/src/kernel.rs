@@ -12,6 +12,7 @@ use crate::fs::fasync::FasyncLists;
 use crate::fs::fdtable::FdTable;
 use crate::fs::file::File;
 use crate::fs::pipe::Pipe;
+use crate::fs::procfs::tunable::Sysctls;
 use crate::ipc::Ipc;
 use crate::mm::Mm;
 use crate::net::Net;
@@ -132,6 +133,8 @@ pub struct Kernel {
     pub ttys: Arena<Tty>,
     pub vfs: Vfs,
     pub net: Net,
+    /// What root may change by /proc/sys.
+    pub sysctls: Sysctls,
     pub random: Stream,
     /// Packets that leave by the network interface; the lab takes them.
     pub outbox: VecDeque<Packet>,
@@ -170,6 +173,7 @@ impl Kernel {
             ttys: Arena::default(),
             vfs: Vfs::new(&config),
             net: Net::new(&config),
+            sysctls: Sysctls::default(),
             random,
             outbox: VecDeque::new(),
             facts: Vec::new(),

@@ -15,6 +15,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// The guest programs of this package.
 const PROGRAMS: &[&str] = &[
+    env!("CARGO_BIN_EXE_capabilities"),
     env!("CARGO_BIN_EXE_closing"),
     env!("CARGO_BIN_EXE_exit"),
     env!("CARGO_BIN_EXE_fates"),
@@ -23,6 +24,7 @@ const PROGRAMS: &[&str] = &[
     env!("CARGO_BIN_EXE_halves"),
     env!("CARGO_BIN_EXE_handlers"),
     env!("CARGO_BIN_EXE_inotify"),
+    env!("CARGO_BIN_EXE_leases"),
     env!("CARGO_BIN_EXE_locals"),
     env!("CARGO_BIN_EXE_memory"),
     env!("CARGO_BIN_EXE_messages"),

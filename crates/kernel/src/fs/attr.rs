@@ -16,6 +16,7 @@ use crate::fs::namei::{AT_FDCWD, Found, Lookup};
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::task::TaskId;
 use linux_raw_sys::general as raw;
 
@@ -112,7 +113,7 @@ impl Kernel {
             return Err(Errno::EOPNOTSUPP.into());
         }
         let mut mode = mode & S_IALLUGO;
-        if !in_group(cred, inode.gid) && !self.is_fs_root(task) {
+        if !in_group(cred, inode.gid) && !cred.capable(Cap::Fsetid) {
             mode &= !S_ISGID;
         }
         let inode = self.vfs.inode_mut(dentry);
@@ -151,7 +152,7 @@ impl Kernel {
     /// only root to another user.
     fn chown_common(&mut self, task: TaskId, dentry: DentryId, uid: u32, gid: u32) -> SysResult {
         self.may_setattr(dentry)?;
-        let (time, root) = (self.current_time(), self.is_fs_root(task));
+        let (time, root) = (self.current_time(), self.tasks[task].cred.capable(Cap::Chown));
         let (cred, inode) = (&self.tasks[task].cred, self.vfs.inode(dentry));
         let owner = cred.fsuid == inode.uid;
         let uid_ok = uid == u32::MAX || (owner && uid == inode.uid);
@@ -190,6 +191,7 @@ impl Kernel {
         if self.is_executed(dentry) {
             return Err(Errno::ETXTBSY.into());
         }
+        self.break_lease(self.vfs.dentries[dentry].inode, true, false)?;
         self.truncate_to(call, dentry, size)
     }
 

@@ -4,10 +4,11 @@
 use crate::abi::Errno;
 use crate::abi::stat::S_ISGID;
 use crate::fs::dcache::DentryId;
-use crate::fs::inode::{InodeId, InodeKind, MAY_EXEC, MAY_WRITE, fs_privileged, in_group};
+use crate::fs::inode::{InodeId, InodeKind, MAY_EXEC, MAY_WRITE, in_group};
 use crate::fs::mount::dev;
 use crate::fs::procfs::ProcNode;
 use crate::kernel::Kernel;
+use crate::task::capability::Cap;
 use crate::task::{Cred, TaskId};
 
 impl Kernel {
@@ -60,7 +61,7 @@ impl Kernel {
                 mode |= S_ISGID;
             } else if mode & (S_ISGID | 0o010) == S_ISGID | 0o010
                 && !in_group(cred, gid)
-                && !fs_privileged(cred)
+                && !cred.capable(Cap::Fsetid)
             {
                 mode &= !S_ISGID;
             }

@@ -10,6 +10,8 @@ use crate::fs::dir::DirSnapshot;
 use crate::fs::file::FileId;
 use crate::fs::file_bytes::FileBytes;
 use crate::fs::inode::{Inode, InodeId, InodeKind};
+use crate::fs::dnotify::Dnotify;
+use crate::fs::lease::Lease;
 use crate::fs::locks::InodeLocks;
 use crate::fs::mount::Mount;
 use crate::kernel::Kernel;
@@ -82,6 +84,10 @@ pub struct Vfs {
     pub(crate) sync_cookie: u32,
     /// File locks by inode.
     pub locks: BTreeMap<InodeId, InodeLocks>,
+    /// F_SETLEASE.
+    pub leases: BTreeMap<InodeId, Vec<Lease>>,
+    /// F_NOTIFY, the newest first.
+    pub dnotify: BTreeMap<InodeId, Vec<Dnotify>>,
     /// Bytes of memory that files take; see `Kernel::change_bytes`.
     pub resident: u64,
     /// Texts of /proc files, by the description that reads them.

@@ -11,6 +11,7 @@ use crate::fs::namei::{AT_FDCWD, Lookup};
 use crate::kernel::Kernel;
 use crate::platform::Platform;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::task::FsId;
 use std::sync::Arc;
 
@@ -170,7 +171,7 @@ impl Kernel {
     pub fn sys_chroot(&mut self, call: &mut Call<'_>) -> SysResult {
         let dir = self.lookup_dir_arg(call)?;
         self.inode_permission(dir, &self.tasks[call.task].cred, MAY_EXEC)?;
-        if !self.tasks[call.task].cred.is_privileged() {
+        if !self.tasks[call.task].cred.capable(Cap::SysChroot) {
             return Err(Errno::EPERM.into());
         }
         self.set_fs_root(self.fs_id(call), dir);

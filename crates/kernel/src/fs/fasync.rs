@@ -46,6 +46,8 @@ pub enum Band {
     In,
     /// POLL_OUT: there is room.
     Out,
+    /// POLL_MSG: a lease is to be given back, or a directory changed.
+    Msg,
     /// POLL_ERR: an error.
     Err,
     /// POLL_PRI: urgent data.
@@ -60,6 +62,7 @@ impl Band {
         match self {
             Band::In => (1, PollBits::IN | PollBits::RDNORM),
             Band::Out => (2, PollBits::OUT | PollBits::WRNORM | PollBits::WRBAND),
+            Band::Msg => (3, PollBits::IN | PollBits::RDNORM | PollBits::MSG),
             Band::Err => (4, PollBits::ERR),
             Band::Pri => (5, PollBits::PRI | PollBits::RDBAND),
             Band::Hup => (6, PollBits::HUP | PollBits::ERR),
@@ -237,7 +240,7 @@ impl Kernel {
     }
 
     /// send_sigio(): one description's owner is told.
-    fn send_sigio(&mut self, file: FileId, fd: i32, band: Band) {
+    pub(super) fn send_sigio(&mut self, file: FileId, fd: i32, band: Band) {
         let signum = Signal::new(self.files[file].owner.signum.into());
         let (code, bits) = band.code();
         for target in self.owners(file) {

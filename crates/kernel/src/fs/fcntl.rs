@@ -11,6 +11,10 @@ use crate::syscall::{Call, SysResult};
 use crate::task::{Pid, TaskId};
 use linux_raw_sys::general as raw;
 
+/// Do two descriptors share a description?
+const F_DUPFD_QUERY: u32 = 1027;
+/// Did this open make the file?
+const F_CREATED_QUERY: u32 = 1028;
 /// SETFL_MASK: what F_SETFL may change. O_ASYNC is .fasync's.
 const SETFL_MASK: u32 =
     OFlags::APPEND.0 | OFlags::NONBLOCK.0 | OFlags::DIRECT.0 | OFlags::NOATIME.0;
@@ -55,6 +59,14 @@ impl Kernel {
                 FileKind::Pipe(pipe) => Ok(self.pipe_size(pipe)),
                 _ => Err(Errno::EBADF.into()),
             },
+            raw::F_SETLEASE => self.fcntl_setlease(call, file, arg as u32),
+            raw::F_GETLEASE => self.fcntl_getlease(file),
+            raw::F_NOTIFY => self.fcntl_dirnotify(call, file, arg as u32),
+            F_DUPFD_QUERY => {
+                let other = self.fdget_raw(call, arg as i32)?;
+                Ok(u64::from(other == file))
+            }
+            F_CREATED_QUERY => Ok(self.files[file].created.into()),
             raw::F_ADD_SEALS | raw::F_GET_SEALS => self.fcntl_seals(call, file, cmd, arg),
             _ => {
                 self.tell(Some(call.task), Fact::unsupported("fcntl", format!("{cmd} {arg:#x}")));

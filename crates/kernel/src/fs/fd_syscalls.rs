@@ -5,6 +5,7 @@
 use crate::abi::Errno;
 use crate::abi::open::OFlags;
 use crate::fact::Fact;
+use crate::fs::fdtable::TableId;
 use crate::fs::file::FileId;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, Held, Progress, SysResult};
@@ -74,7 +75,7 @@ impl Kernel {
             return Err(Errno::EINVAL.into());
         }
         if flags & CLOSE_RANGE_UNSHARE != 0 {
-            self.unshare_files(call.task);
+            self.unshare_files(call.task)?;
         }
         let table = self.tasks[call.task].files.expect("the caller has a table");
         let range: Vec<i32> = self.tables[table]
@@ -93,13 +94,23 @@ impl Kernel {
     }
 
     /// unshare_files(): a table of one's own, with the same descriptions (rule F-1).
-    pub fn unshare_files(&mut self, task: TaskId) {
+    pub fn unshare_files(&mut self, task: TaskId) -> Result<(), Errno> {
         let old = self.tasks[task].files.expect("a living task has a descriptor table");
         if self.tables[old].count > 1 {
+            self.may_dup_fd(old)?;
             let new = self.dup_fd(old);
             self.tasks[task].files = Some(new);
             self.put_files_struct(task, old);
         }
+        Ok(())
+    }
+
+    /// alloc_fdtable(): EMFILE for a copy of a table with a descriptor beyond fs.nr_open, which was
+    /// larger once.
+    pub fn may_dup_fd(&self, table: TableId) -> Result<(), Errno> {
+        let slots = self.tables[table].iter().map(|(fd, _)| fd as u32 + 1).max();
+        let most = self.sysctls.nr_open.next_multiple_of(64);
+        if slots.is_some_and(|slots| slots > most) { Err(Errno::EMFILE) } else { Ok(()) }
     }
 
     /// dup(2).

@@ -67,6 +67,8 @@ pub struct File {
     /// f_pipe: how many writers a FIFO had had when this description was opened on it without
     /// one (rule F-13); 0 otherwise.
     pub f_pipe: u32,
+    /// FMODE_CREATED: this open made the file.
+    pub created: bool,
     /// The process that made it, for the story.
     pub opened_by: Option<Pid>,
 }
@@ -82,6 +84,7 @@ impl File {
             count: 1,
             owner: Fown::default(),
             f_pipe: 0,
+            created: false,
             opened_by: None,
         }
     }
@@ -101,6 +104,7 @@ impl Kernel {
         let refs_left = self.files[file].count - 1;
         self.tell(Some(task), FileFact::FilpClose { fd, what, refs_left }.into());
         self.mqueue_flush(task, file);
+        self.dnotify_flush(table, file);
         self.locks_remove_posix(table, file);
     }
 
@@ -163,6 +167,7 @@ impl Kernel {
         self.fsnotify_close(file);
         self.eventpoll_release(file);
         self.locks_remove_file(file);
+        self.locks_remove_lease(file);
         self.take_off_lists(file);
         self.file_release(task, file);
         let Some(f) = self.files.remove(file) else { return };

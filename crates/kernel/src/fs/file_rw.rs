@@ -15,6 +15,7 @@ use crate::fs::procfs::ProcNode;
 use crate::fs::procfs::system::SystemFile;
 use crate::kernel::Kernel;
 use crate::platform::{Backing, Platform};
+use crate::task::capability::Cap;
 use crate::task::TaskId;
 
 /// SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE.
@@ -138,7 +139,7 @@ impl Kernel {
                 ProcNode::System(SystemFile::Tcp(setting)) => {
                     self.tcp_sysctl_write(task, setting, from)?
                 }
-                ProcNode::System(SystemFile::NsLastPid) => self.pid_ns_ctl_write(task, from)?,
+                ProcNode::System(SystemFile::Tunable(which)) => self.tunable_write(task, which, from)?,
                 _ => return Err(Errno::EIO),
             };
             return Ok((done, pos + done as u64));
@@ -164,7 +165,7 @@ impl Kernel {
     /// file_modified(): mtime and ctime; set-id bits go unless root writes.
     pub fn file_modified(&mut self, task: TaskId, inode: InodeId) {
         let time = self.current_time();
-        let root = crate::fs::inode::fs_privileged(&self.tasks[task].cred);
+        let root = self.tasks[task].cred.capable(Cap::Fsetid);
         let inode = &mut self.vfs.inodes[inode];
         (inode.mtime, inode.ctime) = (time, time);
         if !root {

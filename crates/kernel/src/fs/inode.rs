@@ -13,6 +13,7 @@ use crate::fs::file_bytes::FileBytes;
 use crate::fs::pipe::PipeId;
 use crate::fs::procfs::ProcNode;
 use crate::net::socket::SocketId;
+use crate::task::capability::{Cap, CapSet};
 use crate::task::Cred;
 
 /// Names an [`Inode`].
@@ -181,16 +182,15 @@ impl Inode {
         if (self.mode >> class) & 7 & mask == mask {
             return Ok(());
         }
+        let reads = if self.is_dir() { mask & MAY_WRITE == 0 } else { mask == MAY_READ };
         let executable = self.is_dir() || self.mode & 0o111 != 0;
-        if fs_privileged(cred) && (mask & MAY_EXEC == 0 || executable) {
-            return Ok(());
-        }
-        Err(Errno::EACCES)
+        let over = cred.capable(Cap::DacOverride) && (mask & MAY_EXEC == 0 || executable);
+        if over || reads && cred.capable(Cap::DacReadSearch) { Ok(()) } else { Err(Errno::EACCES) }
     }
 
     /// inode_owner_or_capable(): may `cred` change mode and times?
     pub fn owner_or_capable(&self, cred: &Cred) -> bool {
-        cred.fsuid == self.uid || fs_privileged(cred)
+        cred.fsuid == self.uid || cred.capable(Cap::Fowner)
     }
 
     /// What a write or a change of owner takes away: set-user-id, and set-group-id where the group
@@ -209,7 +209,7 @@ impl Inode {
         self.mode & S_ISVTX != 0
             && cred.fsuid != victim.uid
             && cred.fsuid != self.uid
-            && !fs_privileged(cred)
+            && !cred.capable(Cap::Fowner)
     }
 }
 
@@ -223,20 +223,10 @@ pub fn in_group(cred: &Cred, gid: u32) -> bool {
     cred.fsgid == gid || cred.groups.contains(&gid)
 }
 
-/// CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_FOWNER: Linux takes these from root while its fsuid is another's,
-/// and gives them to who has fsuid 0.
-pub fn fs_privileged(cred: &Cred) -> bool {
-    match (cred.euid == 0, cred.fsuid == 0) {
-        (false, true) => cred.permitted,
-        (true, false) => false,
-        (true, true) | (false, false) => cred.effective,
-    }
-}
-
 /// `cred` with its real ids in place of the file-system ones: what access(2) asks with.
 pub fn access_override_creds(cred: &Cred) -> Cred {
-    let effective = cred.uid == 0 && cred.permitted;
-    Cred { euid: cred.uid, fsuid: cred.uid, fsgid: cred.gid, effective, ..cred.clone() }
+    let cap_effective = if cred.uid == 0 { cred.cap_permitted } else { CapSet::EMPTY };
+    Cred { fsuid: cred.uid, fsgid: cred.gid, cap_effective, ..cred.clone() }
 }
 
 #[cfg(test)]

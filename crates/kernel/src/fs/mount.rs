@@ -92,6 +92,8 @@ impl Vfs {
             dead_watched: Vec::new(),
             sync_cookie: 0,
             locks: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            dnotify: BTreeMap::new(),
             resident: 0,
             proc_texts: BTreeMap::new(),
             oom_score_adj: BTreeMap::new(),

@@ -12,6 +12,7 @@ use crate::fs::mount::dev;
 use crate::fs::open_flags::OpenFlags;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::task::TaskId;
 use crate::task::nsproxy::{Namespace, NsKind};
 
@@ -77,7 +78,7 @@ impl Kernel {
         ns: Namespace,
         op: OpenFlags,
     ) -> Result<FileId, Errno> {
-        if op.acc_mode & MAY_WRITE != 0 && !self.is_fs_root(task) {
+        if op.acc_mode & MAY_WRITE != 0 && !self.tasks[task].cred.capable(Cap::DacOverride) {
             return Err(Errno::EACCES);
         }
         let flags = OFlags(op.flags & !crate::fs::open_flags::ONLY_AT_OPEN);

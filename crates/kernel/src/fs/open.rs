@@ -202,7 +202,12 @@ impl Kernel {
         if !created {
             self.may_open(call.task, dentry, op)?;
         }
+        if self.vfs.inode(dentry).is_reg() {
+            let inode = self.vfs.dentries[dentry].inode;
+            self.break_lease(inode, op.writable(), op.has(raw::O_NONBLOCK))?;
+        }
         let file = self.vfs_open(call, dentry, op)?;
+        self.files[file].created = created;
         self.fsnotify_open(file);
         if op.has(raw::O_TRUNC)
             && !created

@@ -14,6 +14,7 @@ use crate::fs::namei::{AT_FDCWD, Found, Lookup};
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use linux_raw_sys::general as raw;
 
 const AT_SYMLINK_NOFOLLOW: u32 = raw::AT_SYMLINK_NOFOLLOW;
@@ -270,7 +271,7 @@ impl Kernel {
                 }
             }
             Found::Namespace(_) => {
-                let write = mode & MAY_WRITE != 0 && !crate::fs::inode::fs_privileged(&cred);
+                let write = mode & MAY_WRITE != 0 && !cred.capable(Cap::DacOverride);
                 if mode & MAY_EXEC != 0 || write {
                     return Err(Errno::EACCES.into());
                 }

@@ -9,12 +9,13 @@ use crate::abi::stat::{
 use crate::fact::Fact;
 use crate::fs::dcache::DentryId;
 use crate::fs::file_bytes::FileBytes;
-use crate::fs::inode::{Device, InodeKind, MAY_EXEC, MAY_READ, MAY_WRITE, fs_privileged};
+use crate::fs::inode::{Device, InodeKind, MAY_EXEC, MAY_READ, MAY_WRITE};
 use crate::fs::mount::dev;
 use crate::fs::namei::{AT_FDCWD, Found, Last, Link, Lookup};
 use crate::kernel::Kernel;
 use crate::platform::{Platform, UserPtr};
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::task::TaskId;
 use linux_raw_sys::general as raw;
 
@@ -114,7 +115,7 @@ impl Kernel {
         rdev: u64,
     ) -> Result<InodeKind, Errno> {
         self.may_create(task, dir)?;
-        if !self.tasks[task].cred.is_privileged() {
+        if !self.tasks[task].cred.capable(Cap::Mknod) {
             return Err(Errno::EPERM);
         }
         let (major, minor) = ((rdev >> 8) as u32 & 0xfff, (rdev & 0xff) as u32);
@@ -180,7 +181,7 @@ impl Kernel {
         let task = call.task;
         let empty = flags & AT_EMPTY_PATH != 0;
         let old_path = call.read_path(old.1)?;
-        if empty && old_path.is_empty() && !self.tasks[task].cred.is_privileged() {
+        if empty && old_path.is_empty() && !self.tasks[task].cred.capable(Cap::DacReadSearch) {
             return Err(Errno::ENOENT.into());
         }
         let follow = flags & AT_SYMLINK_FOLLOW != 0;
@@ -390,11 +391,6 @@ impl Kernel {
             Found::File(file) => self.nameless_path(file),
             Found::Namespace(ns) => self.ns_name(ns).into(),
         }
-    }
-
-    /// Is `task` root where files are concerned?
-    pub(crate) fn is_fs_root(&self, task: TaskId) -> bool {
-        fs_privileged(&self.tasks[task].cred)
     }
 }
 

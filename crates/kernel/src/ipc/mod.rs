@@ -15,6 +15,7 @@ mod shm_ctl;
 use crate::abi::Errno;
 use crate::fs::inode::in_group;
 use crate::kernel::Kernel;
+use crate::task::capability::Cap;
 use crate::task::timer::clock::Clock;
 use crate::task::{Cred, Pid, TaskId};
 use std::collections::BTreeMap;
@@ -96,13 +97,13 @@ impl IpcPerm {
             self.mode
         };
         let missing = wanted & !granted & 7;
-        if missing == 0 || cred.is_privileged() { Ok(()) } else { Err(Errno::EACCES) }
+        if missing == 0 || cred.capable(Cap::IpcOwner) { Ok(()) } else { Err(Errno::EACCES) }
     }
 
     /// ipcctl_obtain_check(): only owner, maker and root remove and change. EPERM.
     pub fn check_owner(&self, cred: &Cred) -> Result<(), Errno> {
         let own = cred.euid == self.cuid || cred.euid == self.uid;
-        if own || cred.is_privileged() { Ok(()) } else { Err(Errno::EPERM) }
+        if own || cred.capable(Cap::SysAdmin) { Ok(()) } else { Err(Errno::EPERM) }
     }
 
     /// struct ipc64_perm.

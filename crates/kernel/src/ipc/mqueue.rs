@@ -11,9 +11,10 @@ use crate::abi::signal::Signal;
 use crate::fact::Fact;
 use crate::fs::anon::Anon;
 use crate::fs::file::{FileId, FileKind};
-use crate::fs::inode::{MAY_READ, MAY_WRITE, fs_privileged, in_group};
+use crate::fs::inode::{MAY_READ, MAY_WRITE, in_group};
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::task::rlimit::RLIMIT_MSGQUEUE;
 use crate::task::signal::{SigDetail, SigInfo, Target};
 use crate::task::{Cred, Pid, TaskId};
@@ -78,7 +79,7 @@ impl Mqueue {
         } else {
             0
         };
-        let granted = self.mode >> class & 7 & mask == mask || fs_privileged(cred);
+        let granted = self.mode >> class & 7 & mask == mask || cred.capable(Cap::DacOverride);
         if granted { Ok(()) } else { Err(Errno::EACCES) }
     }
 
@@ -166,7 +167,7 @@ impl Kernel {
         attr: Option<&[u8; 64]>,
     ) -> Result<u64, Errno> {
         let cred = &self.tasks[task].cred;
-        let privileged = cred.is_privileged();
+        let privileged = cred.capable(Cap::SysResource);
         if self.ipc.mq.names.len() >= QUEUES_MAX && !privileged {
             return Err(Errno::ENOSPC);
         }
@@ -215,7 +216,7 @@ impl Kernel {
         check_name(&name)?;
         let id = *self.ipc.mq.names.get(&name).ok_or(Errno::ENOENT)?;
         let cred = &self.tasks[call.task].cred;
-        if cred.fsuid != self.ipc.mq.queues[&id].uid && !fs_privileged(cred) {
+        if cred.fsuid != self.ipc.mq.queues[&id].uid && !cred.capable(Cap::Fowner) {
             return Err(Errno::EPERM.into());
         }
         self.ipc.mq.names.remove(&name);

@@ -7,6 +7,7 @@ use crate::abi::Errno;
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use core::fmt::Write;
 
 const MSG_STAT: i32 = 11;
@@ -79,7 +80,7 @@ impl Kernel {
         let queue = self.ipc.msg.ids.get_mut(id)?;
         let cred = &self.tasks[call.task].cred;
         queue.perm.check_owner(cred)?;
-        if u64::from(qbytes) > MSGMNB && !cred.is_privileged() {
+        if u64::from(qbytes) > MSGMNB && !cred.capable(Cap::SysResource) {
             return Err(Errno::EPERM.into());
         }
         queue.perm.update(bytes.first_chunk().ok_or(Errno::EFAULT)?)?;

@@ -12,6 +12,7 @@ use crate::mm::area::{VmFlags, Vma};
 use crate::mm::{MAX_MAP_COUNT, PAGE_SIZE, Pin, Space, page_align};
 use crate::platform::{Backing, MapChange, ObjectId, Platform, Prot};
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::task::TaskId;
 
 /// Attach for reading only.
@@ -87,7 +88,7 @@ impl Kernel {
         }
         if flags & SHM_HUGETLB != 0 {
             // What Linux says where no huge pages were set aside.
-            let errno = if cred.is_privileged() { Errno::ENOMEM } else { Errno::EPERM };
+            let errno = if cred.capable(Cap::IpcLock) { Errno::ENOMEM } else { Errno::EPERM };
             self.tell(Some(call.task), Fact::unsupported("shmget SHM_HUGETLB", ""));
             return Err(errno.into());
         }

@@ -8,6 +8,7 @@ use crate::kernel::Kernel;
 use crate::mm::PAGE_SIZE;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::task::rlimit::RLIMIT_MEMLOCK;
 use core::fmt::Write;
 
@@ -90,7 +91,7 @@ impl Kernel {
         let limit = self.rlimit(call.task, RLIMIT_MEMLOCK);
         let segment = self.ipc.shm.ids.get_mut(id)?;
         let cred = &self.tasks[call.task].cred;
-        if !cred.is_privileged() {
+        if !cred.capable(Cap::IpcLock) {
             segment.perm.check_owner(cred)?;
             if lock && limit == 0 {
                 return Err(Errno::EPERM.into());

@@ -7,6 +7,7 @@ use crate::kernel::Kernel;
 use crate::mm::{PAGE_SIZE, Space, Vma, page_align};
 use crate::platform::{MapChange, Platform};
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::task::TaskId;
 use crate::task::rlimit::RLIMIT_MEMLOCK;
 use linux_raw_sys::general as lx;
@@ -151,13 +152,13 @@ impl Kernel {
 
     /// can_do_mlock(): by privilege, or within a limit that is not 0.
     pub(super) fn can_do_mlock(&self, task: TaskId) -> bool {
-        self.tasks[task].cred.is_privileged() || self.rlimit(task, RLIMIT_MEMLOCK) > 0
+        self.tasks[task].cred.capable(Cap::IpcLock) || self.rlimit(task, RLIMIT_MEMLOCK) > 0
     }
 
     /// mlock_future_ok(): may so much more be mapped, if it is `locked` at once? EAGAIN beyond
     /// RLIMIT_MEMLOCK.
     pub(crate) fn mlock_future_ok(&self, at: Space, locked: bool, more: u64) -> Result<(), Errno> {
-        if !locked || self.tasks[at.task].cred.is_privileged() {
+        if !locked || self.tasks[at.task].cred.capable(Cap::IpcLock) {
             return Ok(());
         }
         let limit = self.rlimit(at.task, RLIMIT_MEMLOCK);
@@ -196,7 +197,7 @@ impl Kernel {
         let limit = self.rlimit(call.task, RLIMIT_MEMLOCK);
         let current = flags & lx::MCL_CURRENT != 0;
         let mm = self.space(call.task).mm;
-        let privileged = self.tasks[call.task].cred.is_privileged();
+        let privileged = self.tasks[call.task].cred.capable(Cap::IpcLock);
         let mm = &mut self.mms[mm];
         if current && !privileged && mm.areas.total() > limit {
             return Err(Errno::ENOMEM.into());

@@ -12,6 +12,7 @@ use crate::net::sockaddr::{AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC, SockAddr};
 use crate::net::socket::{SockType, Socket, SocketId, SocketKind, SocketOptions};
 use crate::net::udp::UdpSocket;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::task::TaskId;
 
 const SOCK_TYPE_MASK: u64 = 0xf;
@@ -82,7 +83,7 @@ impl Kernel {
                 Err(Errno::EPROTONOSUPPORT)
             }
             (SOCK_RAW, _) => {
-                if !self.tasks[task].cred.is_privileged() {
+                if !self.tasks[task].cred.capable(Cap::NetRaw) {
                     return Err(Errno::EPERM);
                 }
                 let what = format!("raw IP socket, protocol {protocol}");
@@ -180,7 +181,9 @@ impl Kernel {
         if !addr.ip().is_unspecified() && !self.is_local_address(*addr.ip()) {
             return Err(Errno::EADDRNOTAVAIL);
         }
-        if addr.port() != 0 && addr.port() < 1024 && !self.tasks[task].cred.is_privileged() {
+        if addr.port() != 0 && addr.port() < 1024
+            && !self.tasks[task].cred.capable(Cap::NetBindService)
+        {
             return Err(Errno::EACCES);
         }
         Ok(())

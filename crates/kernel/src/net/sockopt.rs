@@ -8,6 +8,7 @@ use crate::kernel::Kernel;
 use crate::net::sockaddr::{AF_INET, AF_UNIX};
 use crate::net::socket::{SocketId, SocketKind};
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::task::{Pid, TaskId};
 use crate::time::Duration;
 use linux_raw_sys::net as raw;
@@ -107,7 +108,7 @@ impl Kernel {
         }
         let int = int_option(value)?;
         let on = int != 0;
-        let privileged = self.net.acting.is_some_and(|task| self.tasks[task].cred.is_privileged());
+        let privileged = self.net.acting.is_some_and(|task| self.tasks[task].cred.capable(Cap::NetAdmin));
         let options = &mut self.net.sockets[socket].options;
         match name {
             raw::SO_REUSEADDR => options.reuseaddr = on,

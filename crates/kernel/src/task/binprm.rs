@@ -228,10 +228,8 @@ impl Kernel {
         }
         (cred.suid, cred.fsuid) = (cred.euid, cred.euid);
         (cred.sgid, cred.fsgid) = (cred.egid, cred.egid);
-        cred.keep_caps = false;
-        // handle_privileged_root(): what was dropped comes back, the bounding set is always full.
-        cred.permitted = cred.uid == 0 || cred.euid == 0;
-        cred.effective = cred.euid == 0;
+        let old = &self.tasks[task].cred;
+        cred.cap_bprm_creds_from_file(cred.euid != old.euid || cred.egid != old.egid);
         let secure = cred.uid != cred.euid || cred.gid != cred.egid;
         (cred, secure)
     }

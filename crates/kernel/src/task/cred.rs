@@ -1,23 +1,16 @@
-//! Credentials as calls change them: setuid(2) and its many relatives, groups, capabilities.
-//! Capabilities are had all or none, permitted and effective, and follow the user ids as for a plain
-//! root without securebits; single ones cannot be dropped. credentials(7), capabilities(7).
+//! Credentials as calls change them: setuid(2) and its many relatives, groups. credentials(7).
+//! Neighbour: `capability` (what becomes of capabilities).
 
 use crate::abi::Errno;
-use crate::fact::Fact;
 use crate::kernel::Kernel;
-use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::task::{Cred, TaskId};
 
 /// "Leave it as it is": −1.
 const KEEP: u32 = u32::MAX;
 /// NGROUPS_MAX.
 const NGROUPS_MAX: u64 = 65536;
-/// All capabilities of 6.18 (CAP_CHECKPOINT_RESTORE is 40).
-const CAP_FULL: u64 = (1 << 41) - 1;
-const CAPABILITY_V1: u32 = 0x1998_0330;
-const CAPABILITY_V2: u32 = 0x2007_1026;
-const CAPABILITY_V3: u32 = 0x2008_0522;
 
 /// Real, effective, saved: users and groups change by the same rules.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,19 +81,11 @@ impl Cred {
         Ids { real: self.gid, effective: self.egid, saved: self.sgid }
     }
 
-    /// commit_creds() for users: the file system's id follows the effective one; then
-    /// cap_emulate_setxuid(): who leaves root for good loses all capabilities unless it asked to
-    /// keep them, who leaves it for now has none in effect, who comes back has them again.
+    /// commit_creds() for users: the file system's id follows the effective one, and capabilities
+    /// follow all three.
     fn set_uids(&mut self, ids: Ids) {
-        let old = self.uids();
-        if old.has(0) && !ids.has(0) && !self.keep_caps {
-            (self.permitted, self.effective) = (false, false);
-        }
-        match (old.effective == 0, ids.effective == 0) {
-            (true, false) => self.effective = false,
-            (false, true) => self.effective = self.permitted,
-            (true, true) | (false, false) => {}
-        }
+        let numbers = |ids: Ids| [ids.real, ids.effective, ids.saved];
+        self.cap_emulate_setxuid(numbers(self.uids()), numbers(ids));
         (self.uid, self.euid, self.suid) = (ids.real, ids.effective, ids.saved);
         self.fsuid = self.euid;
     }
@@ -121,7 +106,7 @@ impl Kernel {
     ) -> SysResult {
         let cred = &self.tasks[task].cred;
         let (mut ids, old) = (cred.uids(), cred.euid);
-        change(&mut ids, cred.is_privileged())?;
+        change(&mut ids, cred.capable(Cap::Setuid))?;
         self.tasks[task].cred.set_uids(ids);
         self.note_changed_cred(task, ids.effective != old);
         Ok(0)
@@ -134,7 +119,7 @@ impl Kernel {
     ) -> SysResult {
         let cred = &self.tasks[task].cred;
         let (mut ids, old) = (cred.gids(), cred.egid);
-        change(&mut ids, cred.is_privileged())?;
+        change(&mut ids, cred.capable(Cap::Setgid))?;
         self.tasks[task].cred.set_gids(ids);
         self.note_changed_cred(task, ids.effective != old);
         Ok(0)
@@ -202,8 +187,9 @@ impl Kernel {
         let id = call.arg(0) as u32;
         let cred = &mut self.tasks[call.task].cred;
         let old = cred.fsuid;
-        if id != KEEP && (cred.uids().has(id) || id == old || cred.is_privileged()) {
+        if id != KEEP && (cred.uids().has(id) || id == old || cred.capable(Cap::Setuid)) {
             cred.fsuid = id;
+            cred.cap_fix_fsuid(old, id);
         }
         Ok(u64::from(old))
     }
@@ -213,7 +199,7 @@ impl Kernel {
         let id = call.arg(0) as u32;
         let cred = &mut self.tasks[call.task].cred;
         let old = cred.fsgid;
-        if id != KEEP && (cred.gids().has(id) || id == old || cred.is_privileged()) {
+        if id != KEEP && (cred.gids().has(id) || id == old || cred.capable(Cap::Setgid)) {
             cred.fsgid = id;
         }
         Ok(u64::from(old))
@@ -235,7 +221,7 @@ impl Kernel {
 
     /// setgroups(2).
     pub fn sys_setgroups(&mut self, call: &mut Call<'_>) -> SysResult {
-        if !self.tasks[call.task].cred.is_privileged() {
+        if !self.tasks[call.task].cred.capable(Cap::Setgid) {
             return Err(Errno::EPERM.into());
         }
         let count = call.arg(0) as u32;
@@ -250,87 +236,6 @@ impl Kernel {
         self.tasks[call.task].cred.groups = groups;
         Ok(0)
     }
-
-    /// capget(2).
-    pub fn sys_capget(&mut self, call: &mut Call<'_>) -> SysResult {
-        let (header, data) = (call.ptr(0), call.ptr(1));
-        let words = match self.cap_version(call, header)? {
-            Some(words) => words,
-            // An unknown version: the header says the right one now, and without data that was all.
-            None if data.is_null() => return Ok(0),
-            None => return Err(Errno::EINVAL.into()),
-        };
-        let target = self.cap_target(call, header)?;
-        if data.is_null() {
-            return Ok(0);
-        }
-        let cred = &self.tasks[target].cred;
-        let [effective, permitted] = [cred.effective, cred.permitted].map(all_or_none);
-        for i in 0..words {
-            let part = |set: u64| (set >> (32 * i)) as u32;
-            let sets = [part(effective), part(permitted), 0]; // none is inheritable
-            for (j, value) in sets.into_iter().enumerate() {
-                call.write_u32(data.add(12 * i + 4 * j as u64), value)?;
-            }
-        }
-        Ok(0)
-    }
-
-    /// capset(2): all capabilities or none; dropping single ones is not here.
-    pub fn sys_capset(&mut self, call: &mut Call<'_>) -> SysResult {
-        let (header, data) = (call.ptr(0), call.ptr(1));
-        let words = self.cap_version(call, header)?.ok_or(Errno::EINVAL)?;
-        let pid = call.read_u32(header.add(4))?;
-        if pid != 0 && pid != self.task_pid_vnr(call.task) {
-            return Err(Errno::EPERM.into());
-        }
-        let mut asked = [0u64; 3];
-        for i in 0..words {
-            for (j, set) in asked.iter_mut().enumerate() {
-                let word = call.read_u32(data.add(12 * i + 4 * j as u64))?;
-                *set |= u64::from(word) << (32 * i);
-            }
-        }
-        let [effective, permitted, inheritable] = asked.map(|set| set & CAP_FULL);
-        let cred = &mut self.tasks[call.task].cred;
-        if permitted & !all_or_none(cred.permitted) != 0 || effective & !permitted != 0 {
-            return Err(Errno::EPERM.into());
-        }
-        let single = [effective, permitted].iter().any(|set| ![0, CAP_FULL].contains(set));
-        if single || inheritable != 0 {
-            let loud = Fact::unsupported("capset", "single or inheritable capabilities");
-            self.tell(Some(call.task), loud);
-            return Err(Errno::EPERM.into());
-        }
-        (cred.permitted, cred.effective) = (permitted != 0, effective != 0);
-        Ok(0)
-    }
-
-    /// cap_validate_magic(): how many words each set has; None (and the header corrected) for an
-    /// unknown version.
-    fn cap_version(&mut self, call: &mut Call<'_>, header: UserPtr) -> Result<Option<u64>, Errno> {
-        match call.read_u32(header)? {
-            CAPABILITY_V1 => Ok(Some(1)),
-            CAPABILITY_V2 | CAPABILITY_V3 => Ok(Some(2)),
-            _ => {
-                call.write_u32(header, CAPABILITY_V3)?;
-                Ok(None)
-            }
-        }
-    }
-
-    fn cap_target(&mut self, call: &mut Call<'_>, header: UserPtr) -> Result<TaskId, Errno> {
-        match call.read_u32(header.add(4))? as i32 {
-            0 => Ok(call.task),
-            n if n < 0 => Err(Errno::EINVAL),
-            n => self.find_task_by_vpid(call.task, n).ok_or(Errno::ESRCH),
-        }
-    }
-}
-
-/// A set of capabilities as capget(2) tells it.
-pub(crate) fn all_or_none(all: bool) -> u64 {
-    if all { CAP_FULL } else { 0 }
 }
 
 /// An id that is one; −1 is none (EINVAL).

@@ -10,6 +10,7 @@ use crate::mm::{MmId, TASK_SIZE};
 use crate::platform::{GuestId, MapChange, Registers, UserPtr};
 use crate::random::{Purpose, Stream};
 use crate::syscall::{Call, Progress, Restart, Stop, SysResult, Wait};
+use crate::task::capability::Cap;
 use crate::task::clone_args::CloneArgs;
 use crate::task::init::blank_task;
 use crate::task::nsproxy::Nsproxy;
@@ -179,9 +180,14 @@ impl Kernel {
         if self.tasks.len() >= self.config.threads_max {
             return Err(Errno::EAGAIN);
         }
+        if let Some(table) = self.tasks[task].files.filter(|_| !args.has(lx::CLONE_FILES)) {
+            self.may_dup_fd(table)?;
+        }
         let uid = self.tasks[task].cred.uid;
         let mine = self.tasks.iter().filter(|(_, t)| t.cred.uid == uid).count() as u64;
-        let privileged = uid == 0 || self.tasks[task].cred.is_privileged();
+        let cred = &self.tasks[task].cred;
+        let privileged =
+            uid == 0 || cred.capable(Cap::SysResource) || cred.capable(Cap::SysAdmin);
         if mine >= self.rlimit(task, RLIMIT_NPROC) && !privileged {
             return Err(Errno::EAGAIN);
         }
@@ -201,7 +207,7 @@ impl Kernel {
         let words = bytes.chunks_exact(4);
         let wishes: Vec<i32> =
             words.map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        if !wishes.is_empty() && !self.tasks[call.task].cred.is_privileged() {
+        if !wishes.is_empty() && !self.tasks[call.task].cred.checkpoint_restore_capable() {
             return Err(match wishes.len() as u32 > self.pids.level(ns) + 1 || wishes[0] < 1 {
                 true => Errno::EINVAL,
                 false => Errno::EPERM,

@@ -4,10 +4,12 @@
 //!
 //! The life of a process by file: `fork` (copy_process) → `exec` → `signal/` (send_signal,
 //! complete_signal, get_signal, frames) → `exit` (do_group_exit, do_exit) → `wait`. Beside them:
-//! `pid` (numbers), `pid_namespace`, `nsproxy`, `sched` (who runs next), `futex`, `timer`, `cred`.
+//! `pid` (numbers), `pid_namespace`, `nsproxy`, `sched` (who runs next), `futex`, `timer`, `cred`,
+//! `capability`.
 
 pub mod binfmt_script;
 pub mod binprm;
+pub mod capability;
 pub mod clone_args;
 pub mod cred;
 pub mod elf;

@@ -9,6 +9,7 @@ use crate::fs::anon::Anon;
 use crate::fs::file::FileKind;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::task::TaskId;
 use crate::task::pid_namespace::PidNs;
 use linux_raw_sys::general as lx;
@@ -160,7 +161,7 @@ impl Kernel {
             self.tell(Some(task), Fact::unsupported("new namespaces", what));
             return Err(Errno::EPERM);
         }
-        if !self.tasks[task].cred.is_privileged() {
+        if !self.tasks[task].cred.capable(Cap::SysAdmin) {
             return Err(Errno::EPERM);
         }
         if flags & lx::CLONE_NEWUTS != 0 {
@@ -222,7 +223,7 @@ impl Kernel {
     }
 
     /// The same, to change: the host's name, or its domain's.
-    pub(super) fn utsname_mut(&mut self, task: TaskId, domain: bool) -> &mut String {
+    pub(crate) fn utsname_mut(&mut self, task: TaskId, domain: bool) -> &mut String {
         match (self.tasks[task].nsproxy.uts, domain) {
             (UtsNs(0), false) => &mut self.config.hostname,
             (UtsNs(0), true) => &mut self.namespaces.domainname,
@@ -278,7 +279,7 @@ impl Kernel {
         proxy: &mut Nsproxy,
         ns: Namespace,
     ) -> Result<(), Errno> {
-        let privileged = self.tasks[task].cred.is_privileged();
+        let privileged = self.tasks[task].cred.capable(Cap::SysAdmin);
         match ns {
             Namespace::Only(NsKind::User) => return Err(Errno::EINVAL),
             _ if !privileged => return Err(Errno::EPERM),

@@ -195,7 +195,7 @@ impl Kernel {
     /// pid_ns_ctl_handler(): who may choose numbers (CAP_CHECKPOINT_RESTORE) writes the last one of
     /// its namespace.
     pub(crate) fn pid_ns_ctl_write(&mut self, task: TaskId, bytes: &[u8]) -> Result<usize, Errno> {
-        if !self.tasks[task].cred.is_privileged() {
+        if !self.tasks[task].cred.checkpoint_restore_capable() {
             return Err(Errno::EPERM);
         }
         let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;

@@ -24,18 +24,6 @@ const ARCH_SHSTK_STATUS: i32 = 0x5005;
 /// The timer slack of the first task, in nanoseconds.
 pub const TIMER_SLACK: u64 = 50_000;
 
-/// PR_CAP_AMBIENT: nothing is inheritable here, so that nothing can be raised and the set is empty.
-fn cap_ambient([what, cap, rest @ ..]: [u64; 4]) -> Result<u64, Errno> {
-    const CAP_LAST_CAP: u64 = 40;
-    let one = cap <= CAP_LAST_CAP && rest == [0; 2];
-    match what as u32 {
-        pr::PR_CAP_AMBIENT_CLEAR_ALL if cap == 0 && rest == [0; 2] => Ok(0),
-        pr::PR_CAP_AMBIENT_IS_SET | pr::PR_CAP_AMBIENT_LOWER if one => Ok(0),
-        pr::PR_CAP_AMBIENT_RAISE if one => Err(Errno::EPERM),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
 impl Kernel {
     /// prctl(2).
     // tidy: long, because each arm is one option
@@ -45,6 +33,9 @@ impl Kernel {
         let [arg2, rest @ ..] = args;
         let group = self.tasks[task].group;
         let einval = Err(Errno::EINVAL.into());
+        if let Some(result) = self.cap_task_prctl(task, option, args) {
+            return result;
+        }
         match option {
             pr::PR_SET_PDEATHSIG => {
                 self.tasks[task].pdeath_signal = match arg2 {
@@ -101,14 +92,6 @@ impl Kernel {
                 Ok(0)
             }
             pr::PR_GET_TIMERSLACK => Ok(self.tasks[task].timer_slack),
-            pr::PR_GET_SECUREBITS => Ok(0),
-            pr::PR_GET_KEEPCAPS => Ok(self.tasks[task].cred.keep_caps.into()),
-            pr::PR_SET_KEEPCAPS if arg2 <= 1 => {
-                self.tasks[task].cred.keep_caps = arg2 == 1;
-                Ok(0)
-            }
-            pr::PR_SET_KEEPCAPS => einval,
-            pr::PR_CAP_AMBIENT => cap_ambient(args).map_err(Into::into),
             pr::PR_GET_SECCOMP => Ok(0),
             pr::PR_GET_TIMING => Ok(0), // PR_TIMING_STATISTICAL
             pr::PR_SET_TIMING if arg2 == 0 => Ok(0),
@@ -118,8 +101,6 @@ impl Kernel {
                 Ok(0)
             }
             pr::PR_SET_TSC if arg2 == u64::from(pr::PR_TSC_ENABLE) => Ok(0),
-            pr::PR_CAPBSET_READ if arg2 <= 40 => Ok(1),
-            pr::PR_CAPBSET_READ => einval,
             pr::PR_MCE_KILL_GET if args == [0; 4] => Ok(pr::PR_MCE_KILL_DEFAULT.into()),
             // CONFIG_ANON_VMA_NAME is off in many kernels; callers expect EINVAL.
             pr::PR_SET_VMA => einval,

@@ -6,6 +6,7 @@ use crate::abi::signal::Signal;
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::task::signal::{SigInfo, Target};
 use crate::task::timer::clock::Clock;
 use crate::task::{GroupId, TaskId};
@@ -132,7 +133,7 @@ impl Kernel {
         let (me, them) = (&self.tasks[call.task].cred, &self.tasks[target].cred);
         let same = [them.uid, them.euid, them.suid] == [me.uid; 3]
             && [them.gid, them.egid, them.sgid] == [me.gid; 3];
-        if target != call.task && !same && !me.is_privileged() {
+        if target != call.task && !same && !me.capable(Cap::SysResource) {
             return Err(Errno::EPERM.into());
         }
         let which = resource(call.arg(1))?;
@@ -151,16 +152,15 @@ impl Kernel {
         which: usize,
         new: Option<Rlimit>,
     ) -> Result<Rlimit, Errno> {
-        /// fs.nr_open.
-        const NR_OPEN: u64 = 1 << 20;
-        let privileged = self.tasks[task].cred.is_privileged();
+        let nr_open = u64::from(self.sysctls.nr_open);
+        let privileged = self.tasks[task].cred.capable(Cap::SysResource);
         let limit = &mut self.groups[self.tasks[target].group].rlimits.0[which];
         let old = *limit;
         if let Some(new) = new {
             if new.soft > new.hard {
                 return Err(Errno::EINVAL);
             }
-            let too_many_files = which == RLIMIT_NOFILE && new.hard > NR_OPEN;
+            let too_many_files = which == RLIMIT_NOFILE && new.hard > nr_open;
             if too_many_files || (new.hard > old.hard && !privileged) {
                 return Err(Errno::EPERM);
             }

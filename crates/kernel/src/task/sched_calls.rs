@@ -6,6 +6,7 @@ use crate::abi::Errno;
 use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::task::TaskId;
 use crate::task::rlimit::{RLIMIT_NICE, RLIMIT_RTPRIO};
 
@@ -76,7 +77,7 @@ impl Kernel {
     fn may_schedule(&self, call: &Call<'_>, target: TaskId) -> Result<bool, Errno> {
         let (me, them) = (&self.tasks[call.task].cred, &self.tasks[target].cred);
         let mine = [them.uid, them.euid].contains(&me.euid);
-        if mine || me.is_privileged() { Ok(me.is_privileged()) } else { Err(Errno::EPERM) }
+        if mine || me.capable(Cap::SysNice) { Ok(me.capable(Cap::SysNice)) } else { Err(Errno::EPERM) }
     }
 
     /// sched_getscheduler(2).

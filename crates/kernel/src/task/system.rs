@@ -6,6 +6,7 @@ use crate::abi::Errno;
 use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::task::prctl::UNAME26;
 
 /// The Linux that this is true to (uname -r).
@@ -46,7 +47,7 @@ impl Kernel {
     }
 
     fn set_utsname(&mut self, call: &mut Call<'_>, domain: bool) -> SysResult {
-        if !self.tasks[call.task].cred.is_privileged() {
+        if !self.tasks[call.task].cred.capable(Cap::SysAdmin) {
             return Err(Errno::EPERM.into());
         }
         let len = call.int(1);
@@ -88,7 +89,7 @@ impl Kernel {
 
     /// What takes a capability that nobody has here, not even root: EPERM, and a word if it was root.
     fn refuse(&mut self, call: &Call<'_>, name: &str) -> SysResult {
-        if self.tasks[call.task].cred.is_privileged() {
+        if self.tasks[call.task].cred.capable(Cap::SysAdmin) {
             self.tell(Some(call.task), Fact::unsupported(name, format!("{:x?}", call.flight.args)));
         }
         Err(Errno::EPERM.into())

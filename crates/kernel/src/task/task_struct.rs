@@ -11,6 +11,7 @@ use crate::net::conn::ConnId;
 use crate::platform::{GuestId, Registers, UserPtr};
 use crate::random::{Purpose, Stream};
 use crate::syscall::{InFlight, Restart, Wait};
+use crate::task::capability::CapSet;
 use crate::task::pid::Pid;
 use crate::task::rlimit::Rlimits;
 use crate::task::rseq::Rseq;
@@ -78,11 +79,14 @@ pub struct Cred {
     pub sgid: u32,
     pub fsgid: u32,
     pub groups: Vec<u32>,
-    /// cap_permitted and cap_effective: all capabilities or none.
-    pub permitted: bool,
-    pub effective: bool,
-    /// PR_SET_KEEPCAPS.
-    pub keep_caps: bool,
+    pub cap_inheritable: CapSet,
+    pub cap_permitted: CapSet,
+    pub cap_effective: CapSet,
+    /// PR_CAPBSET_DROP: what execve can give at most.
+    pub cap_bset: CapSet,
+    pub cap_ambient: CapSet,
+    /// PR_SET_SECUREBITS, PR_SET_KEEPCAPS.
+    pub securebits: u32,
 }
 
 impl Default for Cred {
@@ -94,6 +98,7 @@ impl Default for Cred {
 impl Cred {
     /// A user with one group and no supplementary ones.
     pub fn user(uid: u32, gid: u32) -> Cred {
+        let caps = if uid == 0 { CapSet::FULL } else { CapSet::EMPTY };
         Cred {
             uid,
             euid: uid,
@@ -104,15 +109,13 @@ impl Cred {
             sgid: gid,
             fsgid: gid,
             groups: Vec::new(),
-            permitted: uid == 0,
-            effective: uid == 0,
-            keep_caps: false,
+            cap_inheritable: CapSet::EMPTY,
+            cap_permitted: caps,
+            cap_effective: caps,
+            cap_bset: CapSet::FULL,
+            cap_ambient: CapSet::EMPTY,
+            securebits: 0,
         }
-    }
-
-    /// Has root's capabilities?
-    pub fn is_privileged(&self) -> bool {
-        self.effective
     }
 }
 

@@ -34,6 +34,12 @@ impl Kernel {
         {
             return Err(Errno::EINVAL.into());
         }
+        if flags & lx::CLONE_FILES != 0
+            && let Some(table) = self.tasks[task].files
+            && self.tables[table].count > 1
+        {
+            self.may_dup_fd(table)?;
+        }
         let nsproxy = self.create_new_namespaces(task, flags.into())?;
         if flags & lx::CLONE_SYSVSEM != 0 {
             self.exit_sem(task);
@@ -42,7 +48,7 @@ impl Kernel {
             self.unshare_fs(task);
         }
         if flags & lx::CLONE_FILES != 0 {
-            self.unshare_files(task);
+            self.unshare_files(task)?;
         }
         self.tasks[task].nsproxy = nsproxy;
         Ok(0)

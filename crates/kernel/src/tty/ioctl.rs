@@ -12,6 +12,7 @@ use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
 use crate::tty::pty::Pty;
 use crate::tty::{TERMIOS, Termios, TtyId};
+use crate::task::capability::Cap;
 use linux_raw_sys::general as bits;
 use linux_raw_sys::ioctl as raw;
 
@@ -150,7 +151,7 @@ impl Kernel {
             }
             raw::TIOCSPGRP => self.tiocspgrp(call, tty)?,
             raw::TIOCSCTTY if end == End::Master => return Err(Errno::EPERM.into()),
-            raw::TIOCSCTTY if !readable && !self.tasks[call.task].cred.is_privileged() => {
+            raw::TIOCSCTTY if !readable && !self.tasks[call.task].cred.capable(Cap::SysAdmin) => {
                 return Err(Errno::EPERM.into());
             }
             raw::TIOCSCTTY => self.tiocsctty(call, tty)?,
@@ -333,7 +334,7 @@ impl Kernel {
 
     /// TIOCSTI: types a character. EIO unless root: dev.tty.legacy_tiocsti is 0.
     fn tiocsti(&mut self, call: &mut Call<'_>, tty: TtyId, end: End) -> Result<(), Errno> {
-        if !self.tasks[call.task].cred.is_privileged() {
+        if !self.tasks[call.task].cred.capable(Cap::SysAdmin) {
             return Err(Errno::EIO);
         }
         let [c] = call.read_array(call.ptr(2))?;

@@ -6,6 +6,7 @@ use crate::abi::Errno;
 use crate::abi::signal::Signal;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, Restart};
+use crate::task::capability::Cap;
 use crate::task::signal::SigInfo;
 use crate::task::signal::Target;
 use crate::task::signal::sigaction::SIG_IGN;
@@ -93,7 +94,7 @@ impl Kernel {
             return Err(Errno::EPERM);
         }
         if let Some(session) = owner {
-            if call.arg(2) != 1 || !self.tasks[call.task].cred.is_privileged() {
+            if call.arg(2) != 1 || !self.tasks[call.task].cred.capable(Cap::SysAdmin) {
                 return Err(Errno::EPERM);
             }
             self.session_clear_tty(session);

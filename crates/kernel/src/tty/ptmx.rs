@@ -10,6 +10,7 @@ use crate::fs::file::FileKind;
 use crate::fs::inode::{Device, InodeKind};
 use crate::fs::mount::dev;
 use crate::kernel::Kernel;
+use crate::task::capability::Cap;
 use crate::task::TaskId;
 use crate::tty::pty::Pty;
 use crate::tty::{Settings, Tty, TtyId};
@@ -52,7 +53,7 @@ impl Kernel {
 
     /// tty_open(): one more description of this terminal, without a name yet.
     pub(super) fn tty_open(&mut self, task: TaskId, tty: TtyId) -> Result<FileKind, Errno> {
-        if self.ttys[tty].exclusive && !self.tasks[task].cred.is_privileged() {
+        if self.ttys[tty].exclusive && !self.tasks[task].cred.capable(Cap::SysAdmin) {
             return Err(Errno::EBUSY);
         }
         let Some(pty) = &mut self.ttys[tty].pty else { return Ok(FileKind::Console(3)) };

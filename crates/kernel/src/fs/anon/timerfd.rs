@@ -10,6 +10,7 @@ use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::iovec::IoVec;
 use crate::syscall::{Call, SysResult, Wait};
+use crate::task::capability::Cap;
 use crate::task::timer::Arming;
 use crate::task::timer::clock::{Clock, nanos};
 use crate::time::{Duration, Instant};
@@ -68,7 +69,7 @@ impl Kernel {
         let clock = match id {
             0 => Clock::Realtime,
             1 | 7 => Clock::Monotonic,
-            8 | 9 if !self.tasks[call.task].cred.is_privileged() => return Err(Errno::EPERM.into()),
+            8 | 9 if !self.tasks[call.task].cred.capable(Cap::WakeAlarm) => return Err(Errno::EPERM.into()),
             8 => Clock::Realtime,
             9 => Clock::Monotonic,
             _ => return Err(Errno::EINVAL.into()),

@@ -9,6 +9,7 @@ use super::bits::{
 };
 use crate::abi::open::OFlags;
 use crate::fs::dcache::DentryId;
+use crate::fs::dnotify::FS_RENAME;
 use crate::fs::file::FileId;
 use crate::fs::inode::InodeId;
 use crate::kernel::Kernel;
@@ -27,7 +28,7 @@ pub(crate) struct Moved<'a> {
 
 impl Kernel {
     fn is_watched(&self) -> bool {
-        !self.vfs.marks.is_empty()
+        !self.vfs.marks.is_empty() || !self.vfs.dnotify.is_empty()
     }
 
     /// IN_ISDIR for a directory.
@@ -122,6 +123,9 @@ impl Kernel {
         let (inode, new_name) = (d.inode, d.name.clone());
         let new_dir = d.parent.expect("a root never moves");
         let isdir = self.isdir(inode);
+        if new_dir == moved.old_dir {
+            self.dnotify_handle_event(self.vfs.dentries[new_dir].inode, FS_RENAME);
+        }
         let halves =
             [(moved.old_dir, IN_MOVED_FROM, moved.old_name), (new_dir, IN_MOVED_TO, &new_name)];
         for (dir, mask, name) in halves {

@@ -189,6 +189,7 @@ impl Kernel {
 
     /// inotify_handle_inode_event(): tells the marks of `inode` that are interested.
     fn tell_marks(&mut self, inode: InodeId, what: &What<'_>) {
+        self.dnotify_handle_event(inode, what.mask);
         let Some(marks) = self.vfs.marks.get(&inode) else { return };
         for mark in marks.clone() {
             if mark.mask & what.mask & IN_ALL_EVENTS == 0 || mark.excl_unlink && what.unlinked {

@@ -17,6 +17,7 @@ use crate::fs::fasync::{Band, FasyncOn};
 use crate::fs::file::{File, FileId, FileKind};
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::task::TaskId;
 use crate::wait_queue::Event;
 use bytes::Bytes;
@@ -29,8 +30,6 @@ pub type PipeId = Id<Pipe>;
 pub const PAGE_SIZE: usize = 4096;
 /// PIPE_DEF_BUFFERS.
 const PIPE_DEF_BUFFERS: usize = 16;
-/// /proc/sys/fs/pipe-max-size: what F_SETPIPE_SZ grants without CAP_SYS_RESOURCE, in bytes.
-const PIPE_MAX_SIZE: usize = 1 << 20;
 /// O_NOTIFICATION_PIPE (O_EXCL).
 const O_NOTIFICATION_PIPE: u32 = OFlags::EXCL.0;
 
@@ -239,10 +238,10 @@ impl Kernel {
             return Err(Errno::EINVAL.into());
         }
         let size = (size as usize).max(PAGE_SIZE).next_power_of_two();
-        let privileged = self.tasks[task].cred.is_privileged();
+        let privileged = self.tasks[task].cred.capable(Cap::SysResource);
         let pipe = &mut self.pipes[id];
         let slots = size / PAGE_SIZE;
-        if slots > pipe.max_usage && size > PIPE_MAX_SIZE && !privileged {
+        if slots > pipe.max_usage && size > self.sysctls.pipe_max_size as usize && !privileged {
             return Err(Errno::EPERM.into());
         }
         if slots < pipe.bufs.len() {

@@ -6,6 +6,7 @@ use super::{PidLink, ProcNode};
 use crate::abi::Errno;
 use crate::fs::namei::{Found, Link};
 use crate::kernel::Kernel;
+use crate::task::capability::Cap;
 use crate::task::TaskId;
 
 impl Kernel {
@@ -57,7 +58,7 @@ impl Kernel {
     }
 
     /// ptrace_may_access(): the same process; all ids of the target those of the reader, unless it is
-    /// not dumpable; root. EACCES otherwise, ESRCH if the target is gone.
+    /// not dumpable or may more; CAP_SYS_PTRACE. EACCES otherwise, ESRCH if the target is gone.
     pub(crate) fn ptrace_may_access(&self, reader: TaskId, target: TaskId) -> Result<(), Errno> {
         let Some(other) = self.tasks.get(target) else { return Err(Errno::ESRCH) };
         let me = &self.tasks[reader];
@@ -65,7 +66,9 @@ impl Kernel {
         let uids = [b.uid, b.euid, b.suid].iter().all(|uid| *uid == a.fsuid);
         let gids = [b.gid, b.egid, b.sgid].iter().all(|gid| *gid == a.fsgid);
         let dumpable = other.mm.is_none_or(|mm| self.mms[mm].dumpable);
-        if me.group == other.group || a.is_privileged() || (uids && gids && dumpable) {
+        let caps = b.cap_permitted.is_subset(a.cap_effective);
+        let own = uids && gids && dumpable && caps;
+        if me.group == other.group || a.capable(Cap::SysPtrace) || own {
             Ok(())
         } else {
             Err(Errno::EACCES)

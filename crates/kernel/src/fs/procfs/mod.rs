@@ -11,6 +11,7 @@ pub mod net;
 pub mod sysctl;
 pub mod system;
 pub mod task;
+pub mod tunable;
 
 use crate::abi::Errno;
 use crate::abi::stat::{S_IFDIR, S_IFLNK, S_IFREG};
@@ -401,7 +402,9 @@ impl Kernel {
         user: &mut dyn Platform,
     ) -> Result<Vec<u8>, Errno> {
         if pos == 0 || !self.vfs.proc_texts.contains_key(&file) {
-            let text = self.proc_show(node, user)?;
+            // Unlike Linux, the reader is whose process opened it.
+            let opener = self.files[file].opened_by.and_then(|pid| self.pids.task(pid));
+            let text = self.proc_show(opener.unwrap_or(self.init_task()), node, user)?;
             self.vfs.proc_texts.insert(file, Arc::new(text));
         }
         let text = &self.vfs.proc_texts[&file];
@@ -410,12 +413,17 @@ impl Kernel {
     }
 
     /// The text of a file. ESRCH if its process is gone.
-    fn proc_show(&mut self, node: ProcNode, user: &mut dyn Platform) -> Result<Vec<u8>, Errno> {
+    fn proc_show(
+        &mut self,
+        reader: TaskId,
+        node: ProcNode,
+        user: &mut dyn Platform,
+    ) -> Result<Vec<u8>, Errno> {
         if node.task().is_some_and(|task| self.tasks.get(task).is_none()) {
             return Err(Errno::ESRCH);
         }
         match node {
-            ProcNode::System(file) => Ok(self.proc_system(file)),
+            ProcNode::System(file) => Ok(self.proc_system(reader, file)),
             ProcNode::File(task, file) => self.proc_pid_file(task, file, user),
             ProcNode::Fdinfo(task, fd) => Ok(self.proc_fdinfo(task, fd)),
             ProcNode::Root

@@ -2,9 +2,10 @@
 //! configured memory, virtual time. Nothing of the machine shows. Neighbours: `mod`, `task`.
 
 use super::sysctl::TcpSysctl;
+use super::tunable::Tunable;
 use crate::kernel::Kernel;
 use crate::random::{Purpose, Stream};
-use crate::task::Run;
+use crate::task::{Run, TaskId};
 use crate::task::system::{RELEASE, VERSION};
 use crate::task::timer::clock::{Clock, nanos};
 use crate::time::Duration;
@@ -25,18 +26,16 @@ pub enum SystemFile {
     Uptime,
     Version,
     Vmstat,
-    Hostname,
     Osrelease,
     RandomUuid,
     BootId,
-    PidMax,
     ThreadsMax,
     SysvipcMsg,
     SysvipcSem,
     SysvipcShm,
-    /// The last number that was given; what is written there is the last one from then on.
-    NsLastPid,
     KernelVersion,
+    /// What root may change.
+    Tunable(Tunable),
     /// A setting of TCP.
     Tcp(TcpSysctl),
     /// A file that always says this.
@@ -47,15 +46,13 @@ impl SystemFile {
     /// One of those under /proc/sys?
     pub fn is_sysctl(self) -> bool {
         match self {
-            SystemFile::Hostname
-            | SystemFile::Osrelease
+            SystemFile::Osrelease
             | SystemFile::RandomUuid
             | SystemFile::BootId
-            | SystemFile::PidMax
             | SystemFile::ThreadsMax
-            | SystemFile::NsLastPid
             | SystemFile::KernelVersion
             | SystemFile::Tcp(_)
+            | SystemFile::Tunable(_)
             | SystemFile::Text(_) => true,
             SystemFile::Cmdline
             | SystemFile::Config
@@ -76,11 +73,11 @@ impl SystemFile {
 }
 
 impl SystemFile {
-    /// Permission bits: root changes the settings of TCP.
+    /// Permission bits: root changes settings.
     pub(super) fn mode(self) -> u32 {
         match self {
             SystemFile::Tcp(_) => 0o644,
-            SystemFile::NsLastPid => 0o666,
+            SystemFile::Tunable(which) => which.mode(),
             _ => 0o444,
         }
     }
@@ -100,32 +97,34 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/fs/inotify/max_queued_events", SystemFile::Text("16384\n")),
     ("sys/fs/inotify/max_user_instances", SystemFile::Text("128\n")),
     ("sys/fs/inotify/max_user_watches", SystemFile::Text("65536\n")),
+    ("sys/fs/lease-break-time", SystemFile::Tunable(Tunable::LeaseBreakTime)),
+    ("sys/fs/leases-enable", SystemFile::Tunable(Tunable::LeasesEnable)),
     ("sys/fs/mqueue/msg_default", SystemFile::Text("10\n")),
     ("sys/fs/mqueue/msg_max", SystemFile::Text("10\n")),
     ("sys/fs/mqueue/msgsize_default", SystemFile::Text("8192\n")),
     ("sys/fs/mqueue/msgsize_max", SystemFile::Text("8192\n")),
     ("sys/fs/mqueue/queues_max", SystemFile::Text("256\n")),
-    ("sys/fs/nr_open", SystemFile::Text("1048576\n")),
-    ("sys/fs/pipe-max-size", SystemFile::Text("1048576\n")),
+    ("sys/fs/nr_open", SystemFile::Tunable(Tunable::NrOpen)),
+    ("sys/fs/pipe-max-size", SystemFile::Tunable(Tunable::PipeMaxSize)),
     ("sys/fs/pipe-user-pages-hard", SystemFile::Text("0\n")),
     ("sys/fs/pipe-user-pages-soft", SystemFile::Text("16384\n")),
     ("sys/fs/protected_hardlinks", SystemFile::Text("1\n")),
     ("sys/fs/protected_symlinks", SystemFile::Text("0\n")),
     ("sys/kernel/cap_last_cap", SystemFile::Text("40\n")),
-    ("sys/kernel/core_pattern", SystemFile::Text("core\n")),
+    ("sys/kernel/core_pattern", SystemFile::Tunable(Tunable::CorePattern)),
     ("sys/kernel/core_uses_pid", SystemFile::Text("0\n")),
-    ("sys/kernel/domainname", SystemFile::Text("(none)\n")),
-    ("sys/kernel/hostname", SystemFile::Hostname),
+    ("sys/kernel/domainname", SystemFile::Tunable(Tunable::Domainname)),
+    ("sys/kernel/hostname", SystemFile::Tunable(Tunable::Hostname)),
     ("sys/kernel/msgmax", SystemFile::Text("8192\n")),
     ("sys/kernel/msgmnb", SystemFile::Text("16384\n")),
     ("sys/kernel/msgmni", SystemFile::Text("32000\n")),
     ("sys/kernel/ngroups_max", SystemFile::Text("65536\n")),
-    ("sys/kernel/ns_last_pid", SystemFile::NsLastPid),
+    ("sys/kernel/ns_last_pid", SystemFile::Tunable(Tunable::NsLastPid)),
     ("sys/kernel/osrelease", SystemFile::Osrelease),
     ("sys/kernel/ostype", SystemFile::Text("Linux\n")),
     ("sys/kernel/overflowgid", SystemFile::Text("65534\n")),
     ("sys/kernel/overflowuid", SystemFile::Text("65534\n")),
-    ("sys/kernel/pid_max", SystemFile::PidMax),
+    ("sys/kernel/pid_max", SystemFile::Tunable(Tunable::PidMax)),
     ("sys/kernel/random/boot_id", SystemFile::BootId),
     ("sys/kernel/random/entropy_avail", SystemFile::Text("256\n")),
     ("sys/kernel/random/uuid", SystemFile::RandomUuid),
@@ -196,8 +195,8 @@ const FILESYSTEMS: &str = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtm
     nodev\tpipefs\nnodev\toverlay\n";
 
 impl Kernel {
-    /// The text of a file of the host.
-    pub(crate) fn proc_system(&mut self, file: SystemFile) -> Vec<u8> {
+    /// The text of a file of the host, for `reader`.
+    pub(crate) fn proc_system(&mut self, reader: TaskId, file: SystemFile) -> Vec<u8> {
         match file {
             SystemFile::Config => return super::config::config_gz(),
             SystemFile::Cmdline => "afterlife\n".into(),
@@ -218,7 +217,6 @@ impl Kernel {
             SystemFile::Vmstat => {
                 format!("nr_free_pages {}\npgfault 0\npgmajfault 0\n", self.config.memory / 8192)
             }
-            SystemFile::Hostname => format!("{}\n", self.config.hostname),
             SystemFile::Osrelease => format!("{RELEASE}\n"),
             SystemFile::RandomUuid => uuid(&mut self.random),
             SystemFile::BootId => {
@@ -229,8 +227,7 @@ impl Kernel {
             SystemFile::SysvipcMsg => self.sysvipc_msg(),
             SystemFile::SysvipcSem => self.sysvipc_sem(),
             SystemFile::SysvipcShm => self.sysvipc_shm(),
-            SystemFile::PidMax => format!("{}\n", self.pids.pid_max),
-            SystemFile::NsLastPid => format!("{}\n", self.pids.last()),
+            SystemFile::Tunable(which) => format!("{}\n", self.tunable(reader, which)),
             SystemFile::KernelVersion => format!("{VERSION}\n"),
             SystemFile::Tcp(setting) => setting.text(&self.net.sysctls),
             SystemFile::Text(text) => text.into(),

@@ -7,7 +7,7 @@ use crate::fs::mount::dev;
 use crate::kernel::Kernel;
 use crate::mm::PAGE_SIZE;
 use crate::platform::Platform;
-use crate::task::cred::all_or_none;
+use crate::task::capability::Cap;
 use crate::task::pid_namespace::PidNs;
 use crate::task::{Run, TaskId};
 use core::fmt::Write;
@@ -265,11 +265,15 @@ impl Kernel {
         for (name, set) in sets {
             let _ = writeln!(s, "{name}:\t{:016x}", set.0);
         }
-        let [permitted, effective, bounding] =
-            [cred.permitted, cred.effective, true].map(all_or_none);
-        let caps = [("CapInh", 0), ("CapPrm", permitted), ("CapEff", effective)];
-        for (name, set) in caps.into_iter().chain([("CapBnd", bounding), ("CapAmb", 0)]) {
-            let _ = writeln!(s, "{name}:\t{set:016x}");
+        let caps = [
+            ("CapInh", cred.cap_inheritable),
+            ("CapPrm", cred.cap_permitted),
+            ("CapEff", cred.cap_effective),
+            ("CapBnd", cred.cap_bset),
+            ("CapAmb", cred.cap_ambient),
+        ];
+        for (name, set) in caps {
+            let _ = writeln!(s, "{name}:\t{:016x}", set.0);
         }
         let _ = writeln!(s, "NoNewPrivs:\t{}", u8::from(t.no_new_privs));
         s.push_str("Seccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tnot vulnerable\n");
@@ -387,7 +391,7 @@ impl Kernel {
                     return Err(Errno::EINVAL);
                 }
                 let (group, old) = (self.tasks[target].group, self.oom_score_adj(target));
-                if value < old && !self.tasks[writer].cred.is_privileged() {
+                if value < old && !self.tasks[writer].cred.capable(Cap::SysResource) {
                     return Err(Errno::EACCES);
                 }
                 self.vfs.oom_score_adj.insert(group, value);

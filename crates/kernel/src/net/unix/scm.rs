@@ -9,6 +9,7 @@ use crate::net::msg::{ControlMessage, Received};
 use crate::net::sockaddr::SockAddr;
 use crate::net::socket::SocketId;
 use crate::syscall::Call;
+use crate::task::capability::Cap;
 use crate::task::{Pid, TaskId};
 
 const SOL_SOCKET: i32 = 1;
@@ -71,10 +72,13 @@ impl Kernel {
         let word = |i: usize| u32::from_le_bytes([raw[i], raw[i + 1], raw[i + 2], raw[i + 3]]);
         let [pid, uid, gid] = [word(0), word(4), word(8)];
         let t = &self.tasks[task];
-        let own = pid == self.task_tgid_vnr(task)
-            && [t.cred.uid, t.cred.euid, t.cred.suid].contains(&uid)
-            && [t.cred.gid, t.cred.egid, t.cred.sgid].contains(&gid);
-        if !own && !t.cred.is_privileged() {
+        let cred = &t.cred;
+        let own_uid = [cred.uid, cred.euid, cred.suid].contains(&uid);
+        let own_gid = [cred.gid, cred.egid, cred.sgid].contains(&gid);
+        let may = (pid == self.task_tgid_vnr(task) || cred.capable(Cap::SysAdmin))
+            && (own_uid || cred.capable(Cap::Setuid))
+            && (own_gid || cred.capable(Cap::Setgid));
+        if !may {
             return Err(Errno::EPERM);
         }
         let sender = self.find_vpid(task, pid).filter(|pid| self.pids.task(*pid).is_some());

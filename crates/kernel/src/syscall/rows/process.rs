@@ -50,7 +50,7 @@ pub const ROWS: &[Row] = &[
     row!(123, "setfsgid", Kernel::sys_setfsgid, [Uint], Full),
     row!(124, "getsid", Kernel::sys_getsid, [Pid], Full),
     row!(125, "capget", Kernel::sys_capget, [Ptr, Ptr], Full),
-    row!(126, "capset", Kernel::sys_capset, [Ptr, Ptr], Partial("all or none")),
+    row!(126, "capset", Kernel::sys_capset, [Ptr, Ptr], Full),
     row!(
         135,
         "personality",

@@ -6,6 +6,7 @@ use crate::abi::Errno;
 use crate::kernel::Kernel;
 use crate::platform::{GuestId, Platform, UserPtr};
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::task::TaskId;
 
 /// FUTEX_WAITERS.
@@ -50,7 +51,7 @@ impl Kernel {
         };
         let (mine, theirs) = (&self.tasks[call.task].cred, &self.tasks[target].cred);
         let same = |id| [theirs.euid, theirs.suid, theirs.uid].iter().all(|t| *t == id);
-        if call.task != target && !same(mine.uid) && !mine.is_privileged() {
+        if call.task != target && !same(mine.uid) && !mine.capable(Cap::SysPtrace) {
             return Err(Errno::EPERM.into());
         }
         let head = self.tasks[target].robust_list;

@@ -8,6 +8,7 @@ use crate::abi::signal::Signal;
 use crate::kernel::Kernel;
 use crate::platform::Fault;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::task::{Pid, TaskId};
 
 /// A signal argument before anyone looked at it: 0 probes, others may not exist (rule S-1).
@@ -309,7 +310,7 @@ impl Kernel {
         let (sc, tc) = (&s.cred, &t.cred);
         s.group == t.group
             || [sc.euid, sc.uid].iter().any(|id| *id == tc.suid || *id == tc.uid)
-            || sc.is_privileged()
+            || sc.capable(Cap::Kill)
     }
 
     /// The leaders of a group's processes, by ascending pid.

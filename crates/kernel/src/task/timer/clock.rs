@@ -7,6 +7,7 @@ use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::task::{GroupId, TaskId};
 use crate::time::{Duration, Instant};
 
@@ -191,7 +192,7 @@ impl Kernel {
     }
 
     fn refuse_to_set_time(&mut self, task: TaskId, name: &str) {
-        if self.tasks[task].cred.is_privileged() {
+        if self.tasks[task].cred.capable(Cap::SysTime) {
             self.tell(Some(task), Fact::unsupported(name, "virtual time cannot be set"));
         }
     }
