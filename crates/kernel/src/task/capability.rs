@@ -361,8 +361,8 @@ mod tests {
 
     #[test]
     fn roots_exec_brings_back_what_the_bounding_set_leaves() {
-        let mut cred = Cred::default();
-        cred.cap_bset = CapSet::FULL.without(CapSet(1 << Cap::Kill as u64));
+        let cap_bset = CapSet::FULL.without(CapSet(1 << Cap::Kill as u64));
+        let mut cred = Cred { cap_bset, ..Cred::default() };
         assert_eq!(cred.cap_capset([CapSet::EMPTY; 3]), Ok(()));
         assert_eq!(cred.cap_capset([CapSet(1), CapSet(1), CapSet::EMPTY]), Err(Errno::EPERM));
         cred.cap_bprm_creds_from_file(false);

@@ -197,7 +197,7 @@ fn what_is_dropped_is_denied() -> Check {
         let place = guests::sys::scratch()?;
         let path = place.join("nobody's");
         std::fs::write(&path, "text").map_err(|error| error.to_string())?;
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o0);
         std::fs::set_permissions(&path, mode).map_err(|error| error.to_string())?;
         let opened = guests::sys::open(&path, libc::O_RDONLY, 0);
         let removed = std::fs::remove_file(&path).map_err(|error| error.to_string());

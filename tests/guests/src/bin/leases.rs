@@ -143,7 +143,7 @@ fn a_reader_waits_for_a_write_lease_to_be_less() -> Check {
     // SAFETY: one set, one number.
     unsafe { libc::sigwait(&mut set, &mut got) };
     same!(lease(fd)?, F_UNLCK, "for a writer");
-    close(fd)?;
+    fcntl(fd, F_SETLEASE, F_UNLCK)?;
     wait_ok(breaker)?;
     clean(&place, &path);
     Ok(())
