@@ -16,8 +16,8 @@ use crate::fs::namei::{AT_FDCWD, Found, Lookup};
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
-use crate::task::capability::Cap;
 use crate::task::TaskId;
+use crate::task::capability::Cap;
 use linux_raw_sys::general as raw;
 
 const AT_SYMLINK_NOFOLLOW: u32 = raw::AT_SYMLINK_NOFOLLOW;

@@ -7,10 +7,10 @@
 use crate::abi::stat::Timespec;
 use crate::arena::{Arena, Id};
 use crate::fs::dir::DirSnapshot;
+use crate::fs::dnotify::Dnotify;
 use crate::fs::file::FileId;
 use crate::fs::file_bytes::FileBytes;
 use crate::fs::inode::{Inode, InodeId, InodeKind};
-use crate::fs::dnotify::Dnotify;
 use crate::fs::lease::Lease;
 use crate::fs::locks::InodeLocks;
 use crate::fs::mount::Mount;

@@ -11,8 +11,8 @@ use crate::fs::namei::{AT_FDCWD, Lookup};
 use crate::kernel::Kernel;
 use crate::platform::Platform;
 use crate::syscall::{Call, SysResult};
-use crate::task::capability::Cap;
 use crate::task::FsId;
+use crate::task::capability::Cap;
 use std::sync::Arc;
 
 /// One entry as getdents(2) tells it.

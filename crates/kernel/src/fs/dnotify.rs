@@ -41,7 +41,12 @@ pub struct Dnotify {
 
 impl Kernel {
     /// fcntl_dirnotify(): ENOTDIR. What was asked for before stays; nothing at all takes it back.
-    pub(super) fn fcntl_dirnotify(&mut self, call: &mut Call<'_>, file: FileId, arg: u32) -> SysResult {
+    pub(super) fn fcntl_dirnotify(
+        &mut self,
+        call: &mut Call<'_>,
+        file: FileId,
+        arg: u32,
+    ) -> SysResult {
         let table = self.tasks[call.task].files.expect("the caller has a table");
         let inode = self.file_inode(file);
         if arg & !raw::DN_MULTISHOT == 0 {

@@ -15,8 +15,8 @@ use crate::fs::procfs::ProcNode;
 use crate::fs::procfs::system::SystemFile;
 use crate::kernel::Kernel;
 use crate::platform::{Backing, Platform};
-use crate::task::capability::Cap;
 use crate::task::TaskId;
+use crate::task::capability::Cap;
 
 /// SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE.
 mod whence {
@@ -139,7 +139,9 @@ impl Kernel {
                 ProcNode::System(SystemFile::Tcp(setting)) => {
                     self.tcp_sysctl_write(task, setting, from)?
                 }
-                ProcNode::System(SystemFile::Tunable(which)) => self.tunable_write(task, which, from)?,
+                ProcNode::System(SystemFile::Tunable(which)) => {
+                    self.tunable_write(task, which, from)?
+                }
                 _ => return Err(Errno::EIO),
             };
             return Ok((done, pos + done as u64));

@@ -13,8 +13,8 @@ use crate::fs::file_bytes::FileBytes;
 use crate::fs::pipe::PipeId;
 use crate::fs::procfs::ProcNode;
 use crate::net::socket::SocketId;
-use crate::task::capability::{Cap, CapSet};
 use crate::task::Cred;
+use crate::task::capability::{Cap, CapSet};
 
 /// Names an [`Inode`].
 pub type InodeId = Id<Inode>;

@@ -57,7 +57,12 @@ impl Kernel {
 
     /// F_SETLEASE. EINVAL for no type and for what is no regular file, EACCES for somebody else's
     /// file, EAGAIN where an open description is in the way, or for F_UNLCK without a lease.
-    pub(super) fn fcntl_setlease(&mut self, call: &mut Call<'_>, file: FileId, kind: u32) -> SysResult {
+    pub(super) fn fcntl_setlease(
+        &mut self,
+        call: &mut Call<'_>,
+        file: FileId,
+        kind: u32,
+    ) -> SysResult {
         let inode = self.file_inode(file).filter(|_| self.files[file].kind == FileKind::Inode);
         if kind == raw::F_UNLCK {
             let inode = inode.ok_or(Errno::EAGAIN)?;
@@ -113,10 +118,16 @@ impl Kernel {
 
     /// check_conflicting_open(): nobody may have the file open for writing; for a F_WRLCK nobody else
     /// may have it open at all.
-    fn check_conflicting_open(&self, inode: InodeId, file: FileId, write: bool) -> Result<(), Errno> {
-        let opened = self.files.iter().filter(|(id, f)| {
-            !f.flags.has(OFlags::PATH) && self.file_inode(*id) == Some(inode)
-        });
+    fn check_conflicting_open(
+        &self,
+        inode: InodeId,
+        file: FileId,
+        write: bool,
+    ) -> Result<(), Errno> {
+        let opened = self
+            .files
+            .iter()
+            .filter(|(id, f)| !f.flags.has(OFlags::PATH) && self.file_inode(*id) == Some(inode));
         let conflict = match write {
             true => opened.into_iter().any(|(id, _)| id != file),
             false => opened.into_iter().any(|(_, f)| f.flags.writable()),

@@ -12,8 +12,8 @@ use crate::fs::mount::dev;
 use crate::fs::open_flags::OpenFlags;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
-use crate::task::capability::Cap;
 use crate::task::TaskId;
+use crate::task::capability::Cap;
 use crate::task::nsproxy::{Namespace, NsKind};
 
 const NS_GET_USERNS: u32 = 0xb701;

@@ -15,8 +15,8 @@ use crate::fs::namei::{AT_FDCWD, Found, Last, Link, Lookup};
 use crate::kernel::Kernel;
 use crate::platform::{Platform, UserPtr};
 use crate::syscall::{Call, SysResult};
-use crate::task::capability::Cap;
 use crate::task::TaskId;
+use crate::task::capability::Cap;
 use linux_raw_sys::general as raw;
 
 const AT_REMOVEDIR: u32 = raw::AT_REMOVEDIR;

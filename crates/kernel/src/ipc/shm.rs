@@ -12,8 +12,8 @@ use crate::mm::area::{VmFlags, Vma};
 use crate::mm::{MAX_MAP_COUNT, PAGE_SIZE, Pin, Space, page_align};
 use crate::platform::{Backing, MapChange, ObjectId, Platform, Prot};
 use crate::syscall::{Call, SysResult};
-use crate::task::capability::Cap;
 use crate::task::TaskId;
+use crate::task::capability::Cap;
 
 /// Attach for reading only.
 const SHM_RDONLY: i32 = 0o10000;

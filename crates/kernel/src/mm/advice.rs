@@ -7,8 +7,8 @@ use crate::kernel::Kernel;
 use crate::mm::{PAGE_SIZE, Space, Vma, page_align};
 use crate::platform::{MapChange, Platform};
 use crate::syscall::{Call, SysResult};
-use crate::task::capability::Cap;
 use crate::task::TaskId;
+use crate::task::capability::Cap;
 use crate::task::rlimit::RLIMIT_MEMLOCK;
 use linux_raw_sys::general as lx;
 

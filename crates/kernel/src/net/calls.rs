@@ -12,8 +12,8 @@ use crate::net::sockaddr::{AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC, SockAddr};
 use crate::net::socket::{SockType, Socket, SocketId, SocketKind, SocketOptions};
 use crate::net::udp::UdpSocket;
 use crate::syscall::{Call, SysResult};
-use crate::task::capability::Cap;
 use crate::task::TaskId;
+use crate::task::capability::Cap;
 
 const SOCK_TYPE_MASK: u64 = 0xf;
 const SOCK_NONBLOCK: u64 = 0x800;
@@ -181,7 +181,8 @@ impl Kernel {
         if !addr.ip().is_unspecified() && !self.is_local_address(*addr.ip()) {
             return Err(Errno::EADDRNOTAVAIL);
         }
-        if addr.port() != 0 && addr.port() < 1024
+        if addr.port() != 0
+            && addr.port() < 1024
             && !self.tasks[task].cred.capable(Cap::NetBindService)
         {
             return Err(Errno::EACCES);

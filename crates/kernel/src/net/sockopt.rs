@@ -108,7 +108,8 @@ impl Kernel {
         }
         let int = int_option(value)?;
         let on = int != 0;
-        let privileged = self.net.acting.is_some_and(|task| self.tasks[task].cred.capable(Cap::NetAdmin));
+        let privileged =
+            self.net.acting.is_some_and(|task| self.tasks[task].cred.capable(Cap::NetAdmin));
         let options = &mut self.net.sockets[socket].options;
         match name {
             raw::SO_REUSEADDR => options.reuseaddr = on,

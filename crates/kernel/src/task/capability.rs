@@ -170,7 +170,10 @@ impl Cred {
     }
 
     /// cap_capset(): EPERM for what one has not.
-    fn cap_capset(&mut self, [effective, permitted, inheritable]: [CapSet; 3]) -> Result<(), Errno> {
+    fn cap_capset(
+        &mut self,
+        [effective, permitted, inheritable]: [CapSet; 3],
+    ) -> Result<(), Errno> {
         let capped = !self.capable(Cap::Setpcap);
         let may = inheritable.is_subset(self.cap_inheritable.or(self.cap_bset))
             && (!capped || inheritable.is_subset(self.cap_inheritable.or(self.cap_permitted)))
@@ -234,7 +237,12 @@ impl Cred {
 
 impl Kernel {
     /// cap_task_prctl(): the options about capabilities. None for others.
-    pub(super) fn cap_task_prctl(&mut self, task: TaskId, option: u32, args: [u64; 4]) -> Option<SysResult> {
+    pub(super) fn cap_task_prctl(
+        &mut self,
+        task: TaskId,
+        option: u32,
+        args: [u64; 4],
+    ) -> Option<SysResult> {
         let cred = &mut self.tasks[task].cred;
         let arg = args[0];
         Some(match option {

@@ -186,8 +186,7 @@ impl Kernel {
         let uid = self.tasks[task].cred.uid;
         let mine = self.tasks.iter().filter(|(_, t)| t.cred.uid == uid).count() as u64;
         let cred = &self.tasks[task].cred;
-        let privileged =
-            uid == 0 || cred.capable(Cap::SysResource) || cred.capable(Cap::SysAdmin);
+        let privileged = uid == 0 || cred.capable(Cap::SysResource) || cred.capable(Cap::SysAdmin);
         if mine >= self.rlimit(task, RLIMIT_NPROC) && !privileged {
             return Err(Errno::EAGAIN);
         }

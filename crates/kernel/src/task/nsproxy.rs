@@ -9,8 +9,8 @@ use crate::fs::anon::Anon;
 use crate::fs::file::FileKind;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
-use crate::task::capability::Cap;
 use crate::task::TaskId;
+use crate::task::capability::Cap;
 use crate::task::pid_namespace::PidNs;
 use linux_raw_sys::general as lx;
 

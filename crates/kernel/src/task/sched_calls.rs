@@ -6,8 +6,8 @@ use crate::abi::Errno;
 use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
-use crate::task::capability::Cap;
 use crate::task::TaskId;
+use crate::task::capability::Cap;
 use crate::task::rlimit::{RLIMIT_NICE, RLIMIT_RTPRIO};
 
 const SCHED_OTHER: u32 = 0;
@@ -77,7 +77,11 @@ impl Kernel {
     fn may_schedule(&self, call: &Call<'_>, target: TaskId) -> Result<bool, Errno> {
         let (me, them) = (&self.tasks[call.task].cred, &self.tasks[target].cred);
         let mine = [them.uid, them.euid].contains(&me.euid);
-        if mine || me.capable(Cap::SysNice) { Ok(me.capable(Cap::SysNice)) } else { Err(Errno::EPERM) }
+        if mine || me.capable(Cap::SysNice) {
+            Ok(me.capable(Cap::SysNice))
+        } else {
+            Err(Errno::EPERM)
+        }
     }
 
     /// sched_getscheduler(2).

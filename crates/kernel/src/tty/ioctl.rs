@@ -10,9 +10,9 @@ use crate::fs::dcache::Child;
 use crate::fs::file::FileId;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use crate::tty::pty::Pty;
 use crate::tty::{TERMIOS, Termios, TtyId};
-use crate::task::capability::Cap;
 use linux_raw_sys::general as bits;
 use linux_raw_sys::ioctl as raw;
 

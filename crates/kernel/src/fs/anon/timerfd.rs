@@ -69,7 +69,9 @@ impl Kernel {
         let clock = match id {
             0 => Clock::Realtime,
             1 | 7 => Clock::Monotonic,
-            8 | 9 if !self.tasks[call.task].cred.capable(Cap::WakeAlarm) => return Err(Errno::EPERM.into()),
+            8 | 9 if !self.tasks[call.task].cred.capable(Cap::WakeAlarm) => {
+                return Err(Errno::EPERM.into());
+            }
             8 => Clock::Realtime,
             9 => Clock::Monotonic,
             _ => return Err(Errno::EINVAL.into()),

@@ -6,8 +6,8 @@ use super::{PidLink, ProcNode};
 use crate::abi::Errno;
 use crate::fs::namei::{Found, Link};
 use crate::kernel::Kernel;
-use crate::task::capability::Cap;
 use crate::task::TaskId;
+use crate::task::capability::Cap;
 
 impl Kernel {
     /// proc_pid_get_link() and its kin, for `reader`.

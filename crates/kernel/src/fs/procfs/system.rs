@@ -5,9 +5,9 @@ use super::sysctl::TcpSysctl;
 use super::tunable::Tunable;
 use crate::kernel::Kernel;
 use crate::random::{Purpose, Stream};
-use crate::task::{Run, TaskId};
 use crate::task::system::{RELEASE, VERSION};
 use crate::task::timer::clock::{Clock, nanos};
+use crate::task::{Run, TaskId};
 use crate::time::Duration;
 use core::fmt::Write;
 

@@ -78,9 +78,7 @@ impl Kernel {
             Tunable::LeasesEnable => s.leases_enable.to_string(),
             Tunable::NrOpen => s.nr_open.to_string(),
             Tunable::PipeMaxSize => s.pipe_max_size.to_string(),
-            Tunable::PidMax => {
-                self.pids.pid_max_in(self.task_active_pid_ns(reader)).to_string()
-            }
+            Tunable::PidMax => self.pids.pid_max_in(self.task_active_pid_ns(reader)).to_string(),
             Tunable::NsLastPid => self.pids.last_in(self.task_active_pid_ns(reader)).to_string(),
         }
     }

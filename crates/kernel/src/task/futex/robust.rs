@@ -6,8 +6,8 @@ use crate::abi::Errno;
 use crate::kernel::Kernel;
 use crate::platform::{GuestId, Platform, UserPtr};
 use crate::syscall::{Call, SysResult};
-use crate::task::capability::Cap;
 use crate::task::TaskId;
+use crate::task::capability::Cap;
 
 /// FUTEX_WAITERS.
 pub const WAITERS: u32 = 0x8000_0000;
