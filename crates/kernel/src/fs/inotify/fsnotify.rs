@@ -4,14 +4,14 @@
 
 use super::What;
 use super::bits::{
-    IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_ISDIR,
-    IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN,
+    IN_ACCESS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF,
+    IN_ISDIR, IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN,
 };
 use crate::abi::open::OFlags;
 use crate::fs::dcache::DentryId;
 use crate::fs::dnotify::FS_RENAME;
 use crate::fs::file::FileId;
-use crate::fs::inode::InodeId;
+use crate::fs::inode::{InodeId, InodeKind};
 use crate::kernel::Kernel;
 
 /// A move, for [`Kernel::fsnotify_move`].
@@ -36,12 +36,24 @@ impl Kernel {
         if self.vfs.inodes[inode].is_dir() { IN_ISDIR } else { 0 }
     }
 
-    /// fsnotify_file(): something was done by this description; not with O_PATH ones.
+    /// fsnotify_file(): something was done by this description; not with O_PATH ones. Who watches a
+    /// directory does not hear of reads and writes of the FIFOs and devices in it: their times would
+    /// not tell him either (6.18 [M]).
     pub(crate) fn fsnotify_file(&mut self, file: FileId, mask: u32) {
         if !self.is_watched() || self.files[file].flags.has(OFlags::PATH) {
             return;
         }
-        if let Some(dentry) = self.files[file].dentry {
+        let Some(dentry) = self.files[file].dentry else { return };
+        let inode = self.vfs.dentries[dentry].inode;
+        let is_special = match self.vfs.inodes[inode].kind {
+            InodeKind::CharDevice(_) | InodeKind::Fifo(_) | InodeKind::Socket(_) => true,
+            InodeKind::Regular(_) | InodeKind::Proc(_) => false,
+            InodeKind::Directory { .. } | InodeKind::Symlink(_) => false,
+        };
+        if is_special && mask & (IN_ACCESS | IN_MODIFY) != 0 {
+            let unlinked = !self.vfs.dentries[dentry].hashed;
+            self.tell_marks(inode, &What { mask, unlinked, ..What::default() });
+        } else {
             self.fsnotify_parent(dentry, mask, true);
         }
     }
