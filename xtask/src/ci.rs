@@ -2,7 +2,7 @@
 //! Run by root, the tests and the guest programs run a second time as `nobody` without any
 //! capability (see nobody.rs), because afterlife must not need privileges.
 
-use crate::{native, nobody, root, tidy, twin, yardstick};
+use crate::{generator, native, nobody, root, tidy, twin, yardstick};
 use std::process::Command;
 use std::time::Instant;
 
@@ -20,6 +20,7 @@ const STEPS: &[Step] = &[
     ("tests as nobody", nobody::tests),
     ("guest programs on the real kernel as nobody", native_as_nobody),
     ("twin: the real kernel and afterlife", || twin::run("")),
+    ("generator", || generator::run(&["--programs", "200", "--seconds", "60"])),
     ("Linux's own tests", yardstick::held),
 ];
 

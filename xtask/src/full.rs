@@ -24,8 +24,12 @@ pub fn run(words: &[&str]) -> Result<(), String> {
     }
     let mut failed = Vec::new();
     for part in PARTS.into_iter().filter(|it| named.is_empty() || named.contains(it)) {
-        let resume = part == "mutants" && words.contains(&"--resume");
-        let section = one(part, if resume { &["--resume"] } else { &[] }, &mut failed)?;
+        let options: &[&str] = match part {
+            "mutants" if words.contains(&"--resume") => &["--resume"],
+            "generator" => &["--programs", "10000", "--times", "2", "--planted"],
+            _ => &[],
+        };
+        let section = one(part, options, &mut failed)?;
         let path = root().join(RESULTS);
         let old = std::fs::read_to_string(&path).unwrap_or_default();
         std::fs::write(&path, replace(&old, part, &section))

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The limit of time for a batch, in seconds, as `timeout` takes it.
-const LIMIT: &str = "300";
+/// The limit of time for a batch and for a single program, in seconds, as `timeout` takes it. The
+/// real side's coordinator gives up earlier, and kills what it has begun.
+const LIMIT: [&str; 2] = ["200", "20"];
 
 /// Programs by name.
 pub type Programs = BTreeMap<String, Vec<Line>>;
@@ -21,9 +22,8 @@ pub type Stories = BTreeMap<String, String>;
 pub enum Side {
     /// On the real kernel, all actors on one CPU.
     Real,
-    /// The same, those with low numbers first; and those with high ones.
-    Up,
-    Down,
+    /// The same, where this actor goes before all others.
+    First(u8),
     /// On all CPUs.
     Free,
     /// In afterlife.
@@ -31,7 +31,8 @@ pub enum Side {
 }
 
 /// The real kernel, as differently as it can be.
-pub const REAL: [Side; 4] = [Side::Real, Side::Up, Side::Down, Side::Free];
+pub const REAL: [Side; 6] =
+    [Side::Real, Side::First(0), Side::Free, Side::First(1), Side::First(2), Side::First(3)];
 
 /// The programs that run the programs.
 #[derive(Clone, Debug)]
@@ -75,13 +76,12 @@ impl Sides {
         let file = directory.join("programs");
         std::fs::write(&file, text(programs)).map_err(said)?;
         let mut command = Command::new("timeout");
-        command.args(["-s", "KILL", LIMIT]);
+        command.args(["-s", "KILL", LIMIT[usize::from(programs.len() == 1)]]);
         let settle = match side {
-            Side::Real => "proc",
-            Side::Up => "up",
-            Side::Down => "down",
-            Side::Free => "free",
-            Side::Ours => "sleep",
+            Side::Real => "proc".to_owned(),
+            Side::First(actor) => format!("first{actor}"),
+            Side::Free => "free".to_owned(),
+            Side::Ours => "sleep".to_owned(),
         };
         if side == Side::Ours {
             command.arg(&self.afterlife).args(["run", "--"]);
@@ -118,7 +118,8 @@ impl Sides {
     }
 }
 
-fn text(programs: &Programs) -> String {
+/// As `actors` reads them.
+pub fn text(programs: &Programs) -> String {
     let mut text = String::new();
     for (name, lines) in programs {
         text += &format!("program {name}\n{}\n", lines.join("\n"));

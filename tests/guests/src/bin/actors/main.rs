@@ -35,7 +35,7 @@ pub extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
         [_, "--actor", slot] => actor::come_back(slot.parse().unwrap_or_default()),
         [_, settle, file] => coordinator::run(settle, file),
         _ => {
-            eprintln!("usage: actors proc|up|down|free|sleep FILE");
+            eprintln!("usage: actors proc|firstN|free|sleep FILE");
             2
         }
     }

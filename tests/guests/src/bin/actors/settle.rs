@@ -3,9 +3,8 @@
 //! is stopped or is dead, twice, and has not been switched to in between.
 //!
 //! Where several actors run in one step, the scheduler orders them, and either order is right. `proc`:
-//! all on one CPU, nobody preempts whom it wakes (SCHED_BATCH). `up` and `down`: the same, where actors
-//! with a low number go before those with a high one, or behind (nice; `down` needs privileges for most
-//! of it). `free`: on all CPUs.
+//! all on one CPU, nobody preempts whom it wakes (SCHED_BATCH). `first3`: the same, where actor 3 goes
+//! before all others (nice; without privileges only 0 does). `free`: on all CPUs.
 
 use super::actor::{address, sys};
 use super::shared::{ACTORS, Shared};
@@ -23,12 +22,11 @@ pub enum Settle {
     Proc(Proc),
 }
 
-/// The open status files: of which tid, and the file; and by how much one actor is nicer than the
-/// one before it.
+/// The open status files: of which tid, and the file; and who goes first.
 #[derive(Default)]
 pub struct Proc {
     files: [Option<(u32, File)>; ACTORS],
-    nicer: i64,
+    first: Option<usize>,
 }
 
 /// An actor's state and its context switches; `Gone` once it is dead.
@@ -42,17 +40,15 @@ enum Look {
 impl Settle {
     /// Which one the command line names.
     pub fn new(word: &str) -> Settle {
-        let nicer = match word {
-            "sleep" => return Settle::Sleep,
-            "up" => 2,
-            "down" => -2,
-            _ => 0,
-        };
+        if word == "sleep" {
+            return Settle::Sleep;
+        }
         if word != "free" {
             one_cpu();
             policy(libc::SCHED_BATCH);
         }
-        Settle::Proc(Proc { nicer, ..Proc::default() })
+        let first = word.strip_prefix("first").and_then(|it| it.parse().ok());
+        Settle::Proc(Proc { first, ..Proc::default() })
     }
 
     /// Whether time passes here although nobody waits for it.
@@ -126,8 +122,8 @@ impl Proc {
             if self.files[slot].as_ref().is_none_or(|(known, _)| *known != tid) {
                 let path = format!("/proc/{tgid}/task/{tid}/status");
                 self.files[slot] = File::open(path).ok().map(|file| (tid, file));
-                if self.nicer != 0 {
-                    let nice = 10 + self.nicer * (slot as i64 - 4);
+                if let Some(first) = self.first {
+                    let nice = if slot == first { 0 } else { 19 };
                     sys(libc::SYS_setpriority, &[libc::PRIO_PROCESS.into(), tid.into(), nice]);
                 }
             }
