@@ -28,6 +28,7 @@ const PROGRAMS: &[&str] = &[
     env!("CARGO_BIN_EXE_locals"),
     env!("CARGO_BIN_EXE_memory"),
     env!("CARGO_BIN_EXE_messages"),
+    env!("CARGO_BIN_EXE_mounts"),
     env!("CARGO_BIN_EXE_mqueues"),
     env!("CARGO_BIN_EXE_namespaces"),
     env!("CARGO_BIN_EXE_orphans"),

@@ -49,6 +49,8 @@ pub struct Stat {
     pub mnt_id: u64,
     /// The root of a mount (STATX_ATTR_MOUNT_ROOT).
     pub mount_root: bool,
+    /// STATX_ATTR_* that are set, and that could be, beside what every file has.
+    pub attributes: (u64, u64),
 }
 
 /// makedev(3) as user space encodes a device number.
@@ -59,6 +61,9 @@ pub const fn new_encode_dev((major, minor): (u32, u32)) -> u64 {
 fn put(into: &mut [u8], at: usize, bytes: &[u8]) {
     into[at..at + bytes.len()].copy_from_slice(bytes);
 }
+
+/// STATX_ATTR_AUTOMOUNT and STATX_ATTR_DAX: known to every file system, and never set here.
+const STATX_ATTR_AUTOMOUNT_DAX: u64 = 0x20_1000;
 
 impl Stat {
     /// `struct stat`.
@@ -89,7 +94,8 @@ impl Stat {
         put(&mut out, 0, &given.to_le_bytes());
         put(&mut out, 4, &self.blksize.to_le_bytes());
         let mount_root = u64::from(raw::STATX_ATTR_MOUNT_ROOT);
-        put(&mut out, 8, &(if self.mount_root { mount_root } else { 0 }).to_le_bytes());
+        let root = if self.mount_root { mount_root } else { 0 };
+        put(&mut out, 8, &(root | self.attributes.0).to_le_bytes());
         put(&mut out, 16, &self.nlink.to_le_bytes());
         put(&mut out, 20, &self.uid.to_le_bytes());
         put(&mut out, 24, &self.gid.to_le_bytes());
@@ -97,7 +103,8 @@ impl Stat {
         put(&mut out, 32, &self.ino.to_le_bytes());
         put(&mut out, 40, &self.size.to_le_bytes());
         put(&mut out, 48, &self.blocks.to_le_bytes());
-        put(&mut out, 56, &mount_root.to_le_bytes());
+        let always = mount_root | STATX_ATTR_AUTOMOUNT_DAX;
+        put(&mut out, 56, &(always | self.attributes.1).to_le_bytes());
         let times = [self.atime, self.btime, self.ctime, self.mtime];
         for (i, time) in times.into_iter().enumerate() {
             put(&mut out, 64 + 16 * i, &time.sec.to_le_bytes());

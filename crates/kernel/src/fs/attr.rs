@@ -6,7 +6,7 @@ use crate::abi::Errno;
 use crate::abi::stat::{S_IALLUGO, S_ISGID, Timespec};
 use crate::fact::Fact;
 use crate::fs::dcache::DentryId;
-use crate::fs::file::FileId;
+use crate::fs::file::{FileId, FileKind};
 use crate::fs::file_bytes::MAX_LFS_FILESIZE;
 use crate::fs::inode::{MAY_WRITE, in_group};
 use crate::fs::inotify::bits::{IN_ACCESS, IN_ATTRIB, IN_MODIFY};
@@ -69,11 +69,17 @@ impl Kernel {
 
     /// File systems whose attributes nobody changes.
     fn may_setattr(&self, dentry: DentryId) -> Result<(), Errno> {
+        self.vfs.mnt_want_write(dentry)?;
         match self.vfs.inode(dentry).dev {
-            dev::SYSFS => Err(Errno::EROFS),
             dev::PROC => Err(Errno::EPERM),
             _ => Ok(()),
         }
+    }
+
+    /// notify_change(): nobody changes mode, owner or set times of these.
+    fn is_unchangeable(&self, dentry: DentryId) -> Result<(), Errno> {
+        let inode = self.vfs.inode(dentry);
+        if inode.is_immutable() || inode.is_append() { Err(Errno::EPERM) } else { Ok(()) }
     }
 
     /// chmod(2).
@@ -104,6 +110,7 @@ impl Kernel {
     /// chmod_common(): the owner or root; a link has no mode of its own (EOPNOTSUPP).
     fn chmod_common(&mut self, task: TaskId, dentry: DentryId, mode: u32) -> SysResult {
         self.may_setattr(dentry)?;
+        self.is_unchangeable(dentry)?;
         let (time, cred) = (self.current_time(), &self.tasks[task].cred);
         let inode = self.vfs.inode(dentry);
         if !inode.owner_or_capable(cred) {
@@ -152,6 +159,7 @@ impl Kernel {
     /// only root to another user.
     fn chown_common(&mut self, task: TaskId, dentry: DentryId, uid: u32, gid: u32) -> SysResult {
         self.may_setattr(dentry)?;
+        self.is_unchangeable(dentry)?;
         let (time, root) = (self.current_time(), self.tasks[task].cred.capable(Cap::Chown));
         let (cred, inode) = (&self.tasks[task].cred, self.vfs.inode(dentry));
         let owner = cred.fsuid == inode.uid;
@@ -188,6 +196,9 @@ impl Kernel {
             return Err(Errno::EINVAL.into());
         }
         self.inode_permission(dentry, &self.tasks[call.task].cred, MAY_WRITE)?;
+        if self.vfs.inode(dentry).is_append() {
+            return Err(Errno::EPERM.into());
+        }
         if self.is_executed(dentry) {
             return Err(Errno::ETXTBSY.into());
         }
@@ -200,6 +211,9 @@ impl Kernel {
         let size = u64::try_from(call.arg(1) as i64).map_err(|_| Errno::EINVAL)?;
         let file = self.fd_lookup(call.task, call.int(0))?;
         let f = &self.files[file];
+        if f.dentry.is_some_and(|dentry| self.vfs.inode(dentry).is_append()) {
+            return Err(Errno::EPERM.into());
+        }
         match f.dentry {
             Some(dentry) if self.vfs.inode(dentry).is_reg() && f.flags.writable() => {
                 self.truncate_to(call, dentry, size)
@@ -219,7 +233,7 @@ impl Kernel {
         Ok(0)
     }
 
-    /// fallocate(2) as tmpfs does it: room, or a hole. Unlike tmpfs, room is not set aside.
+    /// fallocate(2) as tmpfs does it: room, or a hole.
     pub fn sys_fallocate(&mut self, call: &mut Call<'_>) -> SysResult {
         let (mode, offset, len) = (call.arg(1) as u32, call.arg(2) as i64, call.arg(3) as i64);
         let file = self.fd_lookup(call.task, call.int(0))?;
@@ -234,6 +248,11 @@ impl Kernel {
         if !self.files[file].flags.writable() {
             return Err(Errno::EBADF.into());
         }
+        let flags = self.files[file].dentry.map(|dentry| self.vfs.inode(dentry));
+        let append = flags.is_some_and(|inode| inode.is_append());
+        if append && mode & !FALLOC_FL_KEEP_SIZE != 0 || flags.is_some_and(|i| i.is_immutable()) {
+            return Err(Errno::EPERM.into());
+        }
         let stat = self.file_stat(file);
         let dentry = self.files[file].dentry.filter(|d| self.vfs.inode(*d).is_reg());
         let Some(dentry) = dentry else {
@@ -245,17 +264,21 @@ impl Kernel {
         if end > MAX_LFS_FILESIZE {
             return Err(Errno::EFBIG.into());
         }
-        // Unlike Linux, no blocks are reserved; but what can never be there is refused.
-        if mode != punch && len > self.config.memory {
-            return Err(Errno::ENOSPC.into());
-        }
         if mode == punch {
             let inode = self.vfs.dentries[dentry].inode;
             self.check_seals(inode, F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)?;
             self.change_bytes(inode, |bytes| bytes.punch_hole(offset, len, call.user))?;
-        } else if mode == 0 && end > stat.size {
-            self.inode_newsize_ok(call.task, end)?;
-            self.do_truncate(dentry, end, call.user)?;
+        } else {
+            let grows = mode == 0 && end > stat.size;
+            if grows {
+                self.inode_newsize_ok(call.task, end)?;
+                self.check_resize_seals(self.vfs.dentries[dentry].inode, end)?;
+            }
+            let inode = self.vfs.dentries[dentry].inode;
+            self.shmem_fallocate(inode, offset, len)?;
+            if grows {
+                self.do_truncate(dentry, end, call.user)?;
+            }
         }
         let inode = self.vfs.dentries[dentry].inode;
         self.file_modified(call.task, inode);
@@ -333,6 +356,11 @@ impl Kernel {
         self.may_setattr(dentry)?;
         let now = self.current_time();
         let times = times.unwrap_or([NewTime::Now; 2]);
+        if times != [NewTime::Now; 2] {
+            self.is_unchangeable(dentry)?;
+        } else if self.vfs.inode(dentry).is_immutable() {
+            return Err(Errno::EPERM.into());
+        }
         let (cred, inode) = (&self.tasks[task].cred, self.vfs.inode(dentry));
         if !inode.owner_or_capable(cred) {
             if times != [NewTime::Now; 2] {
@@ -376,9 +404,10 @@ impl Kernel {
     /// fsync(2), fdatasync(2): EINVAL for what can't be synchronized.
     pub fn sys_fsync(&mut self, call: &mut Call<'_>) -> SysResult {
         let file = self.fd_lookup(call.task, call.int(0))?;
-        let stored = self.files[file].dentry.is_some_and(|d| {
+        let f = &self.files[file];
+        let stored = f.dentry.is_some_and(|d| {
             let inode = self.vfs.inode(d);
-            inode.is_reg() || inode.is_dir()
+            inode.is_reg() || inode.is_dir() || matches!(f.kind, FileKind::Loop(_))
         });
         if stored { Ok(0) } else { Err(Errno::EINVAL.into()) }
     }
@@ -418,9 +447,10 @@ impl Kernel {
         if flags & !7 != 0 || offset < 0 || len < 0 || offset.checked_add(len).is_none() {
             return Err(Errno::EINVAL.into());
         }
-        match self.files[file].dentry {
-            Some(_) => Ok(0),
-            None => Err(Errno::ESPIPE.into()),
+        match self.files[file].dentry.map(|dentry| self.vfs.inode(dentry)) {
+            Some(inode) if inode.is_reg() || inode.is_dir() || inode.is_symlink() => Ok(0),
+            Some(_) if matches!(self.files[file].kind, FileKind::Loop(_)) => Ok(0),
+            Some(_) | None => Err(Errno::ESPIPE.into()),
         }
     }
 }

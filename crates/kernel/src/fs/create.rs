@@ -5,19 +5,24 @@ use crate::abi::Errno;
 use crate::abi::stat::S_ISGID;
 use crate::fs::dcache::DentryId;
 use crate::fs::inode::{InodeId, InodeKind, MAY_EXEC, MAY_WRITE, in_group};
-use crate::fs::mount::dev;
+use crate::fs::mount::{Mount, dev};
 use crate::fs::procfs::ProcNode;
 use crate::kernel::Kernel;
 use crate::task::capability::Cap;
 use crate::task::{Cred, TaskId};
+use linux_raw_sys::general as raw;
 
 impl Kernel {
     /// inode_permission(): generic_permission, after EROFS for file systems that never change.
     pub fn inode_permission(&self, dentry: DentryId, cred: &Cred, mask: u32) -> Result<(), Errno> {
         let inode = self.vfs.inode(dentry);
         let stored = inode.is_dir() || inode.is_reg() || inode.is_symlink();
-        if mask & MAY_WRITE != 0 && stored && inode.dev == dev::SYSFS {
+        let mount = self.vfs.mount_of(inode.dev).filter(|_| mask & MAY_WRITE != 0 && stored);
+        if mount.is_some_and(|mount| mount.sb_flags & raw::MS_RDONLY != 0) {
             return Err(Errno::EROFS);
+        }
+        if mask & MAY_WRITE != 0 && inode.is_immutable() {
+            return Err(Errno::EPERM);
         }
         if mask & MAY_WRITE != 0
             && let InodeKind::Proc(ProcNode::System(file)) = inode.kind
@@ -27,7 +32,12 @@ impl Kernel {
             // proc_sys_permission(): not even root writes what has no write bit.
             return Err(Errno::EACCES);
         }
-        inode.permission(cred, mask)
+        inode.permission(cred, mask)?;
+        // What sb_permission let pass stops at mnt_want_write().
+        match mount.is_some_and(Mount::is_readonly) {
+            true => Err(Errno::EROFS),
+            false => Ok(()),
+        }
     }
 
     /// may_create(): may `task` put a new name into `dir`? ENOENT if the directory was removed.
@@ -47,6 +57,7 @@ impl Kernel {
         kind: InodeKind,
         mode: u32,
     ) -> Result<InodeId, Errno> {
+        self.vfs.has_inode_left(self.vfs.inode(dir).dev)?;
         let is_dir = matches!(kind, InodeKind::Directory { .. });
         let mut mode = match kind {
             InodeKind::Symlink(_) => 0o777,

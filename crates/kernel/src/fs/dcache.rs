@@ -13,7 +13,9 @@ use crate::fs::file_bytes::FileBytes;
 use crate::fs::inode::{Inode, InodeId, InodeKind};
 use crate::fs::lease::Lease;
 use crate::fs::locks::InodeLocks;
+use crate::fs::loop_device::LoopDevice;
 use crate::fs::mount::Mount;
+use crate::fs::mount::tmpfs::ShmemSbInfo;
 use crate::kernel::Kernel;
 use crate::platform::{LowerKind, ObjectId, Platform};
 use crate::task::{FsId, GroupId};
@@ -72,6 +74,10 @@ pub struct Vfs {
     pub root: DentryId,
     /// What is mounted, in the order of mounting.
     pub mounts: Vec<Mount>,
+    /// What fits into the file systems that mount(2) made, by their numbers.
+    pub shmem: BTreeMap<u32, ShmemSbInfo>,
+    /// Loop devices, by number.
+    pub loops: Vec<LoopDevice>,
     /// Names that open directories were listed with.
     pub snapshots: BTreeMap<FileId, DirSnapshot>,
     /// Memory objects that no file has any more; the platform is told at the next chance.
@@ -119,6 +125,7 @@ impl Vfs {
     pub fn new_inode(&mut self, dev: u32, kind: InodeKind, mode: u32, time: Timespec) -> InodeId {
         let nlink = if matches!(kind, InodeKind::Directory { below: None, .. }) { 2 } else { 1 };
         let ino = self.new_ino();
+        self.count_inode(dev, true);
         self.inodes.insert(Inode {
             ino,
             dev,
@@ -136,6 +143,8 @@ impl Vfs {
             linkable: false,
             seals: None,
             shown_below: false,
+            xattrs: BTreeMap::new(),
+            fsflags: 0,
         })
     }
 
@@ -273,6 +282,7 @@ impl Vfs {
         }
         let id = inode;
         let inode = self.inodes.remove(id).expect("it was there");
+        self.count_inode(inode.dev, false);
         if inode.nlink > 0 {
             // A name of procfs that became invalid: nobody deleted anything.
             self.marks.remove(&id);
@@ -281,6 +291,7 @@ impl Vfs {
         }
         if let InodeKind::Regular(bytes) = inode.kind {
             self.resident -= bytes.resident();
+            self.count_bytes(inode.dev, bytes.allocated(), 0);
             if let FileBytes::Object { id, .. } = bytes {
                 self.dead_objects.push(id);
             }
@@ -366,6 +377,7 @@ impl Kernel {
     pub fn dput(&mut self, dentry: DentryId) {
         self.vfs.dentries[dentry].count -= 1;
         self.dentry_reap(dentry);
+        self.release_detached();
     }
 
     /// Frees `dentry` if it is unlinked and nothing needs it: no file, call or child (counted), no
@@ -384,12 +396,14 @@ impl Kernel {
     pub fn set_fs_pwd(&mut self, fs: FsId, pwd: DentryId) {
         let old = core::mem::replace(&mut self.fs_structs[fs].pwd, pwd);
         self.dentry_reap(old);
+        self.release_detached();
     }
 
     /// A process changes its root to `root`.
     pub fn set_fs_root(&mut self, fs: FsId, root: DentryId) {
         let old = core::mem::replace(&mut self.fs_structs[fs].root, root);
         self.dentry_reap(old);
+        self.release_detached();
     }
 
     /// Tells the platform of memory objects whose files are gone.

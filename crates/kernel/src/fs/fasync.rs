@@ -123,7 +123,9 @@ impl Kernel {
             | FileKind::Null
             | FileKind::Zero
             | FileKind::Full
-            | FileKind::Urandom => None,
+            | FileKind::Urandom
+            | FileKind::Loop(_)
+            | FileKind::LoopControl => None,
         }
     }
 

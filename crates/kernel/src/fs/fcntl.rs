@@ -88,6 +88,11 @@ impl Kernel {
     /// file that can do it.
     fn setfl(&mut self, call: &mut Call<'_>, file: FileId, flags: u32) -> SysResult {
         let old = self.files[file].flags.0;
+        let append = (old ^ flags) & OFlags::APPEND.0 != 0;
+        let only = self.files[file].dentry.is_some_and(|dentry| self.vfs.inode(dentry).is_append());
+        if append && only {
+            return Err(Errno::EPERM.into());
+        }
         let is_pipe = matches!(self.files[file].kind, FileKind::Pipe(_));
         if flags & OFlags::DIRECT.0 & !old != 0 && !is_pipe {
             self.tell(Some(call.task), Fact::unsupported("fcntl F_SETFL O_DIRECT", ""));

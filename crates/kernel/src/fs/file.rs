@@ -41,6 +41,10 @@ pub enum FileKind {
     Full,
     /// /dev/urandom and /dev/random.
     Urandom,
+    /// /dev/loopN.
+    Loop(u32),
+    /// /dev/loop-control.
+    LoopControl,
     /// Stream 0, 1 or 2 of the command's console; 3 is its terminal, opened by name.
     Console(u8),
     /// A pseudoterminal's master.

@@ -7,7 +7,7 @@
 use crate::abi::Errno;
 use crate::platform::{ObjectId, Platform};
 use core::fmt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Bytes of one page.
@@ -31,6 +31,8 @@ pub struct Below {
 pub struct Pages {
     size: u64,
     pages: BTreeMap<u64, Page>,
+    /// Pages that fallocate(2) took and nobody wrote: holes that take room.
+    reserved: BTreeSet<u64>,
     below: Option<Below>,
 }
 
@@ -101,8 +103,54 @@ impl FileBytes {
     /// Bytes of this kernel's memory that it takes (not the machine's, nor an object's).
     pub fn resident(&self) -> u64 {
         match self {
-            FileBytes::Memory(pages) => pages.pages.len() as u64 * PAGE,
+            FileBytes::Memory(pages) => (pages.pages.len() + pages.reserved.len()) as u64 * PAGE,
             FileBytes::Lower(_) | FileBytes::Object { .. } => 0,
+        }
+    }
+
+    /// How many of `len` bytes at `offset` can be written when `free` more pages may be taken.
+    pub fn room_for(&self, offset: u64, len: usize, free: u64) -> usize {
+        let (mut at, end, mut free) = (offset, offset + len as u64, free);
+        while at < end {
+            let there = match self {
+                FileBytes::Lower(below) => at < below.len,
+                FileBytes::Memory(pages) => pages.has_page(at / PAGE),
+                FileBytes::Object { size, .. } => at < size.next_multiple_of(PAGE),
+            };
+            if !there && free == 0 {
+                return (at - offset) as usize;
+            }
+            free -= u64::from(!there);
+            at = (at / PAGE + 1) * PAGE;
+        }
+        len
+    }
+
+    /// How many pages fallocate(2) of this range would take.
+    pub fn missing(&self, offset: u64, len: u64) -> u64 {
+        let pages = offset / PAGE..(offset + len).div_ceil(PAGE);
+        let there = match self {
+            FileBytes::Lower(below) => pages.end.min(below.len.div_ceil(PAGE)).max(pages.start),
+            FileBytes::Object { size, .. } => pages.end.min(size.div_ceil(PAGE)).max(pages.start),
+            FileBytes::Memory(own) => {
+                let from = own.below_len().div_ceil(PAGE).clamp(pages.start, pages.end);
+                let own = own.pages.range(from..pages.end).count()
+                    + own.reserved.range(from..pages.end).count();
+                from + own as u64
+            }
+        };
+        pages.end - there
+    }
+
+    /// fallocate(2): the range takes room from now on. An object's pages are taken when its size
+    /// is set; beyond that nothing is.
+    pub fn reserve(&mut self, offset: u64, len: u64) {
+        self.copy_up();
+        if let FileBytes::Memory(own) = self {
+            let pages = offset / PAGE..(offset + len).div_ceil(PAGE);
+            let from = own.below_len().div_ceil(PAGE).clamp(pages.start, pages.end);
+            let missing = (from..pages.end).filter(|page| !own.pages.contains_key(page));
+            own.reserved.extend(missing);
         }
     }
 
@@ -174,8 +222,13 @@ impl FileBytes {
         len: u64,
         user: &mut dyn Platform,
     ) -> Result<(), Errno> {
-        let end = offset.saturating_add(len).min(self.size());
+        let all = offset.saturating_add(len);
+        let end = all.min(self.size());
         self.copy_up();
+        if let FileBytes::Memory(pages) = self {
+            let whole = offset.div_ceil(PAGE)..all / PAGE;
+            pages.reserved.retain(|page| !whole.contains(page));
+        }
         let mut at = offset;
         while at < end {
             let next = (at / PAGE + 1).saturating_mul(PAGE).min(end);
@@ -266,7 +319,7 @@ impl FileBytes {
     fn copy_up(&mut self) {
         if let FileBytes::Lower(below) = self {
             let (size, below) = (below.len, Some(below.clone()));
-            *self = FileBytes::Memory(Pages { size, pages: BTreeMap::new(), below });
+            *self = FileBytes::Memory(Pages { size, below, ..Pages::default() });
         }
     }
 }
@@ -292,9 +345,18 @@ impl Pages {
         self.below.as_ref().map_or(0, |b| b.len)
     }
 
+    /// Does it take room?
+    fn has_page(&self, page: u64) -> bool {
+        self.pages.contains_key(&page)
+            || self.reserved.contains(&page)
+            || page < self.below_len().div_ceil(PAGE)
+    }
+
     fn allocated(&self) -> u64 {
+        let own = (self.pages.len() + self.reserved.len()) as u64;
         let shown = self.below_len().div_ceil(PAGE);
-        (shown + self.pages.range(shown..).count() as u64) * PAGE
+        let both = if shown == 0 { 0 } else { self.pages.range(..shown).count() as u64 };
+        (shown + own - both) * PAGE
     }
 
     fn read(&self, offset: u64, into: &mut [u8], user: &mut dyn Platform) -> Result<(), Errno> {
@@ -334,6 +396,7 @@ impl Pages {
                     read_below(self.below.as_ref(), index * PAGE, &mut page, user)?;
                 }
                 self.pages.insert(index, Arc::new(page));
+                self.reserved.remove(&index);
             }
             let page = self.pages.get_mut(&index).expect("inserted above");
             Arc::make_mut(page)[within..within + len].copy_from_slice(&from[done..done + len]);
@@ -346,6 +409,7 @@ impl Pages {
     fn truncate(&mut self, new: u64) {
         if new < self.size {
             drop(self.pages.split_off(&new.div_ceil(PAGE)));
+            drop(self.reserved.split_off(&new.div_ceil(PAGE)));
             if let Some(page) = self.pages.get_mut(&(new / PAGE)) {
                 Arc::make_mut(page)[(new % PAGE) as usize..].fill(0);
             }

@@ -41,6 +41,8 @@ impl Kernel {
             FileKind::Null => Ok(0),
             FileKind::Zero | FileKind::Full => self.zero_read(call, to),
             FileKind::Urandom => self.urandom_read(call, to),
+            FileKind::Loop(number) => self.loop_read(call, file, number, to, pos),
+            FileKind::LoopControl => Err(Errno::EINVAL.into()),
             FileKind::Console(stream) => self.console_read(call, file, stream, to),
             FileKind::PtyMaster(tty) => self.pty_master_read(call, file, tty, to),
             FileKind::PtySlave(tty) => self.pty_slave_read(call, file, tty, to),
@@ -69,6 +71,8 @@ impl Kernel {
             FileKind::Full if from.total() == 0 => Ok(0),
             FileKind::Full => Err(Errno::ENOSPC.into()),
             FileKind::Urandom => self.urandom_write(call, from),
+            FileKind::Loop(number) => self.loop_write(call, file, number, from, pos),
+            FileKind::LoopControl => Err(Errno::EINVAL.into()),
             FileKind::Console(stream) => self.console_write(call, stream, from),
             FileKind::PtyMaster(tty) => self.pty_master_write(call, file, tty, from),
             FileKind::PtySlave(tty) => self.pty_slave_write(call, file, tty, from),
@@ -78,7 +82,7 @@ impl Kernel {
     /// Has it .read_iter or .write_iter at all (FMODE_CAN_READ, FMODE_CAN_WRITE)?
     pub fn file_can_rw(&self, file: FileId, direction: Direction) -> bool {
         match self.files[file].kind {
-            FileKind::Epoll(_) => false,
+            FileKind::Epoll(_) | FileKind::LoopControl => false,
             FileKind::Anon(anon) => self.anon_can_rw(anon, direction),
             // Directories have .read: it says EISDIR.
             FileKind::Inode
@@ -88,6 +92,7 @@ impl Kernel {
             | FileKind::Zero
             | FileKind::Full
             | FileKind::Urandom
+            | FileKind::Loop(_)
             | FileKind::Console(_)
             | FileKind::PtyMaster(_)
             | FileKind::PtySlave(_) => true,
@@ -101,6 +106,8 @@ impl Kernel {
             | FileKind::Null
             | FileKind::Zero
             | FileKind::Full
+            | FileKind::Loop(_)
+            | FileKind::LoopControl
             | FileKind::Urandom => true,
             FileKind::Pipe(_)
             | FileKind::Socket(_)
@@ -122,8 +129,10 @@ impl Kernel {
     ) -> SysResult {
         match self.files[file].kind {
             FileKind::Inode => self.inode_llseek(call, file, offset, whence),
+            FileKind::Loop(number) => self.loop_llseek(file, number, offset, whence),
             FileKind::Pipe(_)
             | FileKind::Socket(_)
+            | FileKind::LoopControl
             | FileKind::Console(_)
             | FileKind::PtyMaster(_)
             | FileKind::PtySlave(_) => Err(Errno::ESPIPE.into()),
@@ -153,6 +162,8 @@ impl Kernel {
             | FileKind::Null
             | FileKind::Zero
             | FileKind::Full
+            | FileKind::Loop(_)
+            | FileKind::LoopControl
             | FileKind::Urandom => DEFAULT_POLLMASK,
         }
     }
@@ -169,7 +180,12 @@ impl Kernel {
             | FileKind::PtySlave(_) => true,
             // /dev/random has .poll, /dev/urandom has not.
             FileKind::Urandom => self.is_dev_random(file),
-            FileKind::Inode | FileKind::Null | FileKind::Zero | FileKind::Full => false,
+            FileKind::Inode
+            | FileKind::Null
+            | FileKind::Zero
+            | FileKind::Loop(_)
+            | FileKind::LoopControl
+            | FileKind::Full => false,
         }
     }
 
@@ -187,6 +203,8 @@ impl Kernel {
             | FileKind::Null
             | FileKind::Zero
             | FileKind::Full
+            | FileKind::Loop(_)
+            | FileKind::LoopControl
             | FileKind::Urandom => Vec::new(),
         }
     }
@@ -211,6 +229,8 @@ impl Kernel {
                 self.no_ioctl(call, cmd)
             }
             FileKind::Urandom => self.random_ioctl(call, cmd),
+            FileKind::Loop(number) => self.loop_ioctl(call, file, number, cmd, arg),
+            FileKind::LoopControl => self.loop_control_ioctl(call, cmd),
         }
     }
 
@@ -227,7 +247,9 @@ impl Kernel {
             | FileKind::Zero
             | FileKind::Full
             | FileKind::Urandom
+            | FileKind::LoopControl
             | FileKind::Console(_) => {}
+            FileKind::Loop(number) => self.loop_release(task, number),
             FileKind::PtyMaster(tty) => self.pty_master_close(tty),
             FileKind::PtySlave(tty) => self.pty_slave_close(tty),
         }
@@ -257,6 +279,8 @@ impl Kernel {
             FileKind::Zero => "/dev/zero".into(),
             FileKind::Full => "/dev/full".into(),
             FileKind::Urandom => "/dev/urandom".into(),
+            FileKind::Loop(number) => format!("/dev/loop{number}").into(),
+            FileKind::LoopControl => "/dev/loop-control".into(),
             FileKind::Console(0) => "stdin".into(),
             FileKind::Console(1) => "stdout".into(),
             FileKind::Console(2) => "stderr".into(),

@@ -8,15 +8,17 @@ use crate::abi::signal::Signal;
 use crate::fact::Fact;
 use crate::fs::dcache::DentryId;
 use crate::fs::file::{FileId, FileKind};
-use crate::fs::file_bytes::{FileBytes, MAX_LFS_FILESIZE};
+use crate::fs::file_bytes::{FileBytes, MAX_LFS_FILESIZE, PAGE};
 use crate::fs::inode::{InodeId, InodeKind};
 use crate::fs::memfd::{F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_WRITE};
+use crate::fs::mount::tmpfs::ShmemSbInfo;
 use crate::fs::procfs::ProcNode;
 use crate::fs::procfs::system::SystemFile;
 use crate::kernel::Kernel;
 use crate::platform::{Backing, Platform};
 use crate::task::TaskId;
 use crate::task::capability::Cap;
+use linux_raw_sys::general::{MS_NOATIME, MS_RELATIME};
 
 /// SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE.
 mod whence {
@@ -54,6 +56,7 @@ impl Kernel {
             InodeKind::Proc(_)
             | InodeKind::Symlink(_)
             | InodeKind::CharDevice(_)
+            | InodeKind::BlockDevice(_)
             | InodeKind::Fifo(_)
             | InodeKind::Socket(_) => Err(Errno::EINVAL),
         }
@@ -156,9 +159,10 @@ impl Kernel {
             self.check_seals(inode, F_SEAL_GROW)?;
         }
         self.note_shown_below(task, inode);
-        if self.vfs.resident + len as u64 > self.config.memory / 2 {
+        if self.vfs.resident + len as u64 > self.config.memory {
             return Err(Errno::ENOSPC);
         }
+        let len = self.shmem_room(inode, pos, len)?;
         self.change_bytes(inode, |bytes| bytes.write(pos, &from[..len], user))?;
         self.file_modified(task, inode);
         Ok((len, pos + len as u64))
@@ -175,12 +179,21 @@ impl Kernel {
         }
     }
 
-    /// relatime: atime moves when it is not later than mtime or ctime, or a day old.
+    /// touch_atime(): the file was read. With relatime its atime moves when it is not later than
+    /// mtime or ctime, or a day old.
     fn touch_atime(&mut self, inode: InodeId) {
         let now = self.current_time();
+        let mount = self.vfs.mount_of(self.vfs.inodes[inode].dev);
+        if mount.is_some_and(|mount| mount.is_readonly() || mount.has(MS_NOATIME)) {
+            return;
+        }
+        let always = mount.is_some_and(|mount| !mount.has(MS_RELATIME));
         let inode = &mut self.vfs.inodes[inode];
+        if inode.is_noatime() {
+            return;
+        }
         let old = inode.atime <= inode.mtime || inode.atime <= inode.ctime;
-        if old || now.sec - inode.atime.sec >= 24 * 3600 {
+        if always || old || now.sec - inode.atime.sec >= 24 * 3600 {
             inode.atime = now;
         }
     }
@@ -235,6 +248,10 @@ impl Kernel {
         match self.files[file].kind {
             FileKind::Inode => {}
             FileKind::Zero => return Ok(Backing::Anonymous),
+            FileKind::Loop(_) => {
+                self.tell(None, Fact::unsupported("mmap", "of a block device"));
+                return Err(Errno::ENODEV);
+            }
             FileKind::Pipe(_)
             | FileKind::Socket(_)
             | FileKind::Epoll(_)
@@ -242,6 +259,7 @@ impl Kernel {
             | FileKind::Null
             | FileKind::Full
             | FileKind::Urandom
+            | FileKind::LoopControl
             | FileKind::PtyMaster(_)
             | FileKind::PtySlave(_)
             | FileKind::Console(_) => return Err(Errno::ENODEV),
@@ -278,11 +296,47 @@ impl Kernel {
         let InodeKind::Regular(bytes) = &mut self.vfs.inodes[inode].kind else {
             return Err(Errno::EINVAL);
         };
-        let before = bytes.resident();
+        let before = (bytes.resident(), bytes.allocated());
         let result = change(bytes);
-        let after = bytes.resident();
-        self.vfs.resident = self.vfs.resident - before + after;
+        let after = (bytes.resident(), bytes.allocated());
+        self.vfs.resident = self.vfs.resident - before.0 + after.0;
+        let dev = self.vfs.inodes[inode].dev;
+        self.vfs.count_bytes(dev, before.1, after.1);
         result
+    }
+
+    /// shmem_fallocate(): takes room for a range, or ENOSPC.
+    pub(crate) fn shmem_fallocate(
+        &mut self,
+        inode: InodeId,
+        offset: u64,
+        len: u64,
+    ) -> Result<(), Errno> {
+        let InodeKind::Regular(bytes) = &self.vfs.inodes[inode].kind else {
+            return Err(Errno::ENODEV);
+        };
+        let missing = bytes.missing(offset, len);
+        let sb = self.vfs.shmem.get(&self.vfs.inodes[inode].dev);
+        let room = self.config.memory.saturating_sub(self.vfs.resident) / PAGE;
+        let free = sb.and_then(ShmemSbInfo::free_blocks).map_or(room, |free| free.min(room));
+        if missing > free {
+            return Err(Errno::ENOSPC);
+        }
+        self.change_bytes(inode, |bytes| {
+            bytes.reserve(offset, len);
+            Ok(())
+        })
+    }
+
+    /// How many of `len` bytes at `pos` fit on the file system of `inode`. ENOSPC if not one.
+    fn shmem_room(&self, inode: InodeId, pos: u64, len: usize) -> Result<usize, Errno> {
+        let inode = &self.vfs.inodes[inode];
+        let free = self.vfs.shmem.get(&inode.dev).and_then(ShmemSbInfo::free_blocks);
+        let (Some(free), InodeKind::Regular(bytes)) = (free, &inode.kind) else { return Ok(len) };
+        match bytes.room_for(pos, len, free) {
+            0 => Err(Errno::ENOSPC),
+            fits => Ok(fits),
+        }
     }
 
     /// A machine's file gets bytes of its own although somebody has it mapped shared, read only:
@@ -326,7 +380,7 @@ mod tests {
     fn memory_for_files_runs_out_and_comes_back() {
         let mut w = World::new(Tiny::default());
         let used = w.kernel.vfs.resident;
-        w.kernel.config.memory = 2 * (used + 8192);
+        w.kernel.config.memory = used + 8192;
         w.write("/tmp/f", &[1; 8192]).unwrap();
         assert_eq!(w.write("/tmp/g", &[1; 100]), Err(Errno::ENOSPC));
         assert_eq!(w.path(87, "/tmp/f", &[]), Ok(0));

@@ -30,6 +30,7 @@ impl Kernel {
         if let Some(gone) = self.fs_structs.remove(fs) {
             self.dentry_reap(gone.pwd);
             self.dentry_reap(gone.root);
+            self.release_detached();
         }
     }
 }

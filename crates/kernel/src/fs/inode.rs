@@ -5,8 +5,8 @@
 
 use crate::abi::Errno;
 use crate::abi::stat::{
-    S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, S_ISGID, S_ISUID, S_ISVTX,
-    Timespec,
+    S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, S_ISGID, S_ISUID,
+    S_ISVTX, Timespec,
 };
 use crate::arena::Id;
 use crate::fs::file_bytes::FileBytes;
@@ -15,6 +15,7 @@ use crate::fs::procfs::ProcNode;
 use crate::net::socket::SocketId;
 use crate::task::Cred;
 use crate::task::capability::{Cap, CapSet};
+use std::collections::BTreeMap;
 
 /// Names an [`Inode`].
 pub type InodeId = Id<Inode>;
@@ -25,6 +26,9 @@ pub const MAY_EXEC: u32 = 1;
 pub const MAY_WRITE: u32 = 2;
 /// Permission to read.
 pub const MAY_READ: u32 = 4;
+
+/// The major number of loop devices.
+pub const LOOP_MAJOR: u32 = 7;
 
 /// A device that the kernel itself serves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,13 +42,17 @@ pub enum Device {
     Tty,
     Console,
     Ptmx,
+    /// /dev/loop-control.
+    LoopControl,
+    /// One that has no driver here, by major and minor number.
+    Other(u32, u32),
     /// /dev/pts/N.
     Pts(u32),
 }
 
 impl Device {
     /// All of them that are always there.
-    pub const ALL: [Device; 8] = [
+    pub const ALL: [Device; 9] = [
         Device::Null,
         Device::Zero,
         Device::Full,
@@ -53,6 +61,7 @@ impl Device {
         Device::Tty,
         Device::Console,
         Device::Ptmx,
+        Device::LoopControl,
     ];
 
     /// (major, minor), as Documentation/admin-guide/devices.txt lists them.
@@ -66,6 +75,8 @@ impl Device {
             Device::Tty => (5, 0),
             Device::Console => (5, 1),
             Device::Ptmx => (5, 2),
+            Device::LoopControl => (10, 237),
+            Device::Other(major, minor) => (major, minor),
             Device::Pts(index) => (136, index),
         }
     }
@@ -85,8 +96,10 @@ pub enum InodeKind {
     },
     /// A symbolic link and its target.
     Symlink(Vec<u8>),
-    /// A device.
+    /// A character device.
     CharDevice(Device),
+    /// A block device, by its numbers.
+    BlockDevice((u32, u32)),
     /// A FIFO, with its pipe while somebody has it open.
     Fifo(Option<PipeId>),
     /// A file, link or directory of /proc whose text is made when it is asked for.
@@ -123,6 +136,10 @@ pub struct Inode {
     pub seals: Option<u32>,
     /// A machine's file that was mapped shared: see `Kernel::mmap_backing`.
     pub shown_below: bool,
+    /// Extended attributes by name.
+    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// FS_*_FL, as chattr(1) sets them: see `fileattr`.
+    pub fsflags: u32,
 }
 
 impl Inode {
@@ -133,6 +150,7 @@ impl Inode {
             InodeKind::Directory { .. } => S_IFDIR,
             InodeKind::Symlink(_) => S_IFLNK,
             InodeKind::CharDevice(_) => S_IFCHR,
+            InodeKind::BlockDevice(_) => S_IFBLK,
             InodeKind::Fifo(_) => S_IFIFO,
             InodeKind::Socket(_) => S_IFSOCK,
             InodeKind::Proc(node) => node.file_type(),
@@ -159,6 +177,11 @@ impl Inode {
         self.file_type() == S_IFREG
     }
 
+    /// A character or block device?
+    pub fn is_device(&self) -> bool {
+        [S_IFCHR, S_IFBLK].contains(&self.file_type())
+    }
+
     /// i_size as stat(2) tells it.
     pub fn size(&self) -> u64 {
         match &self.kind {
@@ -166,7 +189,10 @@ impl Inode {
             InodeKind::Symlink(target) => target.len() as u64,
             InodeKind::Directory { .. } => 4096,
             InodeKind::Proc(node) => node.size(),
-            InodeKind::CharDevice(_) | InodeKind::Fifo(_) | InodeKind::Socket(_) => 0,
+            InodeKind::CharDevice(_)
+            | InodeKind::BlockDevice(_)
+            | InodeKind::Fifo(_)
+            | InodeKind::Socket(_) => 0,
         }
     }
 
@@ -251,6 +277,8 @@ mod tests {
             linkable: false,
             seals: None,
             shown_below: false,
+            xattrs: BTreeMap::new(),
+            fsflags: 0,
         }
     }
 

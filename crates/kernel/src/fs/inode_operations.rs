@@ -4,6 +4,7 @@
 
 use crate::abi::Errno;
 use crate::fs::file::FileId;
+use crate::fs::fileattr::{FS_IOC_FSXATTR, FS_IOC_GETFLAGS, FS_IOC_SETFLAGS};
 use crate::fs::inode::InodeKind;
 use crate::fs::pipe::PipeId;
 use crate::kernel::Kernel;
@@ -105,7 +106,7 @@ impl Kernel {
         Ok(self.inode_seek(file, offset, whence)?)
     }
 
-    /// FIONREAD on a regular file, and nothing else.
+    /// FIONREAD on a regular file, and the flags of `fileattr`.
     pub fn inode_ioctl(
         &mut self,
         call: &mut Call<'_>,
@@ -113,6 +114,9 @@ impl Kernel {
         cmd: u32,
         arg: u64,
     ) -> SysResult {
+        if [FS_IOC_GETFLAGS, FS_IOC_SETFLAGS].contains(&cmd) || FS_IOC_FSXATTR.contains(&cmd) {
+            return self.fileattr_ioctl(call, file, cmd, arg);
+        }
         let inode = &self.vfs.inodes[self.inode_of(file)];
         match &inode.kind {
             InodeKind::Regular(_) if cmd == FIONREAD => {
@@ -124,6 +128,7 @@ impl Kernel {
             | InodeKind::Directory { .. }
             | InodeKind::Symlink(_)
             | InodeKind::CharDevice(_)
+            | InodeKind::BlockDevice(_)
             | InodeKind::Fifo(_)
             | InodeKind::Proc(_)
             | InodeKind::Socket(_) => self.no_ioctl(call, cmd),

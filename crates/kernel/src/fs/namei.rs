@@ -288,6 +288,9 @@ impl Kernel {
         if nd.links > MAXSYMLINKS || nd.has(raw::RESOLVE_NO_SYMLINKS) {
             return Err(Errno::ELOOP);
         }
+        if self.vfs.mnt_has(link, raw::MS_NOSYMFOLLOW) {
+            return Err(Errno::ELOOP);
+        }
         match self.get_link(nd.task, link)? {
             Link::Jump(found) => {
                 if nd.has(raw::RESOLVE_NO_MAGICLINKS) {
@@ -356,6 +359,7 @@ impl Kernel {
             | InodeKind::Regular(_)
             | InodeKind::Symlink(_)
             | InodeKind::CharDevice(_)
+            | InodeKind::BlockDevice(_)
             | InodeKind::Fifo(_)
             | InodeKind::Socket(_) => self.vfs.lookup(dir, name, user),
         }
@@ -369,6 +373,7 @@ impl Kernel {
             InodeKind::Regular(_)
             | InodeKind::Directory { .. }
             | InodeKind::CharDevice(_)
+            | InodeKind::BlockDevice(_)
             | InodeKind::Fifo(_)
             | InodeKind::Socket(_) => Err(Errno::EINVAL),
         }

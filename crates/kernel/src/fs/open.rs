@@ -59,6 +59,7 @@ impl Kernel {
         }
         let word = |i: usize| u64::from_le_bytes(bytes[i..i + 8].try_into().expect("8 bytes"));
         let mut how = OpenHow { flags: word(0), mode: word(8), resolve: word(16) };
+        build_open_flags(how)?;
         if how.flags & u64::from(raw::O_PATH) == 0 {
             how.flags |= u64::from(raw::O_LARGEFILE);
         }
@@ -158,6 +159,7 @@ impl Kernel {
                 }
             };
             let Some(child) = self.lookup(nd.at, last, user)? else {
+                self.vfs.mnt_want_write(nd.at)?;
                 let kind = InodeKind::Regular(FileBytes::default());
                 let made = self.create_in(task, nd.at, last, kind, op.mode)?;
                 return Ok((Found::Dentry(made), true));
@@ -233,7 +235,14 @@ impl Kernel {
         if inode.is_dir() && op.acc_mode & MAY_WRITE != 0 {
             return Err(Errno::EISDIR);
         }
+        if inode.is_device() && self.vfs.mnt_has(dentry, raw::MS_NODEV) {
+            return Err(Errno::EACCES);
+        }
         self.inode_permission(dentry, cred, op.acc_mode)?;
+        let overwrites = op.writable() && !op.has(raw::O_APPEND) || op.has(raw::O_TRUNC);
+        if inode.is_append() && overwrites {
+            return Err(Errno::EPERM);
+        }
         if op.has(raw::O_NOATIME) && !inode.owner_or_capable(cred) {
             return Err(Errno::EPERM);
         }
@@ -266,8 +275,10 @@ impl Kernel {
                 Device::Ptmx => self.ptmx_open(task)?,
                 Device::Pts(index) => self.pts_open(task, *index, op.flags)?,
                 // Nobody sits at the machine's own console.
-                Device::Console => return Err(Errno::ENXIO.into()),
+                Device::Console | Device::Other(..) => return Err(Errno::ENXIO.into()),
+                Device::LoopControl => FileKind::LoopControl,
             },
+            InodeKind::BlockDevice(rdev) => self.blkdev_open(*rdev, op.writable())?,
             InodeKind::Fifo(_) => return self.open_fifo(call, dentry, op.flags),
             // Sockets are connected to, not opened; links were ELOOP already.
             InodeKind::Socket(_) | InodeKind::Symlink(_) => return Err(Errno::ENXIO.into()),
@@ -390,6 +401,7 @@ impl Kernel {
             | FileKind::Console(_) => Ok(self.files.insert(File::new(kind, flags))),
             // sock_no_open, anon_inode: no way in but the descriptor. (Pseudoterminals have names.)
             FileKind::PtyMaster(_) | FileKind::PtySlave(_) => Err(Errno::ENXIO.into()),
+            FileKind::Loop(_) | FileKind::LoopControl => Err(Errno::ENXIO.into()),
             FileKind::Anon(id) => match self.anon.namespace(id) {
                 Some(ns) => Ok(self.ns_open(call.task, ns, op)?),
                 None => Err(Errno::ENXIO.into()),
@@ -463,7 +475,7 @@ impl Kernel {
         if inode.is_symlink() {
             return Err(Errno::ELOOP);
         }
-        if !inode.is_reg() {
+        if !inode.is_reg() || self.vfs.path_noexec(dentry) {
             return Err(Errno::EACCES);
         }
         let cred = self.tasks[task].cred.clone();

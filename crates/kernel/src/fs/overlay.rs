@@ -9,6 +9,7 @@ use crate::fs::dcache::{Child, DentryId, Vfs};
 use crate::fs::file_bytes::{Below, FileBytes};
 use crate::fs::inode::{Inode, InodeId, InodeKind};
 use crate::platform::{LowerKind, LowerStat, Platform};
+use std::collections::BTreeMap;
 
 /// `dir` + "/" + `name`.
 fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
@@ -87,6 +88,8 @@ impl Vfs {
             linkable: false,
             seals: None,
             shown_below: false,
+            xattrs: BTreeMap::new(),
+            fsflags: 0,
         }))
     }
 
@@ -141,6 +144,7 @@ impl Vfs {
             | InodeKind::Regular(_)
             | InodeKind::Symlink(_)
             | InodeKind::CharDevice(_)
+            | InodeKind::BlockDevice(_)
             | InodeKind::Fifo(_)
             | InodeKind::Proc(_)
             | InodeKind::Socket(_) => false,

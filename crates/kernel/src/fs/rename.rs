@@ -75,9 +75,7 @@ impl Kernel {
             let noreplace = flags & RENAME_NOREPLACE != 0;
             return Err(if noreplace { Errno::EEXIST } else { Errno::EBUSY }.into());
         };
-        if self.vfs.inode(old_dir).dev == dev::SYSFS {
-            return Err(Errno::EROFS.into());
-        }
+        self.vfs.mnt_want_write(old_dir)?;
         if [old_dir, new_dir].iter().any(|dir| self.vfs.inode(*dir).dev == dev::DEVPTS) {
             return Err(Errno::EPERM.into());
         }

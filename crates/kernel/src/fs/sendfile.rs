@@ -158,6 +158,8 @@ impl Kernel {
             | FileKind::Epoll(_)
             | FileKind::Anon(_)
             | FileKind::Urandom
+            | FileKind::Loop(_)
+            | FileKind::LoopControl
             | FileKind::PtyMaster(_)
             | FileKind::PtySlave(_)
             | FileKind::Console(_) => {

@@ -40,6 +40,8 @@ impl Kernel {
             | FileKind::Zero
             | FileKind::Full
             | FileKind::Urandom
+            | FileKind::Loop(_)
+            | FileKind::LoopControl
             | FileKind::PtyMaster(_)
             | FileKind::PtySlave(_)
             | FileKind::Console(_) => None,
@@ -208,6 +210,8 @@ impl Kernel {
             | FileKind::Null
             | FileKind::Zero
             | FileKind::Urandom
+            | FileKind::Loop(_)
+            | FileKind::LoopControl
             | FileKind::PtyMaster(_)
             | FileKind::PtySlave(_)
             | FileKind::Console(_) => true,

@@ -9,7 +9,7 @@ use crate::fs::dcache::DentryId;
 use crate::fs::file::{FileId, FileKind};
 use crate::fs::file_bytes::PAGE;
 use crate::fs::inode::{InodeKind, MAY_EXEC, MAY_WRITE, access_override_creds};
-use crate::fs::mount::dev;
+use crate::fs::mount::{Mount, dev, tmpfs};
 use crate::fs::namei::{AT_FDCWD, Found, Lookup};
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
@@ -28,6 +28,7 @@ impl Kernel {
         let inode = self.vfs.inode(dentry);
         let (rdev, blocks) = match &inode.kind {
             InodeKind::CharDevice(device) => (device.rdev(), 0),
+            InodeKind::BlockDevice(rdev) => (*rdev, 0),
             InodeKind::Regular(bytes) => ((0, 0), bytes.allocated() / 512),
             InodeKind::Directory { .. }
             | InodeKind::Symlink(_)
@@ -50,8 +51,12 @@ impl Kernel {
             mtime: inode.mtime,
             ctime: inode.ctime,
             btime: inode.btime,
-            mnt_id: self.vfs.mounts.iter().find(|m| m.dev == inode.dev).map_or(0, |m| m.id),
+            mnt_id: self.vfs.mount_of(inode.dev).map_or(0, |mount| mount.id),
             mount_root: self.vfs.is_mount_root(dentry),
+            attributes: (
+                inode.statx_attributes(),
+                if self.has_fileattr(dentry) { 0x70 } else { 0 },
+            ),
         }
     }
 
@@ -85,6 +90,8 @@ impl Kernel {
             },
             FileKind::Null => null,
             FileKind::Zero | FileKind::Full | FileKind::Urandom => null,
+            // They always have a dentry.
+            FileKind::Loop(_) | FileKind::LoopControl => null,
         };
         let boot = self.vfs.current_time(crate::time::Instant::ZERO);
         Stat {
@@ -113,6 +120,8 @@ impl Kernel {
             | FileKind::Zero
             | FileKind::Full
             | FileKind::Urandom
+            | FileKind::Loop(_)
+            | FileKind::LoopControl
             | FileKind::PtyMaster(_)
             | FileKind::PtySlave(_) => 12,
             FileKind::Console(stream) => 13 + u64::from(stream),
@@ -140,9 +149,10 @@ impl Kernel {
             FileKind::Zero => b"/dev/zero".to_vec(),
             FileKind::Full => b"/dev/full".to_vec(),
             FileKind::Urandom => b"/dev/urandom".to_vec(),
-            FileKind::PtyMaster(_) | FileKind::PtySlave(_) => {
-                self.describe_file(file).to_string().into_bytes()
-            }
+            FileKind::PtyMaster(_)
+            | FileKind::PtySlave(_)
+            | FileKind::Loop(_)
+            | FileKind::LoopControl => self.describe_file(file).to_string().into_bytes(),
             FileKind::Inode => b"/".to_vec(),
         }
     }
@@ -287,11 +297,23 @@ impl Kernel {
         mode: u32,
     ) -> Result<(), Errno> {
         let inode = self.vfs.inode(dentry);
-        let noexec = [dev::PROC, dev::SYSFS].contains(&inode.dev);
-        if mode & MAY_EXEC != 0 && inode.is_reg() && noexec {
+        if mode & MAY_EXEC != 0 && inode.is_reg() && self.vfs.path_noexec(dentry) {
             return Err(Errno::EACCES);
         }
         self.inode_permission(dentry, cred, mode & (MAY_EXEC | MAY_WRITE | 4))
+    }
+
+    /// ustat(2): free blocks and inodes of a mounted file system, by its device number.
+    pub fn sys_ustat(&mut self, call: &mut Call<'_>) -> SysResult {
+        let dev = call.arg(0) as u32;
+        let (major, minor) = ((dev >> 8) & 0xfff, (dev & 0xff) | ((dev >> 12) & 0xf_ff00));
+        self.vfs.mount_of(minor).filter(|_| major == 0).ok_or(Errno::EINVAL)?;
+        let statfs = self.statfs_of(minor);
+        let mut out = [0; 32];
+        out[..4].copy_from_slice(&(statfs.bfree as u32).to_le_bytes());
+        out[8..16].copy_from_slice(&statfs.ffree.to_le_bytes());
+        call.write_user(call.ptr(1), &out)?;
+        Ok(0)
     }
 
     /// statfs(2).
@@ -318,31 +340,61 @@ impl Kernel {
         Ok(0)
     }
 
-    /// Size and kind of a file system, by its minor number. Everything writable is memory: half of
-    /// the host's, as tmpfs has it.
+    /// Size and kind of a file system, by its minor number. Everything writable is memory: all of
+    /// the host's for `/`, half of it elsewhere, as tmpfs has it, and what mount(2) was told.
     fn statfs_of(&self, minor: u32) -> Statfs {
         const ST_VALID: u64 = 0x20;
         const ST_RELATIME: u64 = 0x1000;
+        let mount = self.vfs.mount_of(minor);
         let magic = match minor {
             dev::PIPEFS => 0x5049_5045,
             dev::NSFS => 0x6e73_6673,
             dev::SOCKFS => 0x534f_434b,
             dev::ANON_INODEFS => 0x0904_1934,
-            dev::TMPFS => 0x0102_1994,
-            _ => self.vfs.mounts.iter().find(|m| m.dev == minor).map_or(0, |m| m.magic),
+            dev::TMPFS => tmpfs::MAGIC,
+            _ => mount.map_or(0, |mount| mount.magic),
         };
-        let stores = [dev::OVERLAY, dev::SHM, dev::DEVTMPFS, dev::TMPFS].contains(&minor);
-        let blocks = if stores { self.config.memory / 2 / PAGE } else { 0 };
+        let all = self.config.memory / PAGE;
+        let free = all.saturating_sub(self.vfs.resident / PAGE);
+        let [blocks, bfree, files, ffree] = match (minor, self.vfs.shmem.get(&minor)) {
+            (_, Some(sb)) => {
+                let (bfree, ffree) = (sb.free_blocks(), sb.free_inodes());
+                [sb.max_blocks, bfree.unwrap_or(0), sb.max_inodes, ffree.unwrap_or(0)]
+            }
+            (dev::OVERLAY, None) => [all, free, 1 << 20, 1 << 19],
+            (dev::SHM | dev::DEVTMPFS | dev::TMPFS, None) => {
+                [all / 2, free.min(all / 2), 1 << 20, 1 << 19]
+            }
+            _ => [0; 4], // nothing can be put there
+        };
         Statfs {
             kind: magic,
             bsize: PAGE,
             blocks,
-            bfree: if stores { blocks.saturating_sub(self.vfs.resident / PAGE) } else { 0 },
-            files: if stores { 1 << 20 } else { 0 },
-            ffree: if stores { 1 << 19 } else { 0 },
+            bfree,
+            files,
+            ffree,
             fsid: u64::from(minor),
             namelen: 255,
-            flags: ST_VALID | ST_RELATIME,
+            flags: ST_VALID | mount.map_or(ST_RELATIME, statfs_flags),
         }
     }
+}
+
+/// calculate_f_flags(): ST_* of a mount. They are MS_* but for two.
+fn statfs_flags(mount: &Mount) -> u64 {
+    const ST_RELATIME: u32 = 0x1000;
+    const ST_NOSYMFOLLOW: u32 = 0x2000;
+    let same =
+        raw::MS_NOSUID | raw::MS_NODEV | raw::MS_NOEXEC | raw::MS_NOATIME | raw::MS_NODIRATIME;
+    let of_sb = raw::MS_SYNCHRONOUS | raw::MS_MANDLOCK;
+    let mut flags = mount.flags & same | mount.sb_flags & of_sb;
+    for (mount_has, flag) in [
+        (mount.is_readonly(), raw::MS_RDONLY),
+        (mount.has(raw::MS_RELATIME), ST_RELATIME),
+        (mount.has(raw::MS_NOSYMFOLLOW), ST_NOSYMFOLLOW),
+    ] {
+        flags |= if mount_has { flag } else { 0 };
+    }
+    u64::from(flags)
 }

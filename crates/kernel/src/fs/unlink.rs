@@ -6,7 +6,6 @@ use crate::abi::Errno;
 use crate::abi::stat::{
     S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, S_ISGID, S_ISUID,
 };
-use crate::fact::Fact;
 use crate::fs::dcache::DentryId;
 use crate::fs::file_bytes::FileBytes;
 use crate::fs::inode::{Device, InodeKind, MAY_EXEC, MAY_READ, MAY_WRITE};
@@ -42,8 +41,8 @@ impl Kernel {
         if name.slash && !is_dir {
             return Err(Errno::ENOENT);
         }
+        self.vfs.mnt_want_write(dir)?;
         match self.vfs.inode(dir).dev {
-            dev::SYSFS => Err(Errno::EROFS),
             dev::PROC => Err(Errno::ENOENT),
             dev::DEVPTS => Err(Errno::EPERM),
             _ => Ok((dir, last)),
@@ -106,7 +105,8 @@ impl Kernel {
         Ok(0)
     }
 
-    /// A device node of root's, for a device that we have. Others are loud, and EPERM as for users.
+    /// A device node of root's. Opening it is ENXIO if there is no such device.
+    /// new_decode_dev(): the numbers are in the low 32 bits.
     fn device_node(
         &mut self,
         task: TaskId,
@@ -118,16 +118,14 @@ impl Kernel {
         if !self.tasks[task].cred.capable(Cap::Mknod) {
             return Err(Errno::EPERM);
         }
-        let (major, minor) = ((rdev >> 8) as u32 & 0xfff, (rdev & 0xff) as u32);
+        let rdev = rdev as u32;
+        let (major, minor) = ((rdev >> 8) & 0xfff, (rdev & 0xff) | ((rdev >> 12) & 0xf_ff00));
         let device = Device::ALL.into_iter().find(|d| d.rdev() == (major, minor));
-        match device {
-            Some(device) if mode & S_IFMT == S_IFCHR => Ok(InodeKind::CharDevice(device)),
-            _ => {
-                let detail = format!("mode {mode:o} device {major}:{minor}");
-                self.tell(Some(task), Fact::unsupported("mknod", detail));
-                Err(Errno::EPERM)
-            }
-        }
+        Ok(match device {
+            Some(device) if mode & S_IFMT == S_IFCHR => InodeKind::CharDevice(device),
+            None if mode & S_IFMT == S_IFCHR => InodeKind::CharDevice(Device::Other(major, minor)),
+            _ => InodeKind::BlockDevice((major, minor)),
+        })
     }
 
     /// symlink(2).
@@ -191,6 +189,9 @@ impl Kernel {
         let (dir, name) = self.filename_create(task, new.0, &new_path, false, call.user)?;
         // What has no name is on a file system of its own.
         let Found::Dentry(source) = source else { return Err(Errno::EXDEV.into()) };
+        if self.vfs.inode(source).dev != self.vfs.inode(dir).dev {
+            return Err(Errno::EXDEV.into());
+        }
         self.may_linkat(task, source)?;
         self.vfs_link(task, source, dir, &name)?;
         Ok(0)
@@ -215,12 +216,11 @@ impl Kernel {
         dir: DentryId,
         name: &[u8],
     ) -> Result<(), Errno> {
-        if self.vfs.inode(source).dev != self.vfs.inode(dir).dev {
-            return Err(Errno::EXDEV);
-        }
         self.may_create(task, dir)?;
         if [dev::PROC, dev::DEVPTS].contains(&self.vfs.inode(dir).dev)
             || self.vfs.inode(source).is_dir()
+            || self.vfs.inode(source).is_append()
+            || self.vfs.inode(source).is_immutable()
         {
             return Err(Errno::EPERM);
         }
@@ -268,6 +268,7 @@ impl Kernel {
     fn do_unlinkat(&mut self, call: &mut Call<'_>, dfd: i32, path: &[u8]) -> SysResult {
         let (dir, name) = self.filename_parentat(call.task, dfd, path, call.user)?;
         let Last::Norm(last) = name.last else { return Err(Errno::EISDIR.into()) };
+        self.vfs.mnt_want_write(dir)?;
         let victim = self.lookup(dir, &last, call.user)?.ok_or(Errno::ENOENT)?;
         if name.slash {
             let dir = self.vfs.inode(victim).is_dir();
@@ -286,6 +287,7 @@ impl Kernel {
             Last::Dot => return Err(Errno::EINVAL.into()),
             Last::Root => return Err(Errno::EBUSY.into()),
         };
+        self.vfs.mnt_want_write(dir)?;
         let victim = self.lookup(dir, &last, call.user)?.ok_or(Errno::ENOENT)?;
         self.may_delete(call.task, dir, victim, true)?;
         if !self.vfs.is_empty(victim, call.user)? {
@@ -307,7 +309,11 @@ impl Kernel {
         let cred = &self.tasks[task].cred;
         self.inode_permission(dir, cred, MAY_WRITE | MAY_EXEC)?;
         let (parent, inode) = (self.vfs.inode(dir), self.vfs.inode(victim));
-        if parent.sticky_forbids(cred, inode) {
+        if parent.is_append()
+            || parent.sticky_forbids(cred, inode)
+            || inode.is_append()
+            || inode.is_immutable()
+        {
             return Err(Errno::EPERM);
         }
         match (want_dir, inode.is_dir()) {

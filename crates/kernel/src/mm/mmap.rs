@@ -204,7 +204,15 @@ impl Kernel {
         if !mode.readable() {
             return Err(Errno::EACCES);
         }
+        if prot & lx::PROT_EXEC != 0 && self.is_noexec(file) {
+            return Err(Errno::EPERM);
+        }
         if flags & lx::MAP_GROWSDOWN != 0 { Err(Errno::EINVAL) } else { Ok(()) }
+    }
+
+    /// Is the file on a mount from which nothing may be executed?
+    fn is_noexec(&self, file: FileId) -> bool {
+        self.files[file].dentry.is_some_and(|dentry| self.vfs.path_noexec(dentry))
     }
 
     /// The area that a request makes. May create an object for shared anonymous memory.
@@ -230,6 +238,9 @@ impl Kernel {
                 vma.offset = request.offset;
                 if shared && !self.files[file].flags.writable() {
                     vma.max_prot &= !PROT_WRITE;
+                }
+                if self.is_noexec(file) {
+                    vma.max_prot &= !lx::PROT_EXEC;
                 }
             }
             // Anonymous shared memory, and /dev/zero, which is the old way to ask for it.

@@ -158,6 +158,8 @@ impl Kernel {
             | crate::fs::file::FileKind::Zero
             | crate::fs::file::FileKind::Full
             | crate::fs::file::FileKind::Urandom
+            | crate::fs::file::FileKind::Loop(_)
+            | crate::fs::file::FileKind::LoopControl
             | crate::fs::file::FileKind::PtyMaster(_)
             | crate::fs::file::FileKind::PtySlave(_)
             | crate::fs::file::FileKind::Console(_) => Err(Errno::ENOTSOCK),

@@ -18,7 +18,6 @@ pub enum Absent {
 /// Number, name, and why it is absent; ascending.
 pub const ABSENT: &[(u64, &str, Absent)] = &[
     (134, "uselib", NotInLinux),
-    (136, "ustat", Missing("old interfaces without users")),
     (139, "sysfs", Missing("old interfaces without users")),
     (153, "vhangup", Missing("old interfaces without users")),
     (154, "modify_ldt", Missing("I/O ports and segments of one's own: a guest has no hardware")),

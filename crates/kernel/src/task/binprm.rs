@@ -12,7 +12,7 @@ use crate::task::binfmt_script::{BINPRM_BUF_SIZE, Script};
 use crate::task::elf::{EHDR_SIZE, Elf, Header};
 use crate::task::rlimit::RLIMIT_STACK;
 use crate::task::{Cred, TaskId};
-use linux_raw_sys::general::{S_ISGID, S_ISUID, S_IXGRP};
+use linux_raw_sys::general::{MS_NOSUID, S_ISGID, S_ISUID, S_IXGRP};
 
 /// MAX_ARG_STRLEN: one string with its NUL.
 const MAX_ARG_STRLEN: usize = 32 * 4096;
@@ -217,7 +217,10 @@ impl Kernel {
     fn bprm_creds_from_file(&self, task: TaskId, file: FileId) -> (Cred, bool) {
         let mut cred = self.tasks[task].cred.clone();
         let inode = self.file_inode(file).map(|inode| &self.vfs.inodes[inode]);
-        if let Some(inode) = inode.filter(|_| !self.tasks[task].no_new_privs) {
+        let dentry = self.files[file].dentry;
+        let nosuid = dentry.is_some_and(|dentry| self.vfs.mnt_has(dentry, MS_NOSUID));
+        let may_gain = !self.tasks[task].no_new_privs && !nosuid;
+        if let Some(inode) = inode.filter(|_| may_gain) {
             if inode.mode & S_ISUID != 0 {
                 cred.euid = inode.uid;
             }

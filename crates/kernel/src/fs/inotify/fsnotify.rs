@@ -5,7 +5,7 @@
 use super::What;
 use super::bits::{
     IN_ACCESS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF,
-    IN_ISDIR, IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN,
+    IN_ISDIR, IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_UNMOUNT,
 };
 use crate::abi::open::OFlags;
 use crate::fs::dcache::DentryId;
@@ -46,7 +46,10 @@ impl Kernel {
         let Some(dentry) = self.files[file].dentry else { return };
         let inode = self.vfs.dentries[dentry].inode;
         let is_special = match self.vfs.inodes[inode].kind {
-            InodeKind::CharDevice(_) | InodeKind::Fifo(_) | InodeKind::Socket(_) => true,
+            InodeKind::CharDevice(_)
+            | InodeKind::BlockDevice(_)
+            | InodeKind::Fifo(_)
+            | InodeKind::Socket(_) => true,
             InodeKind::Regular(_) | InodeKind::Proc(_) => false,
             InodeKind::Directory { .. } | InodeKind::Symlink(_) => false,
         };
@@ -148,6 +151,19 @@ impl Kernel {
             self.fsnotify_link_count(target);
         }
         self.tell_marks(inode, &What { mask: IN_MOVE_SELF, ..What::default() });
+    }
+
+    /// fsnotify_unmount_inodes(): the file system `dev` goes: IN_UNMOUNT, whether or not it was
+    /// asked for, and the end of the watches.
+    pub(crate) fn fsnotify_unmount(&mut self, dev: u32) {
+        let there = |inode: &&InodeId| self.vfs.inodes[**inode].dev == dev;
+        let watched: Vec<InodeId> = self.vfs.marks.keys().filter(there).copied().collect();
+        for inode in watched {
+            for mark in self.vfs.marks.get(&inode).cloned().unwrap_or_default() {
+                self.tell_mark(mark, &What { mask: IN_UNMOUNT, ..What::default() });
+                self.inotify_destroy_mark(mark.group, mark.wd);
+            }
+        }
     }
 
     /// fsnotify_inoderemove(): inodes that were freed, having had no name left: IN_DELETE_SELF, and

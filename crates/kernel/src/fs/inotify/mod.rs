@@ -31,6 +31,7 @@ pub mod bits {
     pub const IN_DELETE_SELF: u32 = 0x400;
     pub const IN_MOVE_SELF: u32 = 0x800;
     pub const IN_ALL_EVENTS: u32 = 0xfff;
+    pub const IN_UNMOUNT: u32 = 0x2000;
     pub const IN_Q_OVERFLOW: u32 = 0x4000;
     pub const IN_IGNORED: u32 = 0x8000;
     pub const IN_ISDIR: u32 = 0x4000_0000;

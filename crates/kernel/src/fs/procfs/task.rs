@@ -3,7 +3,6 @@
 
 use crate::abi::Errno;
 use crate::abi::signal::SigSet;
-use crate::fs::mount::dev;
 use crate::kernel::Kernel;
 use crate::mm::PAGE_SIZE;
 use crate::platform::Platform;
@@ -328,25 +327,6 @@ impl Kernel {
             let _ = writeln!(text, "{name:<25} {soft:<20} {hard:<20} {unit}");
         }
         text
-    }
-
-    fn proc_mounts(&self) -> String {
-        let line = |m: &crate::fs::mount::Mount| {
-            format!("{} {} {} {} 0 0\n", m.fstype, m.path, m.fstype, m.options)
-        };
-        self.vfs.mounts.iter().map(line).collect()
-    }
-
-    fn proc_mountinfo(&self) -> String {
-        let line = |m: &crate::fs::mount::Mount| {
-            let (id, parent, minor) = (m.id, m.parent, m.dev);
-            let super_options = if minor == dev::SYSFS { "ro" } else { "rw" };
-            format!(
-                "{id} {parent} 0:{minor} / {} {} - {} {} {super_options}\n",
-                m.path, m.options, m.fstype, m.fstype
-            )
-        };
-        self.vfs.mounts.iter().map(line).collect()
     }
 
     /// fdinfo/N: position, flags, mount, inode.

@@ -80,6 +80,8 @@ impl Kernel {
             | FileKind::Zero
             | FileKind::Full
             | FileKind::Urandom
+            | FileKind::Loop(_)
+            | FileKind::LoopControl
             | FileKind::PtyMaster(_)
             | FileKind::PtySlave(_)
             | FileKind::Console(_) => None,

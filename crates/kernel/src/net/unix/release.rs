@@ -1,17 +1,27 @@
 //! unix_release_sock(): the end of an AF_UNIX socket and what its peer learns (rules F-16 to F-19).
 //! Where the walk of a death ends for local sockets: no segment leaves, the peer is told at once.
 
-use super::Bound;
+use super::{Bound, UnixSocket};
 use crate::abi::Errno;
 use crate::fact::NetFact;
 use crate::fs::fasync::Band;
 use crate::fs::inode::InodeKind;
 use crate::kernel::Kernel;
-use crate::net::socket::SocketId;
+use crate::net::socket::{SocketId, SocketKind};
 use crate::task::TaskId;
 use crate::wait_queue::Event;
 
 impl Kernel {
+    /// Is a socket bound to a name on the file system `dev`? It keeps that from being unmounted.
+    pub(crate) fn unix_is_bound_on(&self, dev: u32) -> bool {
+        self.net.sockets.iter().any(|(_, socket)| match &socket.kind {
+            SocketKind::Unix(UnixSocket { bound: Some(Bound::Path(inode)), .. }) => {
+                self.vfs.inodes.get(*inode).is_some_and(|inode| inode.dev == dev)
+            }
+            _ => false, // not unix, or without a name in the file system
+        })
+    }
+
     /// The last reference to the socket went. `sock_close` removes it afterwards.
     pub fn unix_release(&mut self, task: Option<TaskId>, s: SocketId) {
         self.unix_release_sock(task, s, false);

@@ -1,36 +1,19 @@
 //! What is mounted when a host boots: the overlay over the machine's files at `/`, processes at
-//! `/proc`, devices at `/dev`, shared memory at `/dev/shm`, a small `/sys`; and the files that must not be the
-//! machine's (names that resolve, the host's name). Nothing is mounted later.
-//! Neighbours: `dcache`, `overlay`.
+//! `/proc`, devices at `/dev`, shared memory at `/dev/shm`, a small `/sys`; and the files that must
+//! not be the machine's (names that resolve, the host's name). Neighbours: `dcache`, `overlay`,
+//! `calls` (what is mounted later).
 
-use crate::abi::Errno;
 use crate::arena::Arena;
-use crate::fact::Fact;
 use crate::fs::dcache::{Child, Dentry, DentryId, Vfs};
 use crate::fs::file_bytes::FileBytes;
 use crate::fs::inode::{Device, InodeKind};
-use crate::kernel::{Config, Kernel};
-use crate::syscall::{Call, SysResult};
+use crate::fs::loop_device::LOOP_MIN_COUNT;
+use crate::fs::mount::{Mount, tmpfs};
+use crate::kernel::Config;
 use crate::time::Instant;
 use core::net::Ipv4Addr;
+use linux_raw_sys::general as raw;
 use std::collections::BTreeMap;
-
-/// One mounted file system, as /proc/self/mountinfo tells of it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
-pub struct Mount {
-    pub id: u64,
-    pub parent: u64,
-    /// Minor number of st_dev; the major is 0.
-    pub dev: u32,
-    pub root: DentryId,
-    /// Where it is mounted.
-    pub path: &'static str,
-    pub fstype: &'static str,
-    pub options: &'static str,
-    /// f_type of statfs(2).
-    pub magic: u64,
-}
 
 /// Minor device numbers of the file systems.
 pub mod dev {
@@ -56,12 +39,21 @@ pub mod dev {
     pub const PIPEFS: u32 = 14;
     /// eventfd, epoll and their kin.
     pub const ANON_INODEFS: u32 = 15;
+    /// The first of those that mount(2) makes; numbers are used again, as Linux does.
+    pub const FIRST_MOUNTED: u32 = 40;
 }
 
+/// mnt_id of the root.
+const FIRST_MNT_ID: u64 = 20;
+
+/// The flags of file systems of the kernel's own.
+const NOTHING: u32 = raw::MS_NOSUID | raw::MS_NODEV | raw::MS_NOEXEC;
+
 /// The devices under /dev, with their modes.
-const DEVICES: [(&str, Device, u32); 8] = [
+const DEVICES: [(&str, Device, u32); 9] = [
     ("console", Device::Console, 0o600),
     ("full", Device::Full, 0o666),
+    ("loop-control", Device::LoopControl, 0o660),
     ("null", Device::Null, 0o666),
     ("ptmx", Device::Ptmx, 0o666),
     ("random", Device::Random, 0o666),
@@ -86,6 +78,8 @@ impl Vfs {
             inodes: Arena::default(),
             root: DentryId::nobody(),
             mounts: Vec::new(),
+            shmem: BTreeMap::new(),
+            loops: Vec::new(),
             snapshots: BTreeMap::new(),
             dead_objects: Vec::new(),
             marks: BTreeMap::new(),
@@ -100,10 +94,8 @@ impl Vfs {
             epoch: config.epoch,
             next_ino: 0,
         };
-        let options = "rw,relatime";
-        vfs.root = vfs.mount(dev::OVERLAY, "/", "overlay", options, 0x794c_7630);
-        let options = "rw,nosuid,nodev,noexec,relatime";
-        let proc = vfs.mount(dev::PROC, "/proc", "proc", options, 0x9fa0);
+        vfs.root = vfs.mount(dev::OVERLAY, "/", "overlay", raw::MS_RELATIME, 0x794c_7630);
+        let proc = vfs.mount(dev::PROC, "/proc", "proc", NOTHING | raw::MS_RELATIME, 0x9fa0);
         vfs.fill_proc(proc);
         vfs.mount_dev();
         vfs.mount_sys();
@@ -121,29 +113,40 @@ impl Vfs {
     fn mount(
         &mut self,
         dev: u32,
-        path: &'static str,
+        path: &str,
         fstype: &'static str,
-        options: &'static str,
+        flags: u32,
         magic: u64,
     ) -> DentryId {
         let below = (dev == dev::OVERLAY).then(|| path.as_bytes().to_vec());
         let root = self.new_dir(dev, below, 0o755);
         let root = self.d_make_root(root);
-        if path != "/" {
-            let at = self.ensure_dir(path.as_bytes());
+        let at = (path != "/").then(|| self.ensure_dir(path.as_bytes()));
+        let id = FIRST_MNT_ID + self.mounts.len() as u64;
+        self.attach_mount(at, root);
+        self.mounts.push(Mount {
+            id,
+            dev,
+            root,
+            source: fstype.into(),
+            fstype,
+            flags,
+            sb_flags: flags & raw::MS_RDONLY,
+            options: String::new(),
+            magic,
+            attached: true,
+            expiry: false,
+        });
+        root
+    }
+
+    /// attach_mnt(): `root` is seen at `at` from now on, whatever was seen there before.
+    pub(super) fn attach_mount(&mut self, at: Option<DentryId>, root: DentryId) {
+        if let Some(at) = at {
+            self.dget(at);
             self.dentries[at].mounted = Some(root);
             self.dentries[root].covers = Some(at);
         }
-        let id = 20 + self.mounts.len() as u64;
-        let parent = match path {
-            "/" => 1,
-            "/dev/pts" | "/dev/shm" => {
-                self.mounts.iter().find(|m| m.path == "/dev").map_or(20, |m| m.id)
-            }
-            _ => 20,
-        };
-        self.mounts.push(Mount { id, parent, dev, root, path, fstype, options, magic });
-        root
     }
 
     fn new_dir(
@@ -157,7 +160,7 @@ impl Vfs {
     }
 
     fn mount_dev(&mut self) {
-        let root = self.mount(dev::DEVTMPFS, "/dev", "devtmpfs", "rw,nosuid", 0x0102_1994);
+        let root = self.mount(dev::DEVTMPFS, "/dev", "devtmpfs", raw::MS_NOSUID, tmpfs::MAGIC);
         let time = self.current_time(Instant::ZERO);
         for (name, device, mode) in DEVICES {
             let inode = self.new_inode(dev::DEVTMPFS, InodeKind::CharDevice(device), mode, time);
@@ -168,19 +171,23 @@ impl Vfs {
             let inode = self.new_inode(dev::DEVTMPFS, kind, 0o777, time);
             self.d_add(root, name.as_bytes(), inode);
         }
-        let options = "rw,nosuid,noexec,relatime";
-        let pts = self.mount(dev::DEVPTS, "/dev/pts", "devpts", options, 0x1cd1);
+        let flags = raw::MS_NOSUID | raw::MS_NOEXEC | raw::MS_RELATIME;
+        let pts = self.mount(dev::DEVPTS, "/dev/pts", "devpts", flags, 0x1cd1);
         let ptmx = InodeKind::CharDevice(Device::Ptmx);
         let ptmx = self.new_inode(dev::DEVPTS, ptmx, 0, time);
         self.inodes[ptmx].ino = 2;
         self.d_add(pts, b"ptmx", ptmx);
-        let shm = self.mount(dev::SHM, "/dev/shm", "tmpfs", "rw,nosuid,nodev", 0x0102_1994);
+        for _ in 0..LOOP_MIN_COUNT {
+            self.loop_add();
+        }
+        let flags = raw::MS_NOSUID | raw::MS_NODEV;
+        let shm = self.mount(dev::SHM, "/dev/shm", "tmpfs", flags, tmpfs::MAGIC);
         self.inode_mut(shm).mode = 0o1777;
     }
 
     fn mount_sys(&mut self) {
-        let options = "ro,nosuid,nodev,noexec,relatime";
-        self.mount(dev::SYSFS, "/sys", "sysfs", options, 0x6265_6572);
+        let flags = raw::MS_RDONLY | NOTHING | raw::MS_RELATIME;
+        self.mount(dev::SYSFS, "/sys", "sysfs", flags, 0x6265_6572);
         for path in ["/sys/class/net", "/sys/fs/cgroup", "/sys/kernel/mm", "/sys/block"] {
             self.ensure_dir(path.as_bytes());
         }
@@ -231,22 +238,6 @@ impl Vfs {
         let kind = InodeKind::Regular(bytes);
         let inode = self.new_inode(dev, kind, mode, time);
         self.d_add(dir, &path[cut + 1..], inode);
-    }
-}
-
-impl Kernel {
-    /// mount(2), umount2(2), pivot_root(2) and the new calls of their kind: the tree of a host is
-    /// fixed. EPERM, as for whoever may not.
-    pub fn sys_mount(&mut self, call: &mut Call<'_>) -> SysResult {
-        let detail = format!("call {}", call.flight.nr);
-        self.tell(Some(call.task), Fact::unsupported("mount", detail));
-        Err(Errno::EPERM.into())
-    }
-
-    /// name_to_handle_at(2), open_by_handle_at(2): no file system here has handles.
-    pub fn sys_name_to_handle_at(&mut self, call: &mut Call<'_>) -> SysResult {
-        self.tell(Some(call.task), Fact::unsupported("file handles", ""));
-        Err(Errno::EOPNOTSUPP.into())
     }
 }
 

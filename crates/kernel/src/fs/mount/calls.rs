@@ -1,0 +1,278 @@
+//! mount(2): new file systems in memory, and new flags for what is mounted. Errors come in Linux's
+//! order: copies (EFAULT), path, permission (EPERM), then what is asked for. What is not here is
+//! refused loudly: bind mounts, moves, propagation other than private, file systems other than
+//! tmpfs. Neighbours: `tmpfs` (options), `umount`, `show`.
+
+use super::tmpfs::{self, ShmemOptions, ShmemSbInfo};
+use super::{Mount, dev};
+use crate::abi::Errno;
+use crate::fact::Fact;
+use crate::fs::dcache::{DentryId, Vfs};
+use crate::fs::inode::InodeKind;
+use crate::fs::namei::{AT_FDCWD, Lookup};
+use crate::kernel::Kernel;
+use crate::platform::UserPtr;
+use crate::syscall::{Call, SysResult};
+use crate::task::TaskId;
+use linux_raw_sys::general as raw;
+
+/// What a mount can be changed to later, beside what changes its kind.
+const SB_FLAGS: u32 =
+    raw::MS_RDONLY | raw::MS_SYNCHRONOUS | raw::MS_DIRSYNC | raw::MS_MANDLOCK | raw::MS_LAZYTIME;
+/// MS_RMT_MASK, as far as it shows.
+const RECONFIGURABLE: u32 =
+    raw::MS_RDONLY | raw::MS_SYNCHRONOUS | raw::MS_MANDLOCK | raw::MS_LAZYTIME;
+const ATIME: u32 = raw::MS_NOATIME | raw::MS_NODIRATIME | raw::MS_RELATIME;
+const MNT_FLAGS: u32 =
+    raw::MS_RDONLY | raw::MS_NOSUID | raw::MS_NODEV | raw::MS_NOEXEC | raw::MS_NOSYMFOLLOW;
+const PROPAGATION: u32 = raw::MS_SHARED | raw::MS_PRIVATE | raw::MS_SLAVE | raw::MS_UNBINDABLE;
+/// MS_MGC_VAL and its mask: a mark of old callers.
+const MS_MGC: (u32, u32) = (0xc0ed_0000, 0xffff_0000);
+
+/// What mount(2) was asked for.
+struct Request {
+    source: Option<Vec<u8>>,
+    fstype: Option<Vec<u8>>,
+    at: DentryId,
+    flags: u32,
+    /// Flags of the mount.
+    mnt_flags: u32,
+    data: Vec<u8>,
+}
+
+/// path_mount(): the flags of the mount out of those of the call. Without a word about access
+/// times they are updated relatively.
+fn mnt_flags(flags: u32) -> u32 {
+    let mut mnt = flags & (MNT_FLAGS | raw::MS_NOATIME | raw::MS_NODIRATIME);
+    if flags & (raw::MS_NOATIME | raw::MS_STRICTATIME) == 0 {
+        mnt |= raw::MS_RELATIME;
+    }
+    if flags & raw::MS_STRICTATIME != 0 {
+        mnt &= !raw::MS_NOATIME;
+    }
+    mnt
+}
+
+impl Kernel {
+    /// mount(2).
+    pub fn sys_mount(&mut self, call: &mut Call<'_>) -> SysResult {
+        let word = |call: &mut Call<'_>, at: UserPtr| match at.is_null() {
+            true => Ok(None),
+            false => call.read_cstr(at, 4096, Errno::EINVAL).map(Some),
+        };
+        let fstype = word(call, call.ptr(2))?;
+        let source = word(call, call.ptr(0))?;
+        let data = copy_mount_options(call, call.ptr(4))?;
+        let path = call.read_path(call.ptr(1))?;
+        let at = self.user_path_at(call.task, AT_FDCWD, &path, Lookup::FOLLOW, call.user)?;
+        let mut flags = call.arg(3) as u32;
+        if flags & MS_MGC.1 == MS_MGC.0 {
+            flags &= !MS_MGC.1;
+        }
+        if flags & raw::MS_NOUSER != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        if !self.tasks[call.task].cred.is_privileged() {
+            return Err(Errno::EPERM.into());
+        }
+        if flags & (raw::MS_BIND | raw::MS_MOVE) != 0 && flags & raw::MS_REMOUNT == 0 {
+            let from = source.as_deref().filter(|from| !from.is_empty()).ok_or(Errno::EINVAL)?;
+            self.user_path_at(call.task, AT_FDCWD, from, Lookup::FOLLOW, call.user)?;
+        }
+        let request = Request { source, fstype, at, flags, mnt_flags: mnt_flags(flags), data };
+        self.path_mount(call.task, request)?;
+        Ok(0)
+    }
+
+    /// path_mount(): what the flags ask for.
+    fn path_mount(&mut self, task: TaskId, request: Request) -> Result<(), Errno> {
+        let flags = request.flags;
+        let has = |flag: u32| flags & flag != 0;
+        if has(raw::MS_REMOUNT) && has(raw::MS_BIND) {
+            return self.do_reconfigure_mnt(&request);
+        }
+        if has(raw::MS_REMOUNT) {
+            return self.do_remount(task, &request);
+        }
+        if has(raw::MS_BIND) {
+            self.tell(Some(task), Fact::unsupported("mount", "MS_BIND"));
+            return Err(Errno::EINVAL);
+        }
+        if has(PROPAGATION) {
+            return self.do_change_type(task, &request);
+        }
+        if has(raw::MS_MOVE) {
+            self.tell(Some(task), Fact::unsupported("mount", "MS_MOVE"));
+            return Err(Errno::EINVAL);
+        }
+        self.do_new_mount(task, request)
+    }
+
+    /// do_change_type(): all mounts are private here, and stay it.
+    fn do_change_type(&mut self, task: TaskId, request: &Request) -> Result<(), Errno> {
+        let propagation = request.flags & PROPAGATION;
+        let known = PROPAGATION | raw::MS_REC | raw::MS_SILENT;
+        if request.flags & !known != 0 || !propagation.is_power_of_two() {
+            return Err(Errno::EINVAL);
+        }
+        self.mount_at(request.at)?;
+        if propagation & (raw::MS_PRIVATE | raw::MS_SLAVE) == 0 {
+            let what = format!("propagation {propagation:#x}");
+            self.tell(Some(task), Fact::unsupported("mount", what));
+            return Err(Errno::EINVAL);
+        }
+        Ok(())
+    }
+
+    /// The mount whose root is `at`: its index. EINVAL if it is no root of one.
+    pub(super) fn mount_at(&self, at: DentryId) -> Result<usize, Errno> {
+        let here = |mount: &Mount| mount.root == at && mount.attached;
+        self.vfs.mounts.iter().position(here).ok_or(Errno::EINVAL)
+    }
+
+    /// do_new_mount().
+    fn do_new_mount(&mut self, task: TaskId, request: Request) -> Result<(), Errno> {
+        let fstype = request.fstype.as_deref().ok_or(Errno::EINVAL)?;
+        if fstype != b"tmpfs" {
+            let what = format!("file system {}", String::from_utf8_lossy(fstype));
+            self.tell(Some(task), Fact::unsupported("mount", what));
+            return Err(Errno::ENODEV);
+        }
+        let options = self.shmem_options(task, &request.data)?;
+        if !self.vfs.inode(request.at).is_dir() {
+            return Err(Errno::ENOTDIR);
+        }
+        if !self.vfs.dentries[request.at].hashed {
+            return Err(Errno::ENOENT);
+        }
+        let cred = &self.tasks[task].cred;
+        let owner = (cred.fsuid, cred.fsgid);
+        let sb = ShmemSbInfo::new(&options, self.config.memory, owner);
+        let time = self.current_time();
+        let dev = self.vfs.get_anon_bdev();
+        let (mode, uid, gid) = sb.root();
+        self.vfs.shmem.insert(dev, sb);
+        let kind = InodeKind::Directory { below: None, listed: true };
+        let inode = self.vfs.new_inode(dev, kind, mode, time);
+        (self.vfs.inodes[inode].uid, self.vfs.inodes[inode].gid) = (uid, gid);
+        let root = self.vfs.d_make_root(inode);
+        self.vfs.attach_mount(Some(request.at), root);
+        let id = 1 + self.vfs.mounts.iter().map(|mount| mount.id).max().unwrap_or(1);
+        self.vfs.mounts.push(Mount {
+            id,
+            dev,
+            root,
+            source: request.source.unwrap_or_else(|| b"none".to_vec()),
+            fstype: "tmpfs",
+            // MS_RDONLY of a new mount is the file system's; the mount's own follows it.
+            flags: request.mnt_flags,
+            sb_flags: request.flags & SB_FLAGS,
+            options: String::new(),
+            magic: tmpfs::MAGIC,
+            attached: true,
+            expiry: false,
+        });
+        Ok(())
+    }
+
+    fn shmem_options(&mut self, task: TaskId, data: &[u8]) -> Result<ShmemOptions, Errno> {
+        ShmemOptions::parse(data, self.config.memory).map_err(|(errno, ours)| {
+            if let Some(option) = ours {
+                self.tell(Some(task), Fact::unsupported("mount", format!("tmpfs option {option}")));
+            }
+            errno
+        })
+    }
+
+    /// do_reconfigure_mnt(): MS_REMOUNT | MS_BIND changes the mount and not the file system.
+    fn do_reconfigure_mnt(&mut self, request: &Request) -> Result<(), Errno> {
+        let index = self.mount_at(request.at)?;
+        let dev = self.vfs.mounts[index].dev;
+        let readonly = request.flags & raw::MS_RDONLY != 0;
+        if readonly && !self.vfs.mounts[index].has(raw::MS_RDONLY) && self.has_writers(dev) {
+            return Err(Errno::EBUSY);
+        }
+        self.set_mount_flags(index, request);
+        Ok(())
+    }
+
+    /// set_mount_attributes(): when a change says nothing of access times, they stay as they are.
+    fn set_mount_flags(&mut self, index: usize, request: &Request) {
+        let mount = &mut self.vfs.mounts[index];
+        let says = request.flags & (ATIME | raw::MS_STRICTATIME) != 0;
+        mount.flags = match says {
+            true => request.mnt_flags,
+            false => request.mnt_flags & !ATIME | mount.flags & ATIME,
+        };
+    }
+
+    /// do_remount(): the file system's flags and options, and the mount's. Only root's tmpfs has
+    /// options; others ignore theirs loudly.
+    fn do_remount(&mut self, task: TaskId, request: &Request) -> Result<(), Errno> {
+        let index = self.mount_at(request.at)?;
+        let dev = self.vfs.mounts[index].dev;
+        if self.vfs.shmem.contains_key(&dev) {
+            let options = self.shmem_options(task, &request.data)?;
+            self.check_remount_readonly(index, request)?;
+            self.vfs.shmem.get_mut(&dev).expect("looked up above").reconfigure(&options)?;
+        } else {
+            if !request.data.is_empty() {
+                let what = format!("remount {}", String::from_utf8_lossy(&request.data));
+                self.tell(Some(task), Fact::unsupported("mount", what));
+                return Err(Errno::EINVAL);
+            }
+            self.check_remount_readonly(index, request)?;
+        }
+        let mount = &mut self.vfs.mounts[index];
+        mount.sb_flags = mount.sb_flags & !RECONFIGURABLE | request.flags & RECONFIGURABLE;
+        self.set_mount_flags(index, request);
+        Ok(())
+    }
+
+    /// reconfigure_super(): EBUSY for what is to be read-only while somebody writes.
+    fn check_remount_readonly(&self, index: usize, request: &Request) -> Result<(), Errno> {
+        let mount = &self.vfs.mounts[index];
+        let was = mount.sb_flags & raw::MS_RDONLY != 0;
+        let wanted = request.flags & raw::MS_RDONLY != 0;
+        if wanted && !was && self.has_writers(mount.dev) { Err(Errno::EBUSY) } else { Ok(()) }
+    }
+
+    /// pivot_root(2): the root stays. EPERM, as for whoever may not.
+    pub fn sys_pivot_root(&mut self, call: &mut Call<'_>) -> SysResult {
+        self.tell(Some(call.task), Fact::unsupported("pivot_root", ""));
+        Err(Errno::EPERM.into())
+    }
+
+    /// name_to_handle_at(2), open_by_handle_at(2): no file system here has handles.
+    pub fn sys_name_to_handle_at(&mut self, call: &mut Call<'_>) -> SysResult {
+        self.tell(Some(call.task), Fact::unsupported("file handles", ""));
+        Err(Errno::EOPNOTSUPP.into())
+    }
+}
+
+/// copy_mount_options(): up to a page, or to where memory ends; a string.
+fn copy_mount_options(call: &mut Call<'_>, at: UserPtr) -> Result<Vec<u8>, Errno> {
+    if at.is_null() {
+        return Ok(Vec::new());
+    }
+    let mut page = vec![0; 4095];
+    let got = call.user.read_user(call.guest, at, &mut page);
+    if got == 0 {
+        return Err(Errno::EFAULT);
+    }
+    page.truncate(got);
+    let end = page.iter().position(|byte| *byte == 0).unwrap_or(page.len());
+    page.truncate(end);
+    Ok(page)
+}
+
+impl Vfs {
+    /// get_anon_bdev(): the lowest number that no file system has.
+    fn get_anon_bdev(&self) -> u32 {
+        let mut number = dev::FIRST_MOUNTED;
+        while self.mount_of(number).is_some() {
+            number += 1;
+        }
+        number
+    }
+}

@@ -1,0 +1,599 @@
+//! mount(2) and what it changes, device nodes, extended attributes, inode flags, loop devices. Each
+//! case works on a tmpfs of its own in a mount namespace of its own. It needs root: a case that may
+//! not mount anything has nothing to say and holds.
+
+use guests::process::{fork, wait};
+use guests::sys::{self, Fd, Sys, c_path, close, lseek, open, raw, read, scratch, small, write};
+use guests::{Check, ensure, fails, same};
+use libc::{
+    EACCES, EAGAIN, EBUSY, EEXIST, EINVAL, ELOOP, ENODATA, ENODEV, ENOENT, ENOSPC, ENOTDIR, ENXIO,
+    EOPNOTSUPP, EPERM, ERANGE, EROFS, EXDEV, MNT_DETACH, MNT_EXPIRE, MS_BIND, MS_NOATIME, MS_NODEV,
+    MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT, O_CREAT, O_RDONLY, O_RDWR,
+    O_TRUNC, O_WRONLY,
+};
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+
+guests::cases! {
+    a_mounted_tmpfs_is_seen_until_it_is_unmounted,
+    a_busy_mount_stays_and_a_detached_one_lives_on_unseen,
+    a_read_only_mount_refuses_every_change,
+    a_remount_changes_flags_and_limits,
+    a_tmpfs_is_full_when_its_pages_or_inodes_are,
+    mount_flags_forbid_devices_programs_and_links,
+    mount_checks_its_arguments,
+    only_root_mounts,
+    device_nodes_name_drivers_or_nothing,
+    attributes_are_set_read_listed_and_removed,
+    attributes_have_limits_and_owners,
+    immutable_and_append_only_files,
+    a_loop_device_shows_a_file,
+}
+
+const NOSYMFOLLOW: u64 = 256;
+const FS_IOC_GETFLAGS: i64 = 0x8008_6601;
+const FS_IOC_SETFLAGS: i64 = 0x4008_6602;
+const IMMUTABLE: u32 = 0x10;
+const APPEND: u32 = 0x20;
+
+fn mount(source: &str, at: &Path, fstype: &str, flags: u64, data: &str) -> Sys<()> {
+    let [source, fstype, data] = [source, fstype, data].map(|s| CString::new(s).expect("no NUL"));
+    let at = c_path(at);
+    // SAFETY: strings.
+    let result = unsafe {
+        libc::mount(source.as_ptr(), at.as_ptr(), fstype.as_ptr(), flags, data.as_ptr().cast())
+    };
+    small("mount", result).map(drop)
+}
+
+fn umount(at: &Path, flags: i32) -> Sys<()> {
+    // SAFETY: a string.
+    small("umount2", unsafe { libc::umount2(c_path(at).as_ptr(), flags) }).map(drop)
+}
+
+/// A directory to mount on, in a mount namespace of one's own; None if nothing may be mounted. In a
+/// kernel without mount namespaces all is private anyhow.
+fn place() -> Result<Option<PathBuf>, String> {
+    // SAFETY: no memory is passed.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } == 0 {
+        mount("none", Path::new("/"), "", MS_REC | MS_PRIVATE, "")?;
+    }
+    let at = scratch()?.join("at");
+    fs::create_dir(&at).map_err(|error| error.to_string())?;
+    match mount("guest", &at, "tmpfs", 0, "") {
+        Ok(()) => {
+            umount(&at, 0)?;
+            Ok(Some(at))
+        }
+        Err(failed) if failed.errno == EPERM => Ok(None),
+        Err(failed) => Err(failed.into()),
+    }
+}
+
+/// `place`, with a tmpfs there.
+fn mounted(flags: u64, data: &str) -> Result<Option<PathBuf>, String> {
+    let at = place()?;
+    if let Some(at) = &at {
+        mount("guest", at, "tmpfs", flags, data)?;
+    }
+    Ok(at)
+}
+
+/// The fields behind the path in this mount's line of /proc/self/mountinfo and /proc/mounts.
+fn shown(at: &Path) -> Option<(String, String)> {
+    let at = format!(" {} ", at.display());
+    let line = |file: &str| {
+        let text = fs::read_to_string(file).ok()?;
+        let line = text.lines().find(|line| line.contains(&at))?;
+        line.split_once(&at).map(|(_, rest)| rest.to_owned())
+    };
+    Some((line("/proc/self/mountinfo")?, line("/proc/mounts")?))
+}
+
+fn statfs(at: &Path) -> Sys<libc::statfs> {
+    // SAFETY: an all-zero statfs is valid, and filled by the call.
+    unsafe {
+        let mut buffer = std::mem::zeroed();
+        small("statfs", libc::statfs(c_path(at).as_ptr(), &mut buffer)).map(|_| buffer)
+    }
+}
+
+fn touch(path: &Path) -> Sys<()> {
+    close(open(path, O_CREAT | O_WRONLY, 0o644)?)
+}
+
+/// A call on one path.
+fn on_path(call: &'static str, number: i64, path: &Path, rest: [i64; 3]) -> Sys<i64> {
+    let path = c_path(path);
+    raw(call, number, [path.as_ptr() as i64, rest[0], rest[1], rest[2], 0, 0])
+}
+
+/// A call on two paths.
+fn on_paths(call: &'static str, number: i64, from: &Path, to: &Path) -> Sys<i64> {
+    let (from, to) = (c_path(from), c_path(to));
+    raw(call, number, [from.as_ptr() as i64, to.as_ptr() as i64, 0, 0, 0, 0])
+}
+
+fn mkdir(path: &Path) -> Sys<i64> {
+    on_path("mkdir", libc::SYS_mkdir, path, [0o755, 0, 0])
+}
+
+fn unlink(path: &Path) -> Sys<i64> {
+    on_path("unlink", libc::SYS_unlink, path, [0; 3])
+}
+
+fn rename(from: &Path, to: &Path) -> Sys<i64> {
+    on_paths("rename", libc::SYS_rename, from, to)
+}
+
+fn chmod(path: &Path, mode: i64) -> Sys<i64> {
+    on_path("chmod", libc::SYS_chmod, path, [mode, 0, 0])
+}
+
+fn mknod(path: &Path, mode: u32, device: u64) -> Sys<i64> {
+    on_path("mknod", libc::SYS_mknod, path, [mode.into(), device as i64, 0])
+}
+
+fn a_mounted_tmpfs_is_seen_until_it_is_unmounted() -> Check {
+    let Some(at) = place()? else { return Ok(()) };
+    let below = fs::metadata(&at).map_err(|e| e.to_string())?;
+    mount("a guest", &at, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=750,nr_inodes=9")?;
+    let above = fs::metadata(&at).map_err(|e| e.to_string())?;
+    ensure!(below.dev() != above.dev(), "a mounted file system has the device number of another");
+    same!((above.mode() & 0o7777, above.nlink()), (0o750, 2), "the root's mode and links");
+    let (info, mounts) = shown(&at).ok_or("no line for the mount")?;
+    let options = "size=1024k,nr_inodes=9,mode=750";
+    let line = format!("rw,nosuid,nodev,relatime - tmpfs a\\040guest rw,{options}");
+    same!(info, line, "mountinfo");
+    same!(mounts, format!("tmpfs rw,nosuid,nodev,relatime,{options} 0 0"), "mounts");
+    touch(&at.join("f"))?;
+    let stat = statfs(&at)?;
+    same!((stat.f_type, stat.f_blocks, stat.f_bfree), (0x0102_1994, 256, 256), "blocks");
+    same!((stat.f_files, stat.f_ffree), (9, 7), "inodes");
+    let mut ustat = [0u8; 32];
+    let ask = [above.dev() as i64, ustat.as_mut_ptr() as i64, 0, 0, 0, 0];
+    raw("ustat", libc::SYS_ustat, ask)?;
+    same!((&ustat[..4], &ustat[8..12]), (&[0, 1, 0, 0][..], &[7, 0, 0, 0][..]), "ustat");
+    fails!(raw("ustat", libc::SYS_ustat, [0xffff, ask[1], 0, 0, 0, 0]), EINVAL);
+    let elsewhere = at.with_file_name("f");
+    fails!(rename(&at.join("f"), &elsewhere), EXDEV);
+    fails!(on_paths("link", libc::SYS_link, &at.join("f"), &elsewhere), EXDEV);
+    fails!(on_path("rmdir", libc::SYS_rmdir, &at, [0; 3]), EBUSY);
+    umount(&at, 0)?;
+    ensure!(shown(&at).is_none(), "an unmounted file system is listed");
+    ensure!(!at.join("f").exists(), "a file of an unmounted file system is there");
+    fails!(umount(&at, 0), EINVAL);
+    Ok(())
+}
+
+fn a_busy_mount_stays_and_a_detached_one_lives_on_unseen() -> Check {
+    let Some(at) = mounted(0, "")? else { return Ok(()) };
+    let file = open(&at.join("f"), O_CREAT | O_RDWR, 0o644)?;
+    fails!(umount(&at, 0), EBUSY);
+    fails!(mount("guest", &at, "tmpfs", MS_REMOUNT | MS_RDONLY, ""), EBUSY);
+    mkdir(&at.join("d"))?;
+    mount("inner", &at.join("d"), "tmpfs", 0, "")?;
+    close(file)?;
+    fails!(umount(&at, 0), EBUSY);
+    fails!(on_path("rmdir", libc::SYS_rmdir, &at.join("d"), [0; 3]), EBUSY);
+    fails!(rename(&at.join("d"), &at.join("e")), EBUSY);
+    let file = open(&at.join("f"), O_RDWR, 0)?;
+    umount(&at, MNT_DETACH)?;
+    ensure!(shown(&at).is_none() && shown(&at.join("d")).is_none(), "detached mounts are listed");
+    ensure!(!at.join("f").exists(), "a file of a detached file system is found");
+    write(file, b"still")?;
+    lseek(file, 0, libc::SEEK_SET)?;
+    same!(read(file, 9)?, b"still", "a file of a detached file system");
+    close(file)?;
+    mount("guest", &at, "tmpfs", 0, "")?;
+    fails!(umount(&at, MNT_EXPIRE), EAGAIN);
+    umount(&at, MNT_EXPIRE)?;
+    Ok(())
+}
+
+fn a_read_only_mount_refuses_every_change() -> Check {
+    let Some(at) = mounted(0, "")? else { return Ok(()) };
+    let (f, d, none) = (at.join("f"), at.join("d"), at.join("none"));
+    touch(&f)?;
+    mkdir(&d)?;
+    mount("guest", &at, "tmpfs", MS_REMOUNT | MS_RDONLY, "")?;
+    let (info, _) = shown(&at).ok_or("no line for the mount")?;
+    same!(info, "ro,relatime - tmpfs guest ro", "mountinfo");
+    fails!(open(&f, O_WRONLY, 0), EROFS);
+    fails!(open(&f, O_RDONLY | O_TRUNC, 0), EROFS);
+    fails!(open(&none, O_CREAT | O_WRONLY, 0o644), EROFS);
+    fails!(open(&at, libc::O_TMPFILE | O_RDWR, 0o644), EROFS);
+    fails!(open(&at.join("none/x"), O_CREAT | O_WRONLY, 0o644), ENOENT);
+    close(open(&f, O_CREAT | O_RDONLY, 0o644)?)?;
+    fails!(mkdir(&none), EROFS);
+    fails!(mkdir(&f), EEXIST);
+    fails!(unlink(&f), EROFS);
+    fails!(unlink(&none), EROFS);
+    fails!(on_path("rmdir", libc::SYS_rmdir, &d, [0; 3]), EROFS);
+    fails!(rename(&f, &none), EROFS);
+    fails!(on_paths("link", libc::SYS_link, &f, &none), EROFS);
+    fails!(on_paths("symlink", libc::SYS_symlink, &f, &none), EROFS);
+    fails!(mknod(&none, libc::S_IFIFO | 0o644, 0), EROFS);
+    fails!(chmod(&f, 0o600), EROFS);
+    fails!(on_path("chown", libc::SYS_chown, &f, [0, 0, 0]), EROFS);
+    fails!(on_path("truncate", libc::SYS_truncate, &f, [0, 0, 0]), EROFS);
+    fails!(on_path("utime", libc::SYS_utime, &f, [0; 3]), EROFS);
+    fails!(on_path("access", libc::SYS_access, &f, [libc::W_OK.into(), 0, 0]), EROFS);
+    fails!(setxattr(&f, "trusted.a", b"", 0), EROFS);
+    // SAFETY: an all-zero statvfs is valid, and filled by the call.
+    let seen: libc::statvfs = unsafe {
+        let mut buffer = std::mem::zeroed();
+        small("statvfs", libc::statvfs(c_path(&at).as_ptr(), &mut buffer))?;
+        buffer
+    };
+    same!(seen.f_flag & libc::ST_RDONLY, libc::ST_RDONLY, "ST_RDONLY");
+    umount(&at, 0)?;
+    Ok(())
+}
+
+fn a_remount_changes_flags_and_limits() -> Check {
+    let Some(at) = mounted(MS_NOATIME, "size=64k")? else { return Ok(()) };
+    let f = at.join("f");
+    touch(&f)?;
+    let line = |at: &Path| shown(at).map(|(info, _)| info).ok_or("no line for the mount");
+    same!(line(&at)?, "rw,noatime - tmpfs guest rw,size=64k", "at first");
+    mount("", &at, "", MS_REMOUNT | MS_NOEXEC, "size=32k")?;
+    same!(line(&at)?, "rw,noexec,noatime - tmpfs guest rw,size=32k", "limited");
+    mount("", &at, "", MS_REMOUNT | MS_BIND | MS_RDONLY, "")?;
+    same!(line(&at)?, "ro,noatime - tmpfs guest rw,size=32k", "only the mount read-only");
+    fails!(open(&f, O_WRONLY, 0), EROFS);
+    mount("", &at, "", MS_REMOUNT, "")?;
+    let file = open(&f, O_WRONLY, 0)?;
+    write(file, &[1; 9000])?;
+    fails!(mount("", &at, "", MS_REMOUNT, "size=8k"), EINVAL);
+    mount("", &at, "", MS_REMOUNT, "size=12k")?;
+    fails!(mount("", &at, "", MS_REMOUNT, "size=16k,nonsense"), EINVAL);
+    close(file)?;
+    fails!(mount("", &f, "", MS_REMOUNT, ""), EINVAL);
+    umount(&at, 0)?;
+    Ok(())
+}
+
+fn a_tmpfs_is_full_when_its_pages_or_inodes_are() -> Check {
+    let Some(at) = mounted(0, "size=16k,nr_inodes=4")? else { return Ok(()) };
+    let file = open(&at.join("f"), O_CREAT | O_RDWR, 0o644)?;
+    same!(write(file, &[1; 20_000])?, 16_384, "bytes that fit");
+    fails!(write(file, b"x"), ENOSPC);
+    same!(statfs(&at)?.f_bfree, 0, "free blocks");
+    // SAFETY: no memory is passed.
+    let punch = |from, len| unsafe {
+        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        small("fallocate", libc::fallocate(file, mode, from, len))
+    };
+    punch(4096, 8192)?;
+    same!(statfs(&at)?.f_bfree, 2, "free blocks after a hole");
+    // SAFETY: no memory is passed.
+    let reserve = |from, len| unsafe { small("fallocate", libc::fallocate(file, 0, from, len)) };
+    reserve(16_384, 4096)?;
+    same!(statfs(&at)?.f_bfree, 1, "free blocks after a reservation");
+    fails!(reserve(20_480, 8192), ENOSPC);
+    mkdir(&at.join("d"))?;
+    touch(&at.join("g"))?;
+    fails!(touch(&at.join("h")), ENOSPC);
+    fails!(mkdir(&at.join("e")), ENOSPC);
+    unlink(&at.join("g"))?;
+    touch(&at.join("h"))?;
+    close(file)?;
+    umount(&at, 0)?;
+    Ok(())
+}
+
+fn mount_flags_forbid_devices_programs_and_links() -> Check {
+    let Some(at) = mounted(0, "")? else { return Ok(()) };
+    let (null, program, link) = (at.join("null"), at.join("program"), at.join("link"));
+    mknod(&null, libc::S_IFCHR | 0o666, libc::makedev(1, 3))?;
+    fs::write(&program, "#!/bin/sh\n").map_err(|e| e.to_string())?;
+    chmod(&program, 0o755)?;
+    symlink("program", &link).map_err(|e| e.to_string())?;
+    close(open(&null, O_RDONLY, 0)?)?;
+    on_path("access", libc::SYS_access, &program, [libc::X_OK.into(), 0, 0])?;
+    let flags = MS_REMOUNT | MS_NODEV | MS_NOEXEC | NOSYMFOLLOW;
+    mount("guest", &at, "tmpfs", flags, "")?;
+    fails!(open(&null, O_RDONLY, 0), EACCES);
+    fails!(on_path("access", libc::SYS_access, &program, [libc::X_OK.into(), 0, 0]), EACCES);
+    let arguments = [std::ptr::null::<libc::c_char>()];
+    let none = arguments.as_ptr() as i64;
+    fails!(on_path("execve", libc::SYS_execve, &program, [none, none, 0]), EACCES);
+    fails!(open(&link, O_RDONLY, 0), ELOOP);
+    let file = open(&program, O_RDONLY, 0)?;
+    let code = libc::PROT_READ | libc::PROT_EXEC;
+    fails!(sys::map(4096, code, libc::MAP_PRIVATE, file, 0), EPERM);
+    close(file)?;
+    umount(&at, 0)?;
+    Ok(())
+}
+
+fn mount_checks_its_arguments() -> Check {
+    let Some(at) = place()? else { return Ok(()) };
+    let nowhere = at.join("nowhere");
+    fails!(mount("x", &nowhere, "tmpfs", 0, ""), ENOENT);
+    fails!(mount("x", &at, "no-such-type", 0, ""), ENODEV);
+    fails!(mount("x", &at, "", 0, ""), ENODEV);
+    fails!(mount("x", Path::new("/etc/passwd"), "tmpfs", 0, ""), ENOTDIR);
+    fails!(mount("x", &at, "tmpfs", 0, "size=many"), EINVAL);
+    fails!(mount("x", &at, "tmpfs", 0, "nonsense"), EINVAL);
+    fails!(mount("x", &at, "tmpfs", MS_REMOUNT, ""), EINVAL);
+    fails!(umount(&at, 0), EINVAL);
+    fails!(umount(&nowhere, 0), ENOENT);
+    fails!(umount(&at, 1 << 6), EINVAL);
+    let path = c_path(&at);
+    let at = path.as_ptr() as i64;
+    fails!(raw("mount", libc::SYS_mount, [0, at, 0, 0, 0, 0]), EINVAL);
+    fails!(raw("mount", libc::SYS_mount, [0, 0, 0, 0, 0, 0]), libc::EFAULT);
+    Ok(())
+}
+
+/// Runs the closure as an ordinary user in a child.
+fn as_nobody(body: impl FnOnce() -> Check) -> Check {
+    let child = fork(|| {
+        // SAFETY: no memory is passed.
+        let dropped = unsafe {
+            libc::syscall(libc::SYS_setgroups, 0, 0) == 0
+                && libc::setresgid(65534, 65534, 65534) == 0
+                && libc::setresuid(65534, 65534, 65534) == 0
+        };
+        match body() {
+            Ok(()) if dropped => 0,
+            Ok(()) => 1,
+            Err(why) => {
+                eprintln!("as nobody: {why}");
+                2
+            }
+        }
+    })?;
+    same!(wait(child)?, 0, "the child's status");
+    Ok(())
+}
+
+fn only_root_mounts() -> Check {
+    let Some(at) = mounted(0, "")? else { return Ok(()) };
+    as_nobody(|| {
+        fails!(mount("x", Path::new("/nowhere/at/all"), "tmpfs", 0, ""), ENOENT);
+        fails!(mount("x", Path::new("/"), "tmpfs", 0, ""), EPERM);
+        fails!(umount(Path::new("/"), 0), EPERM);
+        Ok(())
+    })?;
+    umount(&at, 0)?;
+    Ok(())
+}
+
+fn device_nodes_name_drivers_or_nothing() -> Check {
+    let Some(at) = mounted(0, "")? else { return Ok(()) };
+    let [null, none, block] = ["null", "none", "block"].map(|name| at.join(name));
+    mknod(&null, libc::S_IFCHR | 0o666, libc::makedev(1, 3))?;
+    mknod(&none, libc::S_IFCHR | 0o666, libc::makedev(4000, 77_777))?;
+    mknod(&block, libc::S_IFBLK | 0o660, libc::makedev(4000, 3))?;
+    let file = open(&null, O_RDWR, 0)?;
+    same!((write(file, b"gone")?, read(file, 4)?), (4, vec![]), "a node for /dev/null");
+    close(file)?;
+    fails!(open(&none, O_RDONLY, 0), ENXIO);
+    fails!(open(&block, O_RDONLY, 0), ENXIO);
+    let stat = |path: &Path| fs::symlink_metadata(path).map_err(|error| error.to_string());
+    let seen = stat(&none)?;
+    let expected = (libc::S_IFCHR, libc::makedev(4000, 77_777));
+    same!((seen.mode() & libc::S_IFMT, seen.rdev()), expected, "a node's type and number");
+    same!(stat(&block)?.mode() & libc::S_IFMT, libc::S_IFBLK, "a block device's type");
+    umount(&at, 0)?;
+    Ok(())
+}
+
+fn setxattr(path: &Path, name: &str, value: &[u8], flags: i32) -> Sys<()> {
+    let (path, name) = (c_path(path), CString::new(name).expect("no NUL"));
+    // SAFETY: strings and a live buffer.
+    let result = unsafe {
+        let value_at = value.as_ptr().cast();
+        libc::lsetxattr(path.as_ptr(), name.as_ptr(), value_at, value.len(), flags)
+    };
+    small("setxattr", result).map(drop)
+}
+
+fn getxattr(path: &Path, name: &str, size: usize) -> Sys<Vec<u8>> {
+    let (path, name) = (c_path(path), CString::new(name).expect("no NUL"));
+    let mut value = vec![0; size];
+    // SAFETY: strings and a live buffer.
+    let got =
+        unsafe { libc::lgetxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), size) };
+    value.truncate(sys::count("getxattr", got)?);
+    Ok(value)
+}
+
+fn removexattr(path: &Path, name: &str) -> Sys<()> {
+    let (path, name) = (c_path(path), CString::new(name).expect("no NUL"));
+    // SAFETY: strings.
+    small("removexattr", unsafe { libc::lremovexattr(path.as_ptr(), name.as_ptr()) }).map(drop)
+}
+
+fn listxattr(path: &Path, size: usize) -> Sys<Vec<String>> {
+    let path = c_path(path);
+    let mut list = vec![0u8; size];
+    // SAFETY: a string and a live buffer.
+    let got = unsafe { libc::llistxattr(path.as_ptr(), list.as_mut_ptr().cast(), size) };
+    list.truncate(sys::count("listxattr", got)?);
+    let names = list.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let mut names: Vec<String> = names.map(|n| String::from_utf8_lossy(n).into_owned()).collect();
+    // In which order they come is nobody's business; a label of the machine's is not ours.
+    names.retain(|name| name != "security.selinux");
+    names.sort();
+    Ok(names)
+}
+
+/// A tmpfs whose files have user.* attributes; Linux before 6.6 has none.
+fn with_attributes() -> Result<Option<PathBuf>, String> {
+    let Some(at) = mounted(0, "")? else { return Ok(None) };
+    touch(&at.join("f"))?;
+    match setxattr(&at.join("f"), "user.probe", b"", 0) {
+        Ok(()) => removexattr(&at.join("f"), "user.probe")?,
+        Err(failed) if failed.errno == EOPNOTSUPP => return Ok(None),
+        Err(failed) => return Err(failed.into()),
+    }
+    Ok(Some(at))
+}
+
+fn attributes_are_set_read_listed_and_removed() -> Check {
+    let Some(at) = with_attributes()? else { return Ok(()) };
+    let f = at.join("f");
+    for name in ["user.a", "trusted.a", "security.a"] {
+        fails!(getxattr(&f, name, 9), ENODATA);
+        fails!(setxattr(&f, name, b"one", libc::XATTR_REPLACE), ENODATA);
+        setxattr(&f, name, b"one", libc::XATTR_CREATE)?;
+        fails!(setxattr(&f, name, b"two", libc::XATTR_CREATE), EEXIST);
+        setxattr(&f, name, b"three", libc::XATTR_REPLACE)?;
+        same!(getxattr(&f, name, 9)?, b"three", "the value of {name}");
+        fails!(getxattr(&f, name, 4), ERANGE);
+    }
+    same!(listxattr(&f, 99)?, ["security.a", "trusted.a", "user.a"], "the names");
+    fails!(listxattr(&f, 5), ERANGE);
+    removexattr(&f, "user.a")?;
+    fails!(removexattr(&f, "user.a"), ENODATA);
+    same!(listxattr(&f, 99)?, ["security.a", "trusted.a"], "the names that are left");
+    umount(&at, 0)?;
+    Ok(())
+}
+
+fn attributes_have_limits_and_owners() -> Check {
+    let Some(at) = with_attributes()? else { return Ok(()) };
+    let [f, fifo, link] = ["f", "fifo", "link"].map(|name| at.join(name));
+    mknod(&fifo, libc::S_IFIFO | 0o666, 0)?;
+    symlink("f", &link).map_err(|error| error.to_string())?;
+    for special in [&fifo, &link] {
+        fails!(setxattr(special, "user.a", b"", 0), EPERM);
+        fails!(getxattr(special, "user.a", 0), ENODATA);
+        setxattr(special, "trusted.a", b"t", 0)?;
+    }
+    setxattr(&f, "user.big", &[1; 65_536], 0)?;
+    fails!(setxattr(&f, "user.big", &[1; 65_537], 0), libc::E2BIG);
+    fails!(setxattr(&f, "user.", b"", 0), EINVAL);
+    fails!(setxattr(&f, "", b"", 0), ERANGE);
+    fails!(setxattr(&f, &format!("user.{}", "n".repeat(251)), b"", 0), ERANGE);
+    fails!(setxattr(&f, "nonsense", b"", 0), EOPNOTSUPP);
+    fails!(setxattr(&f, "user.a", b"", 4), EINVAL);
+    setxattr(&f, "trusted.a", b"t", 0)?;
+    let (f, at2) = (f.clone(), at.clone());
+    as_nobody(move || {
+        fails!(getxattr(&f, "trusted.a", 9), ENODATA);
+        fails!(setxattr(&f, "trusted.a", b"", 0), EPERM);
+        fails!(setxattr(&f, "security.a", b"", 0), EPERM);
+        fails!(setxattr(&f, "user.a", b"", 0), EACCES);
+        fails!(setxattr(&at2, "user.a", b"", 0), EPERM);
+        same!(listxattr(&f, 99)?, ["user.big"], "what nobody sees");
+        Ok(())
+    })?;
+    umount(&at, 0)?;
+    Ok(())
+}
+
+fn flags(path: &Path, change: Option<u32>) -> Sys<u32> {
+    let file = open(path, O_RDONLY, 0)?;
+    let mut word = change.unwrap_or(0);
+    let command = if change.is_some() { FS_IOC_SETFLAGS } else { FS_IOC_GETFLAGS };
+    let done = raw("ioctl", libc::SYS_ioctl, [file.into(), command, &raw mut word as i64, 0, 0, 0]);
+    close(file)?;
+    done.map(|_| word)
+}
+
+fn immutable_and_append_only_files() -> Check {
+    let Some(at) = mounted(0, "")? else { return Ok(()) };
+    let (f, g) = (at.join("f"), at.join("g"));
+    touch(&f)?;
+    match flags(&f, None) {
+        // tmpfs has them since Linux 6.0.
+        Err(failed) if failed.errno == libc::ENOTTY => return Ok(()),
+        seen => same!(seen?, 0, "the flags of a new file"),
+    }
+    flags(&f, Some(IMMUTABLE))?;
+    same!(flags(&f, None)?, IMMUTABLE, "the flags");
+    fails!(open(&f, O_WRONLY, 0), EPERM);
+    close(open(&f, O_RDONLY, 0)?)?;
+    fails!(unlink(&f), EPERM);
+    fails!(rename(&f, &g), EPERM);
+    fails!(on_paths("link", libc::SYS_link, &f, &g), EPERM);
+    fails!(chmod(&f, 0o600), EPERM);
+    fails!(on_path("utime", libc::SYS_utime, &f, [0; 3]), EPERM);
+    fails!(on_path("truncate", libc::SYS_truncate, &f, [0; 3]), EPERM);
+    flags(&f, Some(APPEND))?;
+    fails!(open(&f, O_WRONLY, 0), EPERM);
+    fails!(open(&f, O_WRONLY | libc::O_APPEND | O_TRUNC, 0), EPERM);
+    let file: Fd = open(&f, O_WRONLY | libc::O_APPEND, 0)?;
+    write(file, b"more")?;
+    // SAFETY: no memory is passed.
+    fails!(small("fcntl", unsafe { libc::fcntl(file, libc::F_SETFL, 0) }), EPERM);
+    fails!(small("ftruncate", unsafe { libc::ftruncate(file, 0) }), EPERM);
+    close(file)?;
+    fails!(unlink(&f), EPERM);
+    on_path("utime", libc::SYS_utime, &f, [0; 3])?;
+    fails!(flags(&f, Some(1)), EOPNOTSUPP);
+    let path = f.clone();
+    as_nobody(move || {
+        fails!(flags(&path, Some(0)), EPERM);
+        Ok(())
+    })?;
+    flags(&f, Some(0))?;
+    unlink(&f)?;
+    umount(&at, 0)?;
+    Ok(())
+}
+
+/// A loop device bound to `file`. Another process may take the one that was free: then the next.
+fn bind(control: Fd, file: Fd) -> Result<Option<(PathBuf, Fd)>, String> {
+    loop {
+        let free = raw("ioctl", libc::SYS_ioctl, [control.into(), 0x4c82, 0, 0, 0, 0])?;
+        let path = PathBuf::from(format!("/dev/loop{free}"));
+        let Ok(device) = open(&path, O_RDWR, 0) else { return Ok(None) };
+        match raw("ioctl", libc::SYS_ioctl, [device.into(), 0x4c00, file.into(), 0, 0, 0]) {
+            Ok(_) => return Ok(Some((path, device))),
+            Err(failed) if failed.errno == EBUSY => close(device)?,
+            Err(failed) => return Err(failed.into()),
+        }
+    }
+}
+
+fn a_loop_device_shows_a_file() -> Check {
+    let backing = scratch()?.join("image");
+    let Ok(control) = open(Path::new("/dev/loop-control"), O_RDWR, 0) else { return Ok(()) };
+    let file = open(&backing, O_CREAT | O_RDWR, 0o600)?;
+    // SAFETY: no memory is passed.
+    small("ftruncate", unsafe { libc::ftruncate(file, 1 << 20) })?;
+    let Some((path, device)) = bind(control, file)? else { return Ok(()) };
+    let checked = check_loop(&path, device, file);
+    raw("ioctl", libc::SYS_ioctl, [device.into(), 0x4c01, 0, 0, 0, 0])?;
+    close(device)?;
+    checked
+}
+
+fn check_loop(path: &Path, device: Fd, file: Fd) -> Check {
+    let kind = fs::metadata(path).map_err(|error| error.to_string())?.mode() & libc::S_IFMT;
+    same!(kind, libc::S_IFBLK, "the node's type");
+    let mut size = 0u64;
+    let ask = [device.into(), 0x8008_1272, &raw mut size as i64, 0, 0, 0];
+    raw("ioctl", libc::SYS_ioctl, ask)?;
+    same!(size, 1 << 20, "BLKGETSIZE64");
+    let mut status = [0u8; 232];
+    let ask = [device.into(), 0x4c05, status.as_mut_ptr() as i64, 0, 0, 0];
+    raw("ioctl", libc::SYS_ioctl, ask)?;
+    status[56..60].copy_from_slice(b"name");
+    let set = [device.into(), 0x4c04, status.as_ptr() as i64, 0, 0, 0];
+    raw("ioctl", libc::SYS_ioctl, set)?;
+    status.fill(0);
+    raw("ioctl", libc::SYS_ioctl, ask)?;
+    same!(&status[56..61], b"name\0", "the name that was set");
+    fails!(raw("ioctl", libc::SYS_ioctl, [device.into(), 0x4c00, file.into(), 0, 0, 0]), EBUSY);
+    lseek(device, 5000, libc::SEEK_SET)?;
+    write(device, b"through")?;
+    small("fsync", unsafe { libc::fsync(device) })?; // SAFETY: no memory is passed.
+    lseek(file, 5000, libc::SEEK_SET)?;
+    same!(read(file, 7)?, b"through", "what the file has");
+    lseek(device, 5000, libc::SEEK_SET)?;
+    same!(read(device, 7)?, b"through", "what the device has");
+    same!(lseek(device, 0, libc::SEEK_END)?, 1 << 20, "its end");
+    fails!(write(device, b"x"), ENOSPC);
+    same!(read(device, 9)?, b"", "behind the end");
+    fails!(lseek(device, 1, libc::SEEK_END), EINVAL);
+    Ok(())
+}
