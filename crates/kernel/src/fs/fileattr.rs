@@ -11,6 +11,7 @@ use crate::fs::mount::dev;
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 
 /// FS_IOC_GETFLAGS.
 pub const FS_IOC_GETFLAGS: u32 = 0x8008_6601;
@@ -81,7 +82,7 @@ impl Kernel {
             return Err(Errno::EPERM.into());
         }
         let changed = flags ^ inode.fsflags;
-        if changed & (FS_IMMUTABLE_FL | FS_APPEND_FL) != 0 && !cred.is_privileged() {
+        if changed & (FS_IMMUTABLE_FL | FS_APPEND_FL) != 0 && !cred.capable(Cap::LinuxImmutable) {
             return Err(Errno::EPERM.into());
         }
         if flags & !MODIFIABLE != 0 {

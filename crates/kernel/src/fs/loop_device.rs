@@ -14,6 +14,7 @@ use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::iovec::IoVec;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 
 /// CONFIG_BLK_DEV_LOOP_MIN_COUNT: how many there are from the beginning.
 pub const LOOP_MIN_COUNT: u32 = 8;
@@ -262,7 +263,7 @@ impl Kernel {
             cmd::BLKIOOPT | cmd::BLKALIGNOFF => call.write_u32(arg, 0)?,
             cmd::BLKBSZGET => call.write_u64(arg, 4096)?,
             cmd::BLKROGET => call.write_u32(arg, readonly.into())?,
-            cmd::BLKFLSBUF if self.tasks[call.task].cred.is_privileged() => {}
+            cmd::BLKFLSBUF if self.tasks[call.task].cred.capable(Cap::SysAdmin) => {}
             cmd::BLKFLSBUF => return Err(Errno::EACCES.into()),
             cmd::LOOP_SET_FD => self.loop_configure(call, file, number)?,
             _ => return self.loop_bound_ioctl(call, file, number, cmd),
@@ -282,7 +283,7 @@ impl Kernel {
             return Err(Errno::ENXIO.into());
         };
         let may_set =
-            self.files[file].flags.writable() || self.tasks[call.task].cred.is_privileged();
+            self.files[file].flags.writable() || self.tasks[call.task].cred.capable(Cap::SysAdmin);
         match cmd {
             cmd::LOOP_CLR_FD => {
                 let openers = self.loop_openers(number);

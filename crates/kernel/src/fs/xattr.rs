@@ -14,6 +14,7 @@ use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
 use crate::task::TaskId;
+use crate::task::capability::Cap;
 
 /// XATTR_SIZE_MAX and XATTR_LIST_MAX.
 const SIZE_MAX: u64 = 65536;
@@ -88,7 +89,7 @@ impl Kernel {
         let denied = if write { Errno::EPERM } else { Errno::ENODATA };
         match space(name) {
             Space::Security | Space::Acl => return Ok(()),
-            Space::Trusted if !cred.is_privileged() => return Err(denied),
+            Space::Trusted if !cred.capable(Cap::SysAdmin) => return Err(denied),
             Space::User if !inode.is_reg() && !inode.is_dir() => return Err(denied),
             Space::User if write && inode.is_dir() && inode.mode & 0o1000 != 0 => {
                 if !inode.owner_or_capable(cred) {
@@ -144,7 +145,7 @@ impl Kernel {
 
     /// cap_inode_setxattr(): security.* is root's to change.
     fn may_change_security(&self, task: TaskId, name: &[u8]) -> Result<(), Errno> {
-        let root = self.tasks[task].cred.is_privileged();
+        let root = self.tasks[task].cred.capable(Cap::SysAdmin);
         if space(name) == Space::Security && !root { Err(Errno::EPERM) } else { Ok(()) }
     }
 
@@ -190,7 +191,7 @@ impl Kernel {
     /// itself to root only.
     fn do_listxattr(&mut self, call: &mut Call<'_>, by: By) -> SysResult {
         let Found::Dentry(dentry) = self.xattr_file(call, by)? else { return Ok(0) };
-        let root = self.tasks[call.task].cred.is_privileged();
+        let root = self.tasks[call.task].cred.capable(Cap::SysAdmin);
         let mut list = Vec::new();
         for name in self.vfs.inode(dentry).xattrs.keys().rev() {
             if root || space(name) != Space::Trusted {

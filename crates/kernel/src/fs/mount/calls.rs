@@ -14,6 +14,7 @@ use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
 use crate::task::TaskId;
+use crate::task::capability::Cap;
 use linux_raw_sys::general as raw;
 
 /// What a mount can be changed to later, beside what changes its kind.
@@ -72,7 +73,7 @@ impl Kernel {
         if flags & raw::MS_NOUSER != 0 {
             return Err(Errno::EINVAL.into());
         }
-        if !self.tasks[call.task].cred.is_privileged() {
+        if !self.tasks[call.task].cred.capable(Cap::SysAdmin) {
             return Err(Errno::EPERM.into());
         }
         if flags & (raw::MS_BIND | raw::MS_MOVE) != 0 && flags & raw::MS_REMOUNT == 0 {

@@ -9,6 +9,7 @@ use crate::fs::dcache::{Child, DentryId};
 use crate::fs::namei::{AT_FDCWD, Lookup};
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
+use crate::task::capability::Cap;
 use linux_raw_sys::general as raw;
 
 /// Do not follow a link at the end.
@@ -25,7 +26,7 @@ impl Kernel {
         let path = call.read_path(call.ptr(0))?;
         let lookup = Lookup { follow: flags & UMOUNT_NOFOLLOW == 0, ..Lookup::NOFOLLOW };
         let at = self.user_path_at(call.task, AT_FDCWD, &path, lookup, call.user)?;
-        if !self.tasks[call.task].cred.is_privileged() {
+        if !self.tasks[call.task].cred.capable(Cap::SysAdmin) {
             return Err(Errno::EPERM.into());
         }
         let index = self.mount_at(at)?;
