@@ -24,6 +24,30 @@ pub enum Command {
         of virtual time, and 2 s of real time, to finish.\nCtrl-C goes to the foreground \
         processes, twice within a second it ends the run.")]
     Run(RunArgs),
+    /// Lets a process of a scenario die in every way, at the same moment: what its peers see of each
+    #[command(after_help = "Each death is a run of its own: the scenario without the faults that \
+        strike the process or its host, and without checks.\nExit status: 0, or 2 for bad input \
+        and errors of ours.")]
+    Deaths(DeathsArgs),
+}
+
+/// `afterlife deaths`.
+#[derive(Args, Debug)]
+pub struct DeathsArgs {
+    /// The scenario, a TOML file (see examples/)
+    pub scenario: PathBuf,
+    /// Who dies: the name of one of its processes
+    #[arg(long, value_name = "NAME")]
+    pub process: String,
+    /// When it dies, as in 5s; else when the scenario's first fault strikes it or its host
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub at: Option<kernel::time::Duration>,
+    /// The root of all choices; replaces the scenario's
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Ends each world at this virtual time, as in 30s or 5min
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub until: Option<kernel::time::Duration>,
 }
 
 /// `afterlife run`.

@@ -4,12 +4,15 @@
 
 use clap::Parser;
 use cli::args::{Cli, Command};
-use cli::run;
+use cli::{deaths, run};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let Cli { command: Command::Run(args) } = Cli::parse();
-    ExitCode::from(match run::run(&args) {
+    let done = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Deaths(args) => deaths::run(&args),
+    };
+    ExitCode::from(match done {
         Ok(status) => status,
         Err(message) => run::complain(&message),
     })

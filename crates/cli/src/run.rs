@@ -25,7 +25,7 @@ const FAILED: u8 = 1;
 /// Exit status where the reader of our output is gone: what the shell says of SIGPIPE.
 pub const BROKEN_PIPE: u8 = 128 + 13;
 /// Exit status of bad input and of errors of ours.
-const ERROR: u8 = 2;
+pub const ERROR: u8 = 2;
 
 /// Runs what the arguments ask for; the exit status, or a sentence that says why not.
 pub fn run(args: &RunArgs) -> Result<u8, String> {
@@ -63,7 +63,8 @@ pub fn run(args: &RunArgs) -> Result<u8, String> {
     }
 }
 
-fn read_scenario(path: &Path) -> Result<Scenario, String> {
+/// Reads a scenario; the error is a sentence.
+pub fn read_scenario(path: &Path) -> Result<Scenario, String> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|e| {
         format!("cannot read the scenario {name}: {e}; to run a command, write it after --")

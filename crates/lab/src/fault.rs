@@ -46,3 +46,18 @@ pub enum FaultKind {
         between: (String, String),
     },
 }
+
+impl FaultKind {
+    /// Does it strike this process, or the host that it is on?
+    pub fn concerns(&self, its_name: &str, its_host: &str) -> bool {
+        match self {
+            FaultKind::Signal { process, .. }
+            | FaultKind::Crash { process }
+            | FaultKind::Oom { process } => process == its_name,
+            FaultKind::PowerOff { host } | FaultKind::PowerOn { host } => host == its_host,
+            FaultKind::Partition { between } | FaultKind::Heal { between } => {
+                between.0 == its_host || between.1 == its_host
+            }
+        }
+    }
+}

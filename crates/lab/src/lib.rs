@@ -6,6 +6,7 @@
 //! [`record`]s, a [`digest`] and a [`verdict`]. The command renders.
 #![forbid(unsafe_code)]
 
+pub mod deaths;
 pub mod digest;
 pub mod fault;
 pub mod link;

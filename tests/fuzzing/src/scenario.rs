@@ -63,6 +63,8 @@ fn command_line(line: &str) {
             let seed = args.seed.unwrap_or(1);
             assert!(args.replay(seed).starts_with(&format!("afterlife run --seed {seed}")));
         }
+        // It is nothing that can be typed again.
+        Ok(Cli { command: Command::Deaths(_) }) => {}
         Err(refusal) => assert!(!refusal.to_string().is_empty(), "an empty message"),
     }
 }

@@ -190,6 +190,7 @@ impl Kernel {
         let t = &mut self.tasks[task];
         let (old_mm, old_guest) = (t.mm.replace(mm), t.guest.replace(guest));
         t.rseq = None;
+        t.crashes_at = None;
         if let Some(old) = old_guest {
             user.release(old);
         }

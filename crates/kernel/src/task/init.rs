@@ -86,6 +86,7 @@ pub(crate) fn blank_task() -> Task {
         rseq: None,
         sigpending: false,
         jobctl: JobCtl::default(),
+        crashes_at: None,
         last_fault: LastFault::default(),
         blocked: SigSet::EMPTY,
         real_blocked: SigSet::EMPTY,

@@ -160,6 +160,9 @@ pub struct Task {
     pub sigpending: bool,
     /// This thread's part in a group stop. Not inherited by fork.
     pub jobctl: JobCtl,
+    /// A crash from outside: where the instruction is that reads from address 0, whenever it is
+    /// reached.
+    pub crashes_at: Option<u64>,
     /// What the last fault left for later frames to show.
     pub last_fault: LastFault,
     pub blocked: SigSet,

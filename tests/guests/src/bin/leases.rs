@@ -130,7 +130,7 @@ fn a_reader_waits_for_a_write_lease_to_be_less() -> Check {
     let mut set = guests::signal::set(&[SIGIO]);
     let mut got = 0;
     // SAFETY: one set, one number.
-    unsafe { libc::sigwait(&mut set, &mut got) };
+    unsafe { libc::sigwait(&set, &mut got) };
     same!((got, lease(fd)?), (SIGIO, F_RDLCK), "what it is to be");
     fcntl(fd, F_SETLEASE, F_RDLCK)?;
     wait_ok(breaker)?;
@@ -141,7 +141,7 @@ fn a_reader_waits_for_a_write_lease_to_be_less() -> Check {
         i32::from(cut.and_then(|file| file.set_len(1)).is_err())
     })?;
     // SAFETY: one set, one number.
-    unsafe { libc::sigwait(&mut set, &mut got) };
+    unsafe { libc::sigwait(&set, &mut got) };
     same!(lease(fd)?, F_UNLCK, "for a writer");
     fcntl(fd, F_SETLEASE, F_UNLCK)?;
     wait_ok(breaker)?;

@@ -2,6 +2,7 @@
 //! found, and may the sender? Rules S-1 to S-10. Neighbour: `send`, which asks nothing any more.
 
 use super::Target;
+use super::restart::SYSCALL_LEN;
 use super::siginfo::{SI_TKILL, SIGINFO_SIZE, SigInfo};
 use crate::abi::Errno;
 use crate::abi::signal::Signal;
@@ -28,6 +29,9 @@ impl Asked {
         }
     }
 }
+
+/// SIGSEGV, SEGV_MAPERR; a page fault by a read from user mode.
+const NULL_READ: Fault = Fault { signo: 11, code: 1, addr: 0, trapno: 14, error: 4 };
 
 /// What a signal will say of its origin; its number is put in once it is known to exist.
 type Origin<'a> = &'a dyn Fn(Signal) -> SigInfo;
@@ -327,15 +331,25 @@ impl Kernel {
     }
 
     /// The main thread of a process reads from address 0, wherever it is: a fault as the CPU reports
-    /// it, which the process may handle.
+    /// it, which the process may handle. A handler that returns comes back to the same instruction.
     pub fn crash_from_outside(&mut self, pid: Pid) {
-        /// SIGSEGV, SEGV_MAPERR; a page fault by a read from user mode.
-        const NULL_READ: Fault = Fault { signo: 11, code: 1, addr: 0, trapno: 14, error: 4 };
         let Some(task) = self.pids.task(pid) else { return };
         let group = self.tasks[task].group;
         let mut threads = self.groups[group].tasks.iter().copied();
         if let Some(alive) = threads.find(|thread| !self.tasks[*thread].exiting) {
+            self.tasks[alive].crashes_at = Some(self.tasks[alive].regs.rip);
             self.force_sig_fault(alive, NULL_READ);
+        }
+    }
+
+    /// A handler returned: to where the task crashes, or to a call before it that begins again?
+    pub(super) fn crash_again(&mut self, task: TaskId) {
+        let rip = self.tasks[task].regs.rip;
+        if self.tasks[task]
+            .crashes_at
+            .is_some_and(|at| at == rip || at == rip.wrapping_add(SYSCALL_LEN))
+        {
+            self.force_sig_fault(task, NULL_READ);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::task::TaskId;
 /// __NR_restart_syscall.
 const NR_RESTART_SYSCALL: u64 = 219;
 /// The length of the `syscall` instruction.
-const SYSCALL_LEN: u64 = 2;
+pub(super) const SYSCALL_LEN: u64 = 2;
 
 impl Kernel {
     /// exit_to_user_mode_loop(): final puts, signals, restart, until nothing is left to do. A task

@@ -100,6 +100,7 @@ impl Kernel {
         // restore_altstack(): errors are ignored.
         let _ = self.do_sigaltstack(task, alt);
         self.tell(Some(task), TaskFact::RtSigreturn { to: regs.rip }.into());
+        self.crash_again(task);
         Ok(())
     }
 

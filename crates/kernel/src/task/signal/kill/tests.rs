@@ -270,3 +270,25 @@ fn the_oom_killer_takes_who_shares_the_memory_and_nobody_else() {
     assert_eq!(oom(victim), [true, true, false, false, false]);
     assert_eq!(oom(late), [true, true, false, true, false]);
 }
+
+#[test]
+fn a_crash_comes_again_when_its_handler_returns_to_it() {
+    let mut w = World::new();
+    let task = w.process();
+    w.catch(task, Signal::SIGSEGV, 0);
+    let (at, pid) = (w.kernel.tasks[task].regs.rip, w.kernel.tasks[task].tid);
+    w.kernel.crash_from_outside(pid);
+    for _ in 0..2 {
+        w.go(task);
+        assert_ne!(w.kernel.tasks[task].regs.rip, at, "in the handler");
+        w.kernel.tasks[task].regs.rsp += 8; // its `ret`
+        w.trap(task, 15, [0; 6]); // rt_sigreturn
+    }
+    // Elsewhere it does not.
+    w.go(task);
+    w.kernel.tasks[task].crashes_at = Some(at + 100);
+    w.kernel.tasks[task].regs.rsp += 8;
+    w.trap(task, 15, [0; 6]);
+    assert!(!w.kernel.signal_pending(task));
+    assert_eq!(w.kernel.tasks[task].regs.rip, at);
+}
