@@ -127,7 +127,7 @@ fn a_reader_waits_for_a_write_lease_to_be_less() -> Check {
     let fd = open(&path, O_RDONLY, 0)?;
     fcntl(fd, F_SETLEASE, F_WRLCK)?;
     let breaker = fork(|| i32::from(open(&path, O_RDONLY, 0).is_err()))?;
-    let mut set = guests::signal::set(&[SIGIO]);
+    let set = guests::signal::set(&[SIGIO]);
     let mut got = 0;
     // SAFETY: one set, one number.
     unsafe { libc::sigwait(&set, &mut got) };
