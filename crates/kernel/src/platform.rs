@@ -214,6 +214,20 @@ pub enum Backing {
     },
 }
 
+impl Backing {
+    /// The same, where offset `from` of what is behind it becomes offset `to`. None where there is
+    /// nothing behind it, or not so much before it.
+    pub fn moved(mut self, from: u64, to: u64) -> Option<Backing> {
+        match &mut self {
+            Backing::Anonymous => return None,
+            Backing::Lower { offset, .. } | Backing::Object { offset, .. } => {
+                *offset = offset.checked_sub(from)?.checked_add(to)?;
+            }
+        }
+        Some(self)
+    }
+}
+
 /// PROT_READ 1, PROT_WRITE 2, PROT_EXEC 4.
 pub type Prot = u32;
 

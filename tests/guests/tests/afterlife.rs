@@ -26,6 +26,7 @@ const PROGRAMS: &[&str] = &[
     env!("CARGO_BIN_EXE_inotify"),
     env!("CARGO_BIN_EXE_leases"),
     env!("CARGO_BIN_EXE_locals"),
+    env!("CARGO_BIN_EXE_mappings"),
     env!("CARGO_BIN_EXE_memory"),
     env!("CARGO_BIN_EXE_messages"),
     env!("CARGO_BIN_EXE_mounts"),

@@ -5,7 +5,7 @@ use crate::abi::Errno;
 use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::mm::{PAGE_SIZE, Space, Vma, page_align};
-use crate::platform::{MapChange, Platform};
+use crate::platform::{Backing, MapChange, Platform};
 use crate::syscall::{Call, SysResult};
 use crate::task::TaskId;
 use crate::task::capability::Cap;
@@ -39,9 +39,7 @@ fn advice(number: u32) -> Advice {
         | lx::MADV_POPULATE_READ
         | lx::MADV_POPULATE_WRITE
         | lx::MADV_DONTDUMP
-        | lx::MADV_DODUMP
-        | lx::MADV_MERGEABLE
-        | lx::MADV_UNMERGEABLE => Advice::Hint,
+        | lx::MADV_DODUMP => Advice::Hint,
         // The pages may be freed at any time, or never: never is the same in every run.
         lx::MADV_FREE => Advice::Hint,
         lx::MADV_DONTNEED | lx::MADV_DONTNEED_LOCKED => Advice::Discard,
@@ -50,6 +48,7 @@ fn advice(number: u32) -> Advice {
         lx::MADV_WIPEONFORK => Advice::Change(|v| v.flags.wipeonfork = true),
         lx::MADV_KEEPONFORK => Advice::Change(|v| v.flags.wipeonfork = false),
         // 102 and 103: guard pages, since 6.13.
+        lx::MADV_MERGEABLE | lx::MADV_UNMERGEABLE => Advice::Unsupported, // no CONFIG_KSM
         lx::MADV_REMOVE | lx::MADV_COLLAPSE | 102 | 103 => Advice::Unsupported,
         _ => Advice::Unknown,
     }
@@ -77,12 +76,38 @@ impl Kernel {
         {
             return Err(Errno::EINVAL.into());
         }
+        self.may_advise(at, number, start, end)?;
         match kind {
             Advice::Discard => self.discard(at, call.user, start, end)?,
             Advice::Change(change) => self.mms[at.mm].areas.change(start, end, change),
             Advice::Hint | Advice::Unsupported | Advice::Unknown => {}
         }
         if covered { Ok(0) } else { Err(Errno::ENOMEM.into()) }
+    }
+
+    /// What an advice that takes bytes away may not be about: EPERM for sealed memory that could not
+    /// be written (can_madvise_modify), EINVAL for locked memory, and for MADV_FREE of a file.
+    fn may_advise(&self, at: Space, number: u32, start: u64, end: u64) -> Result<(), Errno> {
+        let takes = matches!(
+            number,
+            lx::MADV_FREE
+                | lx::MADV_DONTNEED
+                | lx::MADV_DONTNEED_LOCKED
+                | lx::MADV_DONTFORK
+                | lx::MADV_WIPEONFORK
+        );
+        for (_, vma) in self.mms[at.mm].areas.overlapping(start, end).filter(|_| takes) {
+            if vma.flags.sealed && vma.prot & lx::PROT_WRITE == 0 && !vma.flags.shared {
+                return Err(Errno::EPERM);
+            }
+            let anonymous = vma.pin.is_none() && vma.backing == Backing::Anonymous;
+            if number == lx::MADV_DONTNEED && vma.flags.locked
+                || number == lx::MADV_FREE && !anonymous
+            {
+                return Err(Errno::EINVAL);
+            }
+        }
+        Ok(())
     }
 
     /// MADV_DONTNEED: private memory is as freshly mapped; shared memory keeps its bytes, which
@@ -103,7 +128,8 @@ impl Kernel {
         self.change_map(at, user, &changes)
     }
 
-    /// msync(2): mapping and file are one; only the checks are left.
+    /// msync(2): mapping and file are one; only the checks are left. EBUSY to invalidate what is
+    /// locked.
     pub fn sys_msync(&mut self, call: &mut Call<'_>) -> SysResult {
         let flags = call.arg(2) as u32;
         let both = lx::MS_ASYNC | lx::MS_SYNC;
@@ -113,7 +139,12 @@ impl Kernel {
         let Some((start, end)) = range(call.arg(0), call.arg(1), Errno::ENOMEM)? else {
             return Ok(0);
         };
-        let covered = self.mm_of(call.task).areas.is_covered(start, end);
+        let areas = &self.mm_of(call.task).areas;
+        let covered = areas.is_covered(start, end);
+        let locked = areas.overlapping(start, end).any(|(_, vma)| vma.flags.locked);
+        if flags & lx::MS_INVALIDATE != 0 && locked {
+            return Err(Errno::EBUSY.into());
+        }
         if covered { Ok(0) } else { Err(Errno::ENOMEM.into()) }
     }
 

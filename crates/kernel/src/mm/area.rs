@@ -42,6 +42,8 @@ pub struct VmFlags {
     pub noreserve: bool,
     /// mlock(2): a hint here, nothing is ever paged out.
     pub locked: bool,
+    /// mseal(2).
+    pub sealed: bool,
     /// MADV_DONTFORK.
     pub dontfork: bool,
     /// MADV_WIPEONFORK.

@@ -3,7 +3,7 @@
 
 use crate::abi::Errno;
 use crate::kernel::Kernel;
-use crate::mm::MmId;
+use crate::mm::{MmId, PAGE_SIZE, Pin};
 use crate::platform::{Backing, ObjectId, UserPtr};
 use crate::task::TaskId;
 
@@ -39,6 +39,17 @@ impl Kernel {
         let (start, vma) = self.mms[mm].areas.find(address.0).ok_or(Errno::EFAULT)?;
         if vma.prot == 0 {
             return Err(Errno::EFAULT);
+        }
+        if vma.flags.shared
+            && let Some(Pin::File(file)) = vma.pin
+            && let Some(inode) = self.file_inode(file)
+        {
+            // A page beyond the end of its file is none.
+            let at = vma.offset + (address.0 - start);
+            let size = self.vfs.inodes[inode].size().next_multiple_of(PAGE_SIZE);
+            if self.vfs.inodes[inode].is_reg() && at >= size {
+                return Err(Errno::EFAULT);
+            }
         }
         match vma.backing_at(start, address.0) {
             Backing::Object { id, offset, shared: true } => Ok(FutexKey::Shared(id, offset)),

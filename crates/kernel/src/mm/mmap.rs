@@ -137,6 +137,7 @@ impl Kernel {
             {
                 return Err(Errno::EEXIST);
             }
+            self.can_modify_mm(at, request.addr, request.addr + len)?;
             request.addr
         } else if flags & lx::MAP_32BIT != 0 {
             // 0x40000000..0x80000000, as Linux keeps it for code that wants short addresses.
@@ -294,6 +295,7 @@ impl Kernel {
         }
         let len = page_align(len).filter(|l| *l > 0).ok_or(Errno::EINVAL)?;
         let end = start + len;
+        self.can_modify_mm(at, start, end)?;
         let changes: Vec<MapChange> = self.mms[at.mm]
             .areas
             .overlapping(start, end)
@@ -352,8 +354,9 @@ impl Kernel {
             if s > reached {
                 break;
             }
-            if prot & !vma.max_prot != 0 {
-                verdict = Err(Errno::EACCES);
+            if prot & !vma.max_prot != 0 || vma.flags.sealed {
+                let sealed = vma.flags.sealed && prot & !vma.max_prot == 0;
+                verdict = Err(if sealed { Errno::EPERM } else { Errno::EACCES });
                 break;
             }
             let mut changed = vma.clone();

@@ -14,6 +14,7 @@ pub mod key;
 pub mod mmap;
 pub mod mremap;
 pub mod process_vm;
+pub mod seal;
 pub mod stack;
 
 pub use area::{PAGE_SIZE, Pin, VmFlags, Vma, page_align};

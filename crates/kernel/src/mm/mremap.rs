@@ -54,6 +54,7 @@ impl Kernel {
             if self.mms[at.mm].areas.find(addr).is_none() {
                 return Err(Errno::EFAULT);
             }
+            self.can_modify_mm(at, addr, addr + old_len.max(1))?;
             if old_len > new_len {
                 self.do_munmap(at, user, addr + new_len, old_len - new_len)?;
             }
@@ -82,6 +83,9 @@ impl Kernel {
         let (start, vma) = areas.find(addr).ok_or(Errno::EFAULT)?;
         if old_len == 0 && !vma.flags.shared {
             return Err(Errno::EINVAL);
+        }
+        if vma.flags.sealed {
+            return Err(Errno::EPERM);
         }
         if old_len > vma.end - addr {
             return Err(Errno::EFAULT);
@@ -142,6 +146,7 @@ impl Kernel {
             return Err(Errno::ENOMEM);
         }
         let area = self.vma_to_resize(at, remap)?;
+        self.can_modify_mm(at, to, to + new_len)?;
         self.move_vma(at, user, remap, area, to)
     }
 

@@ -56,6 +56,11 @@ impl Kernel {
         let task = call.task;
         match u16::try_from(family) {
             Ok(AF_UNIX) => self.unix_create(task, raw, protocol),
+            Ok(AF_INET) if self.has_no_network(task) => {
+                let what = "an internet socket in a network namespace of one's own";
+                self.tell(Some(task), Fact::unsupported("socket", what));
+                Err(Errno::EAFNOSUPPORT)
+            }
             Ok(AF_INET) => self.inet_create(task, raw, protocol),
             Ok(family @ (AF_INET6 | 3..=45)) => {
                 let what = format!("family {family}, type {raw}, protocol {protocol}");

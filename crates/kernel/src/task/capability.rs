@@ -195,10 +195,12 @@ impl Cred {
         let new = u32::try_from(new).map_err(|_| Errno::EPERM)?;
         let changed = old ^ new;
         let locks = old & ALL_LOCKS;
+        // To change nothing takes the capability too.
+        let harmless = changed != 0 && changed & !(UNPRIVILEGED | UNPRIVILEGED << 1) == 0;
         let allowed = locks >> 1 & changed == 0
             && locks & !new == 0
             && new & !(ALL_BITS | ALL_LOCKS) == 0
-            && (changed & !(UNPRIVILEGED | UNPRIVILEGED << 1) == 0 || self.capable(Cap::Setpcap));
+            && (harmless || self.capable(Cap::Setpcap));
         if !allowed {
             return Err(Errno::EPERM);
         }

@@ -183,6 +183,9 @@ impl Kernel {
         if let Some(table) = self.tasks[task].files.filter(|_| !args.has(lx::CLONE_FILES)) {
             self.may_dup_fd(table)?;
         }
+        if self.tasks[task].sched.may_not_fork() {
+            return Err(Errno::EAGAIN);
+        }
         let uid = self.tasks[task].cred.uid;
         let mine = self.tasks.iter().filter(|(_, t)| t.cred.uid == uid).count() as u64;
         let cred = &self.tasks[task].cred;

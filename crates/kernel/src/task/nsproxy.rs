@@ -1,6 +1,6 @@
 //! Which namespaces a task has (namespaces(7)): `nsproxy`, unshare(2) and clone(2) of namespaces,
-//! setns(2). Those of processes are in `pid_namespace`, those of names (UTS) here; of the others
-//! there is one of each, which nobody can leave (loudly). Neighbours: `fs/nsfs` (the files that
+//! setns(2). Those of processes are in `pid_namespace`, those of names (UTS) and networks here; of the
+//! others there is one of each, which nobody can leave (loudly). Neighbours: `fs/nsfs` (the files that
 //! stand for them), `unshare`, `fork`.
 
 use crate::abi::Errno;
@@ -26,7 +26,7 @@ pub const CLONE_NAMESPACES: u32 = lx::CLONE_NEWNS
     | lx::CLONE_NEWNET
     | CLONE_NEWTIME;
 /// Those that are here.
-const HERE: u32 = lx::CLONE_NEWPID | lx::CLONE_NEWUTS;
+const HERE: u32 = lx::CLONE_NEWPID | lx::CLONE_NEWUTS | lx::CLONE_NEWNET;
 /// PROC_*_INIT_INO and those after it: the files of the first namespaces.
 const INIT_INUMS: [(NsKind, u32); 8] = [
     (NsKind::Ipc, 0xefff_ffff),
@@ -92,6 +92,8 @@ pub enum Namespace {
     Pid(PidNs),
     /// Of the host's names.
     Uts(UtsNs),
+    /// Of networks.
+    Net(NetNs),
     /// The only one of its kind.
     Only(NsKind),
 }
@@ -102,6 +104,7 @@ impl Namespace {
         match self {
             Namespace::Pid(_) => NsKind::Pid,
             Namespace::Uts(_) => NsKind::Uts,
+            Namespace::Net(_) => NsKind::Net,
             Namespace::Only(kind) => kind,
         }
     }
@@ -110,6 +113,25 @@ impl Namespace {
 /// Names a UTS namespace.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct UtsNs(u32);
+
+/// Names a network namespace. Those below the host's have a loopback that is down, and no
+/// interface; internet sockets cannot be made in them (loudly). Unlike Linux's, they share the
+/// abstract names of AF_UNIX with the host.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct NetNs(u32);
+
+impl NetNs {
+    /// The one that the host's interface is in.
+    pub const INIT: NetNs = NetNs(0);
+}
+
+/// net.ipv4.conf.*.tag of one network namespace: all, default, lo. The number means nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct NetConf {
+    /// By their place above.
+    pub tags: [i32; 3],
+    inum: u32,
+}
 
 /// The names of one UTS namespace below the host's.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -125,12 +147,19 @@ pub struct Namespaces {
     /// setdomainname(2) of the host's own.
     domainname: String,
     uts: Vec<UtsNamespace>,
+    /// The host's own network first.
+    net: Vec<NetConf>,
     made: u32,
 }
 
 impl Default for Namespaces {
     fn default() -> Namespaces {
-        Namespaces { domainname: "(none)".into(), uts: Vec::new(), made: 0 }
+        Namespaces {
+            domainname: "(none)".into(),
+            uts: Vec::new(),
+            net: vec![NetConf::default()],
+            made: 0,
+        }
     }
 }
 
@@ -141,6 +170,8 @@ pub struct Nsproxy {
     pub pid_for_children: PidNs,
     /// Where it gets its host's name.
     pub uts: UtsNs,
+    /// Which network its sockets are in.
+    pub net: NetNs,
 }
 
 impl Kernel {
@@ -170,6 +201,13 @@ impl Kernel {
             self.namespaces.uts.push(UtsNamespace { hostname, domainname, inum });
             proxy.uts = UtsNs(self.namespaces.uts.len() as u32);
         }
+        if flags & lx::CLONE_NEWNET != 0 {
+            let inum = self.new_inum();
+            // `all` and `default` are as the host's are now, the loopback as `default`.
+            let [all, default, _] = self.namespaces.net[0].tags;
+            self.namespaces.net.push(NetConf { tags: [all, default, default], inum });
+            proxy.net = NetNs(self.namespaces.net.len() as u32 - 1);
+        }
         if flags & lx::CLONE_NEWPID != 0 {
             if self.task_active_pid_ns(task) != proxy.pid_for_children {
                 return Err(Errno::EINVAL);
@@ -190,7 +228,8 @@ impl Kernel {
     pub fn ns_inum(&self, ns: Namespace) -> u32 {
         let made = match ns {
             Namespace::Pid(ns) => self.pids.namespace(ns).map(|ns| ns.inum),
-            Namespace::Uts(UtsNs(0)) | Namespace::Only(_) => None,
+            Namespace::Uts(UtsNs(0)) | Namespace::Net(NetNs(0)) | Namespace::Only(_) => None,
+            Namespace::Net(NetNs(n)) => Some(self.namespaces.net[n as usize].inum),
             Namespace::Uts(UtsNs(n)) => Some(self.namespaces.uts[n as usize - 1].inum),
         };
         let first = INIT_INUMS.iter().find(|(kind, _)| *kind == ns.kind());
@@ -202,13 +241,23 @@ impl Kernel {
         match kind {
             NsKind::Pid => Namespace::Pid(self.task_active_pid_ns(task)),
             NsKind::Uts => Namespace::Uts(self.tasks[task].nsproxy.uts),
+            NsKind::Net => Namespace::Net(self.tasks[task].nsproxy.net),
             NsKind::Cgroup
             | NsKind::Ipc
             | NsKind::Mnt
-            | NsKind::Net
             | NsKind::Time
             | NsKind::User => Namespace::Only(kind),
         }
+    }
+
+    /// net.ipv4.conf of the network that `task` is in.
+    pub fn net_conf(&mut self, task: TaskId) -> &mut NetConf {
+        &mut self.namespaces.net[self.tasks[task].nsproxy.net.0 as usize]
+    }
+
+    /// Is `task` in a network namespace that has nothing but a loopback which is down?
+    pub fn has_no_network(&self, task: TaskId) -> bool {
+        self.tasks[task].nsproxy.net != NetNs::INIT
     }
 
     /// The host's name and its domain's, as `task` sees them.
@@ -290,6 +339,7 @@ impl Kernel {
                 proxy.pid_for_children = ns;
             }
             Namespace::Uts(ns) => proxy.uts = ns,
+            Namespace::Net(ns) => proxy.net = ns,
             // It is there already.
             Namespace::Only(_) => {}
         }

@@ -42,20 +42,28 @@ pub struct SchedParams {
     pub priority: u32,
     /// ioprio_set(2): class << 13 | data.
     pub ioprio: u16,
+    /// SCHED_DEADLINE's runtime, deadline and period in nanoseconds: stored, never scheduled by.
+    pub deadline: [u64; 3],
     /// SCHED_RESET_ON_FORK: children start without what follows from privilege.
     pub reset_on_fork: bool,
 }
 
 impl SchedParams {
+    /// sched_fork(): a deadline is nothing to inherit.
+    pub fn may_not_fork(self) -> bool {
+        self.policy == SCHED_DEADLINE && !self.reset_on_fork
+    }
+
     /// sched_fork(): what a child starts with.
     pub fn of_child(self) -> SchedParams {
         if !self.reset_on_fork {
             return self;
         }
-        let realtime = matches!(self.policy, SCHED_FIFO | SCHED_RR);
+        let realtime = matches!(self.policy, SCHED_FIFO | SCHED_RR | SCHED_DEADLINE);
         SchedParams {
             policy: if realtime { SCHED_OTHER } else { self.policy },
             priority: 0,
+            deadline: [0; 3],
             nice: if realtime { 0 } else { self.nice.max(0) },
             reset_on_fork: false,
             ..self
@@ -139,6 +147,10 @@ impl Kernel {
         let realtime = match new.policy {
             SCHED_FIFO | SCHED_RR => true,
             SCHED_OTHER | SCHED_BATCH | SCHED_IDLE => false,
+            SCHED_DEADLINE => {
+                check_deadline(new.deadline)?;
+                false
+            }
             _ => return Err(Errno::EINVAL),
         };
         if realtime != (1..=99).contains(&new.priority) || (!realtime && new.priority != 0) {
@@ -147,6 +159,14 @@ impl Kernel {
         let old = self.tasks[target].sched;
         if !self.may_schedule(call, target)? && self.takes_privilege(target, old, new) {
             return Err(Errno::EPERM);
+        }
+        let [runtime, _, period] = new.deadline;
+        if new.policy == SCHED_DEADLINE && runtime > period / 100 * 95 {
+            return Err(Errno::EBUSY); // sched_rt_runtime_us of one CPU
+        }
+        if new.policy == SCHED_DEADLINE {
+            let what = "SCHED_DEADLINE is stored; tasks run in their order all the same";
+            self.tell(Some(call.task), Fact::unsupported("sched_setattr", what));
         }
         self.tasks[target].sched = new;
         Ok(())
@@ -163,7 +183,7 @@ impl Kernel {
         let leaves_idle = old.policy == SCHED_IDLE
             && new.policy != SCHED_IDLE
             && !self.can_nice(target, old.nice);
-        nicer || raised || leaves_idle || (old.reset_on_fork && !new.reset_on_fork)
+        new.policy == SCHED_DEADLINE || nicer || raised || leaves_idle || (old.reset_on_fork && !new.reset_on_fork)
     }
 
     /// is_nice_reduction(): does RLIMIT_NICE let a task be so nice to itself?
@@ -192,9 +212,10 @@ impl Kernel {
         }
         let bytes = call.read_bytes(attr, known)?;
         let word = |i: usize| u32::from_le_bytes(bytes[i..i + 4].try_into().expect("4 bytes"));
+        let long = |i: usize| u64::from_le_bytes(bytes[i..i + 8].try_into().expect("8 bytes"));
         let (policy, flags, nice, priority) = (word(4), word(8), word(16) as i32, word(20));
         let target = self.sched_target(call, call.int(0))?;
-        if flags & UTIL_CLAMP != 0 || policy == SCHED_DEADLINE {
+        if flags & UTIL_CLAMP != 0 {
             let what = format!("policy {policy}, flags {flags:#x}");
             self.tell(Some(call.task), Fact::unsupported("sched_setattr", what));
         }
@@ -211,6 +232,14 @@ impl Kernel {
             policy: if flags & (KEEP_POLICY | KEEP_PARAMS) != 0 { old.policy } else { policy },
             nice: if keeps { old.nice } else { nice.clamp(-20, 19) },
             priority: if keeps { old.priority } else { priority },
+            deadline: match (keeps, policy) {
+                (true, _) => old.deadline,
+                (false, SCHED_DEADLINE) => {
+                    let [runtime, deadline, period] = [24, 32, 40].map(long);
+                    [runtime, deadline, if period == 0 { deadline } else { period }]
+                }
+                (false, _) => [0; 3],
+            },
             reset_on_fork: flags & FLAG_RESET_ON_FORK != 0,
             ..old
         };
@@ -239,6 +268,12 @@ impl Kernel {
         for (at, word) in words {
             bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
         }
+        if sched.policy == SCHED_DEADLINE {
+            bytes[16..20].fill(0);
+            for (at, long) in [24, 32, 40].into_iter().zip(sched.deadline) {
+                bytes[at..at + 8].copy_from_slice(&long.to_le_bytes());
+            }
+        }
         call.write_user(call.ptr(1), &bytes)?;
         Ok(0)
     }
@@ -258,7 +293,7 @@ impl Kernel {
         let target = self.sched_target(call, call.int(0))?;
         let nanos: u64 = match self.tasks[target].sched.policy {
             SCHED_RR => 100_000_000,
-            SCHED_FIFO => 0,
+            SCHED_FIFO | SCHED_DEADLINE => 0,
             _ => 3_000_000,
         };
         call.write_u64(call.ptr(1), 0)?;
@@ -360,6 +395,19 @@ impl Kernel {
             _ => Err(Errno::EINVAL),
         }
     }
+}
+
+/// __checkparam_dl(): EINVAL unless runtime <= deadline <= period, none too short or too long.
+fn check_deadline([runtime, deadline, period]: [u64; 3]) -> Result<(), Errno> {
+    /// sched_dl_period_min_us and sched_dl_period_max_us, in nanoseconds.
+    const PERIODS: core::ops::RangeInclusive<u64> = 100_000..=(1 << 22) * 1000;
+    /// 1 << DL_SCALE.
+    const LEAST_RUNTIME: u64 = 1024;
+    let good = deadline != 0
+        && runtime >= LEAST_RUNTIME
+        && (runtime..=period).contains(&deadline)
+        && PERIODS.contains(&period);
+    if good { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
 fn priority_bound(call: &Call<'_>, realtime: u64) -> SysResult {

@@ -14,6 +14,7 @@ guests::cases! {
     ambient_capabilities_need_two_others,
     securebits_are_root_s_to_set,
     what_is_dropped_is_denied,
+    a_deadline_is_told_again,
 }
 
 const CHOWN: u32 = 0;
@@ -204,5 +205,35 @@ fn what_is_dropped_is_denied() -> Check {
         let _ = std::fs::remove_dir(&place);
         fails!(opened, EACCES);
         removed
+    })
+}
+
+/// sched_setattr(2), SCHED_DEADLINE.
+fn a_deadline_is_told_again() -> Check {
+    const SYS_NICE: u32 = 23;
+    let set = |attr: &[u64; 6]| {
+        raw("sched_setattr", libc::SYS_sched_setattr, [0, attr.as_ptr() as i64, 0, 0, 0, 0])
+    };
+    // Size and policy, flags, nice and priority, runtime, deadline, period.
+    let attr = |runtime: u64, deadline: u64, period: u64| {
+        [48 | 6 << 32, 0, 0, runtime, deadline, period]
+    };
+    let [effective, ..] = capget()?;
+    fails!(set(&attr(20_000_000, 10_000_000, 10_000_000)), EINVAL);
+    if effective & one(SYS_NICE) == 0 {
+        fails!(set(&attr(1_000_000, 10_000_000, 0)), EPERM);
+    }
+    with(&[SYS_NICE], || {
+        match set(&attr(1_000_000, 10_000_000, 0)) {
+            // Where its CPUs or its group do not let it.
+            Err(failed) if [EPERM, libc::EBUSY].contains(&failed.errno) => return Ok(()),
+            done => same!(done?, 0, "setting"),
+        }
+        let mut told = [0u64; 6];
+        let args = [0, told.as_mut_ptr() as i64, 48, 0, 0, 0];
+        raw("sched_getattr", libc::SYS_sched_getattr, args)?;
+        same!(told[3..], [1_000_000, 10_000_000, 10_000_000], "what is told");
+        fails!(guests::process::fork(|| 0), libc::EAGAIN);
+        Ok(())
     })
 }

@@ -23,6 +23,7 @@ guests::cases! {
     setns_enters_the_namespaces_of_a_pidfd,
     files_of_namespaces_tell_what_they_are,
     a_hostname_of_ones_own,
+    a_network_of_ones_own_has_only_a_loopback,
     clone3_gives_a_number_in_each_namespace,
 }
 
@@ -294,6 +295,27 @@ fn a_hostname_of_ones_own() -> Check {
     })?;
     same!(hostname()?, before, "the name outside");
     default(SIGTERM).map_err(String::from)
+}
+
+/// network_namespaces(7).
+fn a_network_of_ones_own_has_only_a_loopback() -> Check {
+    let link = || std::fs::read_link("/proc/self/ns/net").map_err(|error| error.to_string());
+    let outside = link()?;
+    apart(libc::CLONE_NEWNET, || {
+        ensure!(link()? != outside, "its file");
+        let text = std::fs::read_to_string("/proc/self/net/dev");
+        let text = text.map_err(|error| error.to_string())?;
+        let mut names = text.lines().skip(2).filter_map(|line| line.split(':').next());
+        ensure!(names.any(|name| name.trim() == "lo"), "no loopback: {text}");
+        let tcp = std::fs::read_to_string("/proc/self/net/tcp");
+        same!(tcp.map_err(|error| error.to_string())?.lines().count(), 1, "connections");
+        let (reader, writer) = guests::net::pair(libc::SOCK_STREAM)?;
+        write(writer, b"x")?;
+        same!(read(reader, 1)?, b"x", "a pair of sockets");
+        Ok(())
+    })?;
+    same!(link()?, outside, "our own");
+    Ok(())
 }
 
 /// clone3(2), set_tid.

@@ -232,7 +232,7 @@ fn smaps_rows(kib: u64, vma: &Vma) -> [(&'static str, u64); 22] {
         ("Private_Hugetlb", 0),
         ("Swap", 0),
         ("SwapPss", 0),
-        ("Locked", 0),
+        ("Locked", if vma.flags.locked { kib } else { 0 }),
     ]
 }
 
@@ -247,6 +247,7 @@ fn vm_flags(vma: &Vma) -> String {
         ("mw", true),
         ("me", true),
         ("gd", vma.flags.growsdown),
+        ("lo", vma.flags.locked),
     ];
     let set = flags.iter().filter(|(_, set)| *set).map(|(name, _)| format!("{name} "));
     format!("VmFlags: {}\n", set.collect::<String>())

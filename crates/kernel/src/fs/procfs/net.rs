@@ -172,12 +172,13 @@ impl Kernel {
     }
 
     /// dev: the interfaces; nobody counts.
-    pub(crate) fn proc_net_dev(&self) -> String {
+    pub(crate) fn proc_net_dev(&self, only_lo: bool) -> String {
         let row = |name: &str| {
             let zeroes = "       0       0    0    0    0     0          0         0        0       \
                 0    0    0    0     0       0          0";
             format!("{name:>6}:{zeroes}\n")
         };
-        format!("{DEV_HEAD}{}{}", row("lo"), row("eth0"))
+        let eth0 = if only_lo { String::new() } else { row("eth0") };
+        format!("{DEV_HEAD}{}{eth0}", row("lo"))
     }
 }

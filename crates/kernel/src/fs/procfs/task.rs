@@ -165,7 +165,15 @@ impl Kernel {
             PidFile::Statm => self.proc_statm(task).into(),
             PidFile::Status => self.proc_status(task),
             PidFile::Wchan => b"0".to_vec(),
-            PidFile::NetDev => self.proc_net_dev().into(),
+            PidFile::NetDev => self.proc_net_dev(self.has_no_network(task)).into(),
+            PidFile::NetRoute | PidFile::NetTcp | PidFile::NetUdp if self.has_no_network(task) => {
+                let text = match file {
+                    PidFile::NetRoute => self.proc_net_route(),
+                    PidFile::NetTcp => self.proc_net_tcp(),
+                    _ => self.proc_net_udp(),
+                };
+                text.split_inclusive('\n').next().unwrap_or_default().into()
+            }
             PidFile::NetRoute => self.proc_net_route().into(),
             PidFile::NetTcp => self.proc_net_tcp().into(),
             PidFile::NetUdp => self.proc_net_udp().into(),

@@ -18,6 +18,8 @@ pub enum Tunable {
     NrOpen,
     PipeMaxSize,
     PidMax,
+    /// net.ipv4.conf.{all,default,lo}.tag, by their place.
+    NetTag(u8),
     /// The last number that was given; what is written there is the last one from then on.
     NsLastPid,
 }
@@ -60,6 +62,7 @@ impl Tunable {
             | Tunable::Hostname
             | Tunable::LeaseBreakTime
             | Tunable::LeasesEnable
+            | Tunable::NetTag(_)
             | Tunable::NrOpen
             | Tunable::PipeMaxSize => 0o644,
         }
@@ -68,9 +71,10 @@ impl Tunable {
 
 impl Kernel {
     /// What `reader` reads there, without the newline.
-    pub(super) fn tunable(&self, reader: TaskId, which: Tunable) -> String {
+    pub(super) fn tunable(&mut self, reader: TaskId, which: Tunable) -> String {
         let s = &self.sysctls;
         match which {
+            Tunable::NetTag(i) => self.net_conf(reader).tags[usize::from(i)].to_string(),
             Tunable::CorePattern => s.core_pattern.clone(),
             Tunable::Hostname => self.utsname(reader).0,
             Tunable::Domainname => self.utsname(reader).1,
@@ -100,6 +104,10 @@ impl Kernel {
             Tunable::Hostname | Tunable::Domainname => {
                 let domain = which == Tunable::Domainname;
                 *self.utsname_mut(writer, domain) = line.chars().take(64).collect();
+            }
+            Tunable::NetTag(i) => {
+                let tag = text.trim().parse::<i32>().map_err(|_| Errno::EINVAL)?;
+                self.net_conf(writer).tags[usize::from(i)] = tag;
             }
             Tunable::LeaseBreakTime => self.sysctls.lease_break_time = number()?,
             Tunable::LeasesEnable => self.sysctls.leases_enable = number()?,

@@ -20,6 +20,13 @@ pub const ROWS: &[Row] = &[
     row!(151, "mlockall", Kernel::sys_mlockall, [Hex], Hint),
     row!(152, "munlockall", Kernel::sys_munlockall, [], Hint),
     row!(
+        216,
+        "remap_file_pages",
+        Kernel::sys_remap_file_pages,
+        [Ptr, Size, Hex, Uint, Hex],
+        Full
+    ),
+    row!(
         310,
         "process_vm_readv",
         Kernel::sys_process_vm_readv,
@@ -34,4 +41,5 @@ pub const ROWS: &[Row] = &[
         Full
     ),
     row!(325, "mlock2", Kernel::sys_mlock2, [Ptr, Size, Hex], Hint),
+    row!(462, "mseal", Kernel::sys_mseal, [Ptr, Size, Hex], Full),
 ];
