@@ -205,11 +205,21 @@ pub fn map(length: usize, protection: i32, flags: i32, fd: Fd, offset: i64) -> S
     }
 }
 
-/// A fresh directory for this process's files.
+/// A fresh directory for this process's files. A process of this number that another user had may
+/// have left one that cannot be removed: then the next name.
 pub fn scratch() -> Result<PathBuf, String> {
-    let path = std::env::temp_dir().join(format!("guest-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&path);
-    std::fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let name = format!("guest-{}", std::process::id());
+    let mut path = std::env::temp_dir().join(&name);
+    for again in 1.. {
+        let _ = std::fs::remove_dir_all(&path);
+        match std::fs::create_dir(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && again < 100 => {
+                path = std::env::temp_dir().join(format!("{name}-{again}"));
+            }
+            Err(error) => return Err(format!("{}: {error}", path.display())),
+            Ok(()) => break,
+        }
+    }
     Ok(path)
 }
 
