@@ -242,11 +242,9 @@ impl Kernel {
             NsKind::Pid => Namespace::Pid(self.task_active_pid_ns(task)),
             NsKind::Uts => Namespace::Uts(self.tasks[task].nsproxy.uts),
             NsKind::Net => Namespace::Net(self.tasks[task].nsproxy.net),
-            NsKind::Cgroup
-            | NsKind::Ipc
-            | NsKind::Mnt
-            | NsKind::Time
-            | NsKind::User => Namespace::Only(kind),
+            NsKind::Cgroup | NsKind::Ipc | NsKind::Mnt | NsKind::Time | NsKind::User => {
+                Namespace::Only(kind)
+            }
         }
     }
 

@@ -183,7 +183,11 @@ impl Kernel {
         let leaves_idle = old.policy == SCHED_IDLE
             && new.policy != SCHED_IDLE
             && !self.can_nice(target, old.nice);
-        new.policy == SCHED_DEADLINE || nicer || raised || leaves_idle || (old.reset_on_fork && !new.reset_on_fork)
+        new.policy == SCHED_DEADLINE
+            || nicer
+            || raised
+            || leaves_idle
+            || (old.reset_on_fork && !new.reset_on_fork)
     }
 
     /// is_nice_reduction(): does RLIMIT_NICE let a task be so nice to itself?

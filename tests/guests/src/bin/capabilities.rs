@@ -215,9 +215,8 @@ fn a_deadline_is_told_again() -> Check {
         raw("sched_setattr", libc::SYS_sched_setattr, [0, attr.as_ptr() as i64, 0, 0, 0, 0])
     };
     // Size and policy, flags, nice and priority, runtime, deadline, period.
-    let attr = |runtime: u64, deadline: u64, period: u64| {
-        [48 | 6 << 32, 0, 0, runtime, deadline, period]
-    };
+    let attr =
+        |runtime: u64, deadline: u64, period: u64| [48 | 6 << 32, 0, 0, runtime, deadline, period];
     let [effective, ..] = capget()?;
     fails!(set(&attr(20_000_000, 10_000_000, 10_000_000)), EINVAL);
     if effective & one(SYS_NICE) == 0 {

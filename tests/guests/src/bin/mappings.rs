@@ -97,14 +97,11 @@ fn another_part_of_a_file_comes_in_place() -> Check {
     // SAFETY: mapped, to be written.
     unsafe { (at as *mut u8).write_volatile(77) };
     let mut page = [0; 1];
-    let read = raw("pread64", libc::SYS_pread64, [
-        fd.into(),
-        page.as_mut_ptr() as i64,
-        1,
-        3 * PAGE as i64,
-        0,
-        0,
-    ]);
+    let read = raw(
+        "pread64",
+        libc::SYS_pread64,
+        [fd.into(), page.as_mut_ptr() as i64, 1, 3 * PAGE as i64, 0, 0],
+    );
     same!((read?, page), (1, [77]), "the file");
     fails!(remap_file_pages(at, PAGE, PROT_READ, 0), EINVAL);
     fails!(remap_file_pages(at, 0, 0, 0), EINVAL);
@@ -135,9 +132,8 @@ fn locked_memory_is_not_taken_away() -> Check {
         locked => same!(locked?, 0, "locking"),
     }
     same!(smaps(at, "Locked:")?, 8, "locked");
-    let sync = |flags: i32| {
-        raw("msync", libc::SYS_msync, [at as i64, PAGE as i64, flags.into(), 0, 0, 0])
-    };
+    let sync =
+        |flags: i32| raw("msync", libc::SYS_msync, [at as i64, PAGE as i64, flags.into(), 0, 0, 0]);
     fails!(sync(libc::MS_INVALIDATE), EBUSY);
     same!(sync(libc::MS_SYNC)?, 0, "writing back");
     fails!(madvise(at, PAGE, libc::MADV_DONTNEED), EINVAL);
@@ -153,8 +149,7 @@ fn locked_memory_is_not_taken_away() -> Check {
 fn a_futex_beyond_the_end_of_its_file_is_none() -> Check {
     const FUTEX_WAKE: i64 = 1;
     let (at, fd) = numbered(2)?;
-    let wake =
-        |at: usize| raw("futex", libc::SYS_futex, [at as i64, FUTEX_WAKE, 1, 0, 0, 0]);
+    let wake = |at: usize| raw("futex", libc::SYS_futex, [at as i64, FUTEX_WAKE, 1, 0, 0, 0]);
     same!(wake(at + PAGE)?, 0, "nobody waits");
     raw("ftruncate", libc::SYS_ftruncate, [fd.into(), PAGE as i64, 0, 0, 0, 0])?;
     fails!(wake(at + PAGE), EFAULT);

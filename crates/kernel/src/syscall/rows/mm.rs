@@ -19,13 +19,7 @@ pub const ROWS: &[Row] = &[
     row!(150, "munlock", Kernel::sys_munlock, [Ptr, Size], Hint),
     row!(151, "mlockall", Kernel::sys_mlockall, [Hex], Hint),
     row!(152, "munlockall", Kernel::sys_munlockall, [], Hint),
-    row!(
-        216,
-        "remap_file_pages",
-        Kernel::sys_remap_file_pages,
-        [Ptr, Size, Hex, Uint, Hex],
-        Full
-    ),
+    row!(216, "remap_file_pages", Kernel::sys_remap_file_pages, [Ptr, Size, Hex, Uint, Hex], Full),
     row!(
         310,
         "process_vm_readv",
