@@ -30,7 +30,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   twin [FILTER]              the same programs on the real kernel and here: every case of tests/guests
                              by output and exit status (PROGRAM::CASE), and hosts that talk by the
                              segments on the wire (wire::example, wire::matrix, wire::silences)
-  generator [--programs N] [--seed S] [--times N] [--seconds N] [--planted] [--print | --program N | FILE]
+  generator [--programs N] [--seed S] [--times N] [--seconds N] [--planted [FAULT]] [--print | --program N | FILE]
                              random programs of system calls on both sides, compared call by call; with
                              --planted, faults that it has to find; or one file, side by side
   fuzz [--seconds N] [TARGET]

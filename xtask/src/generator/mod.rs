@@ -51,8 +51,9 @@ struct Options {
     seconds: u64,
     /// Only prints the programs.
     print: bool,
-    /// One of the seed's programs instead, or a file of them.
+    /// One of the seed's programs instead.
     program: Option<u64>,
+    /// A file of programs; with `planted`, a part of the names of faults.
     file: Option<PathBuf>,
 }
 
@@ -66,7 +67,7 @@ pub fn run(words: &[&str]) -> Result<(), String> {
     }
     let scratch = Scratch::new("generator")?;
     let sides = Sides::build(&scratch.0)?;
-    if let Some(file) = &options.file {
+    if let (Some(file), false) = (&options.file, options.planted) {
         return show(&sides, &sides::read(file)?);
     }
     if let Some(number) = options.program {
@@ -77,7 +78,8 @@ pub fn run(words: &[&str]) -> Result<(), String> {
     if options.programs.is_some() || !options.planted {
         search(&sides, &options)?;
     }
-    if options.planted { planted::run(&sides, options.seed) } else { Ok(()) }
+    let filter = options.file.as_ref().map_or_else(String::new, |it| it.display().to_string());
+    if options.planted { planted::run(&sides, options.seed, &filter) } else { Ok(()) }
 }
 
 /// The kept programs, then new ones.
