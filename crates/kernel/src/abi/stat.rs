@@ -51,6 +51,8 @@ pub struct Stat {
     pub mount_root: bool,
     /// STATX_ATTR_* that are set, and that could be, beside what every file has.
     pub attributes: (u64, u64),
+    /// What memory and offsets of direct I/O are multiples of; 0 where there is none.
+    pub dio_align: u32,
 }
 
 /// makedev(3) as user space encodes a device number.
@@ -115,6 +117,11 @@ impl Stat {
             put(&mut out, 128 + 4 * i, &number.to_le_bytes());
         }
         put(&mut out, 144, &self.mnt_id.to_le_bytes());
+        if mask & raw::STATX_DIOALIGN != 0 && self.dio_align > 0 {
+            put(&mut out, 0, &(given | raw::STATX_DIOALIGN).to_le_bytes());
+            put(&mut out, 152, &self.dio_align.to_le_bytes());
+            put(&mut out, 156, &self.dio_align.to_le_bytes());
+        }
         out
     }
 }

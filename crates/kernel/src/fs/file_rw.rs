@@ -293,14 +293,18 @@ impl Kernel {
         inode: InodeId,
         change: impl FnOnce(&mut FileBytes) -> Result<R, Errno>,
     ) -> Result<R, Errno> {
+        let dev = self.vfs.inodes[inode].dev;
         let InodeKind::Regular(bytes) = &mut self.vfs.inodes[inode].kind else {
             return Err(Errno::EINVAL);
         };
-        let before = (bytes.resident(), bytes.allocated());
+        // Counting pages takes time; only a file system with limits asks for it.
+        let limited = self.vfs.shmem.contains_key(&dev);
+        let size =
+            |bytes: &FileBytes| (bytes.resident(), if limited { bytes.allocated() } else { 0 });
+        let before = size(bytes);
         let result = change(bytes);
-        let after = (bytes.resident(), bytes.allocated());
+        let after = size(bytes);
         self.vfs.resident = self.vfs.resident - before.0 + after.0;
-        let dev = self.vfs.inodes[inode].dev;
         self.vfs.count_bytes(dev, before.1, after.1);
         result
     }

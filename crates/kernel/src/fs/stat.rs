@@ -44,7 +44,7 @@ impl Kernel {
             uid: inode.uid,
             gid: inode.gid,
             rdev,
-            size: inode.size(),
+            size: self.inode_size(dentry),
             blksize: PAGE as u32,
             blocks,
             atime: inode.atime,
@@ -53,11 +53,27 @@ impl Kernel {
             btime: inode.btime,
             mnt_id: self.vfs.mount_of(inode.dev).map_or(0, |mount| mount.id),
             mount_root: self.vfs.is_mount_root(dentry),
+            dio_align: match inode.kind {
+                InodeKind::BlockDevice(rdev) => self.vfs.bdev_dio_align(rdev),
+                _ => 0, // regular files in memory have no direct I/O
+            },
             attributes: (
                 inode.statx_attributes(),
                 if self.has_fileattr(dentry) { 0x70 } else { 0 },
             ),
         }
+    }
+
+    /// i_size: a directory of tmpfs has twenty bytes for each name (BOGO_DIRENT_SIZE), its own two
+    /// included.
+    fn inode_size(&self, dentry: DentryId) -> u64 {
+        let inode = self.vfs.inode(dentry);
+        let tmpfs = self.vfs.shmem.contains_key(&inode.dev)
+            || [dev::SHM, dev::DEVTMPFS].contains(&inode.dev);
+        if inode.is_dir() && tmpfs {
+            return 20 * (2 + self.vfs.dentries[dentry].children.len() as u64);
+        }
+        inode.size()
     }
 
     /// vfs_getattr() of an open file of any kind.

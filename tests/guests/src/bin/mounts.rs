@@ -23,6 +23,8 @@ guests::cases! {
     a_remount_changes_flags_and_limits,
     a_tmpfs_is_full_when_its_pages_or_inodes_are,
     mount_flags_forbid_devices_programs_and_links,
+    access_times_move_as_the_mount_says,
+    an_unmount_ends_watches,
     mount_checks_its_arguments,
     only_root_mounts,
     device_nodes_name_drivers_or_nothing,
@@ -152,6 +154,7 @@ fn a_mounted_tmpfs_is_seen_until_it_is_unmounted() -> Check {
     let stat = statfs(&at)?;
     same!((stat.f_type, stat.f_blocks, stat.f_bfree), (0x0102_1994, 256, 256), "blocks");
     same!((stat.f_files, stat.f_ffree), (9, 7), "inodes");
+    same!(fs::metadata(&at).map_err(|e| e.to_string())?.len(), 60, "the root's size with a name");
     let mut ustat = [0u8; 32];
     let ask = [above.dev() as i64, ustat.as_mut_ptr() as i64, 0, 0, 0, 0];
     raw("ustat", libc::SYS_ustat, ask)?;
@@ -307,6 +310,55 @@ fn mount_flags_forbid_devices_programs_and_links() -> Check {
     fails!(sys::map(4096, code, libc::MAP_PRIVATE, file, 0), EPERM);
     close(file)?;
     umount(&at, 0)?;
+    Ok(())
+}
+
+/// The access time of a file, in seconds, after it was set to `from` and the file was read.
+fn read_from(path: &Path, from: i64) -> Result<i64, String> {
+    let times = [from, 0, 1_000_000_000, 0];
+    let at = c_path(path);
+    let ask = [libc::AT_FDCWD.into(), at.as_ptr() as i64, times.as_ptr() as i64, 0, 0, 0];
+    raw("utimensat", libc::SYS_utimensat, ask)?;
+    fs::read(path).map_err(|error| error.to_string())?;
+    Ok(fs::metadata(path).map_err(|error| error.to_string())?.atime())
+}
+
+fn access_times_move_as_the_mount_says() -> Check {
+    let Some(at) = mounted(MS_NOATIME, "")? else { return Ok(()) };
+    let f = at.join("f");
+    fs::write(&f, "text").map_err(|error| error.to_string())?;
+    let far = 1 << 32;
+    same!(read_from(&f, 1)?, 1, "noatime");
+    mount("guest", &at, "tmpfs", MS_REMOUNT | libc::MS_RELATIME, "")?;
+    ensure!(read_from(&f, 1)? > 1, "relatime leaves a time that is before the last change");
+    same!(read_from(&f, far)?, far, "relatime, and a time after the last change");
+    mount("guest", &at, "tmpfs", MS_REMOUNT | libc::MS_STRICTATIME, "")?;
+    ensure!(read_from(&f, far)? < far, "strictatime leaves a time as it was");
+    mount("guest", &at, "tmpfs", MS_REMOUNT | MS_RDONLY, "")?;
+    let before = fs::metadata(&f).map_err(|error| error.to_string())?.atime_nsec();
+    fs::read(&f).map_err(|error| error.to_string())?;
+    let after = fs::metadata(&f).map_err(|error| error.to_string())?.atime_nsec();
+    same!(before, after, "a time where nothing can be written");
+    umount(&at, 0)?;
+    Ok(())
+}
+
+fn an_unmount_ends_watches() -> Check {
+    let Some(at) = mounted(0, "")? else { return Ok(()) };
+    touch(&at.join("f"))?;
+    // SAFETY: no memory is passed.
+    let inotify = small("inotify_init1", unsafe { libc::inotify_init1(libc::IN_NONBLOCK) })?;
+    let path = c_path(&at.join("f"));
+    // SAFETY: a string.
+    let wd = unsafe { libc::inotify_add_watch(inotify, path.as_ptr(), libc::IN_MODIFY) };
+    let wd = small("inotify_add_watch", wd)?;
+    umount(&at, 0)?;
+    let bytes = read(inotify, 999)?;
+    let word = |i: usize| u32::from_le_bytes(bytes[i..i + 4].try_into().expect("4 bytes"));
+    same!(bytes.len(), 32, "the bytes of two events");
+    same!((word(0), word(4)), (wd as u32, libc::IN_UNMOUNT), "the first event");
+    same!((word(16), word(20)), (wd as u32, libc::IN_IGNORED), "the second");
+    close(inotify)?;
     Ok(())
 }
 

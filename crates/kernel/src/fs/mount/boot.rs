@@ -99,6 +99,9 @@ impl Vfs {
         vfs.fill_proc(proc);
         vfs.mount_dev();
         vfs.mount_sys();
+        for _ in 0..LOOP_MIN_COUNT {
+            vfs.loop_add();
+        }
         for (path, mode) in [("/tmp", 0o1777), ("/var/tmp", 0o1777), ("/run", 0o755)] {
             let dir = vfs.ensure_dir(path.as_bytes());
             vfs.inode_mut(dir).mode = mode;
@@ -177,9 +180,6 @@ impl Vfs {
         let ptmx = self.new_inode(dev::DEVPTS, ptmx, 0, time);
         self.inodes[ptmx].ino = 2;
         self.d_add(pts, b"ptmx", ptmx);
-        for _ in 0..LOOP_MIN_COUNT {
-            self.loop_add();
-        }
         let flags = raw::MS_NOSUID | raw::MS_NODEV;
         let shm = self.mount(dev::SHM, "/dev/shm", "tmpfs", flags, tmpfs::MAGIC);
         self.inode_mut(shm).mode = 0o1777;

@@ -40,7 +40,7 @@ pub struct Mount {
     pub magic: u64,
     /// In the tree; false once it was unmounted with MNT_DETACH while in use.
     pub attached: bool,
-    /// MNT_EXPIRE saw it unused, and nobody used it since.
+    /// MNT_EXPIRE saw it unused. Unlike Linux, uses that are over by now do not take the mark off.
     pub expiry: bool,
 }
 

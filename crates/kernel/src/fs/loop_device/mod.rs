@@ -1,7 +1,10 @@
 //! Loop devices (loop(4)): a block device whose bytes are a regular file's. /dev/loop-control hands
 //! out numbers, /dev/loopN is bound to a file until its last close after LOOP_CLR_FD. Unlike Linux,
 //! nothing is cached in between: what is written is in the file at once. Neighbours: `device`,
-//! `file_operations` (the `Loop` arms), `mount` (which asks for no device yet).
+//! `file_operations` (the `Loop` arms), `status` (what is told and set of one), `mount` (which asks
+//! for no device yet).
+
+mod status;
 
 use crate::abi::Errno;
 use crate::abi::stat::{S_IFMT, S_IFREG};
@@ -25,10 +28,6 @@ const CHUNK: usize = 1 << 17;
 const LO_NAME_SIZE: usize = 64;
 const LO_FLAGS_READ_ONLY: u32 = 1;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
-const LO_FLAGS_PARTSCAN: u32 = 8;
-/// What LOOP_SET_STATUS changes.
-const LO_FLAGS_SETTABLE: u32 = LO_FLAGS_AUTOCLEAR | LO_FLAGS_PARTSCAN;
-
 /// include/uapi/linux/loop.h and fs.h.
 mod cmd {
     pub const LOOP_SET_FD: u32 = 0x4c00;
@@ -102,7 +101,7 @@ impl LoopDevice {
 }
 
 impl Vfs {
-    /// loop_add(): one more device, and its name in /dev.
+    /// loop_add(): one more device, its name in /dev, and of /sys/block what direct I/O asks for.
     pub(crate) fn loop_add(&mut self) -> u32 {
         let number = self.loops.len() as u32;
         self.loops.push(LoopDevice::UNBOUND);
@@ -120,7 +119,19 @@ impl Vfs {
                 self.d_add(root, name.as_bytes(), inode);
             }
         }
+        for (file, text) in [("logical_block_size", "512\n"), ("dma_alignment", "511\n")] {
+            let path = format!("/sys/block/{name}/queue/{file}");
+            self.add_file(path.as_bytes(), text.as_bytes(), 0o444);
+        }
         number
+    }
+}
+
+impl Vfs {
+    /// bdev_statx(): how direct I/O on this block device has to be aligned; 0 if it is none.
+    pub(crate) fn bdev_dio_align(&self, rdev: (u32, u32)) -> u32 {
+        let there = rdev.0 == LOOP_MAJOR && (rdev.1 as usize) < self.loops.len();
+        if there { SECTOR as u32 } else { 0 }
     }
 }
 
@@ -336,75 +347,6 @@ impl Kernel {
         *self.loop_mut(number) =
             LoopDevice { state: State::Bound(backing), flags, ..LoopDevice::UNBOUND };
         self.loop_mut(number).set_size(stat.size);
-        Ok(())
-    }
-
-    /// loop_get_status(): struct loop_info64, or the old loop_info.
-    fn loop_get_status(
-        &mut self,
-        call: &mut Call<'_>,
-        number: u32,
-        backing: FileId,
-        new: bool,
-    ) -> Result<(), Errno> {
-        let stat = self.file_stat(backing);
-        let (device, dev) = (self.loop_mut(number).clone(), u64::from(stat.dev.1));
-        let mut out = if new { vec![0; 232] } else { vec![0; 168] };
-        let mut put = |at: usize, bytes: &[u8]| out[at..at + bytes.len()].copy_from_slice(bytes);
-        if new {
-            for (i, word) in
-                [dev, stat.ino, 0, device.offset, device.sizelimit].into_iter().enumerate()
-            {
-                put(8 * i, &word.to_le_bytes());
-            }
-            put(40, &number.to_le_bytes());
-            put(52, &device.flags.to_le_bytes());
-            put(56, &device.file_name);
-        } else {
-            let offset = i32::try_from(device.offset).map_err(|_| Errno::EOVERFLOW)?;
-            put(0, &number.to_le_bytes());
-            put(8, &dev.to_le_bytes());
-            put(16, &stat.ino.to_le_bytes());
-            put(32, &offset.to_le_bytes());
-            put(44, &device.flags.to_le_bytes());
-            put(48, &device.file_name);
-        }
-        call.write_user(call.ptr(2), &out)
-    }
-
-    /// loop_set_status(): offset, limit, name and flags. EINVAL for encryption, which Linux gave
-    /// up too; partitions are not looked for, loudly.
-    fn loop_set_status(
-        &mut self,
-        call: &mut Call<'_>,
-        number: u32,
-        backing: FileId,
-        new: bool,
-    ) -> Result<(), Errno> {
-        let bytes = call.read_bytes(call.ptr(2), if new { 232 } else { 168 })?;
-        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
-        let long = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
-        let (offset, sizelimit, encrypt, flags, name) = if new {
-            (long(24), long(32), word(44), word(52), 56)
-        } else {
-            (u64::from(word(32)), 0, word(36), word(44), 48)
-        };
-        if encrypt != 0 {
-            return Err(Errno::EINVAL);
-        }
-        if offset > i64::MAX as u64 || sizelimit > i64::MAX as u64 {
-            return Err(Errno::EOVERFLOW);
-        }
-        if flags & LO_FLAGS_PARTSCAN != 0 {
-            self.tell(Some(call.task), Fact::unsupported("loop device", "LO_FLAGS_PARTSCAN"));
-        }
-        let size = self.file_stat(backing).size;
-        let device = self.loop_mut(number);
-        (device.offset, device.sizelimit) = (offset, sizelimit);
-        device.flags = device.flags & !LO_FLAGS_SETTABLE | flags & LO_FLAGS_SETTABLE;
-        device.file_name.copy_from_slice(&bytes[name..name + LO_NAME_SIZE]);
-        device.file_name[LO_NAME_SIZE - 1] = 0;
-        device.set_size(size);
         Ok(())
     }
 
