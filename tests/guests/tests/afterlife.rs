@@ -16,6 +16,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The guest programs of this package.
 const PROGRAMS: &[&str] = &[
     env!("CARGO_BIN_EXE_capabilities"),
+    env!("CARGO_BIN_EXE_attributes"),
     env!("CARGO_BIN_EXE_closing"),
     env!("CARGO_BIN_EXE_exit"),
     env!("CARGO_BIN_EXE_fates"),

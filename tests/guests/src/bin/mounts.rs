@@ -1,17 +1,18 @@
-//! mount(2) and what it changes, device nodes, extended attributes, inode flags, loop devices. Each
-//! case works on a tmpfs of its own in a mount namespace of its own. It needs root: a case that may
-//! not mount anything has nothing to say and holds.
+//! mount(2) and what it changes, device nodes, loop devices. Each case works on a tmpfs of its own in
+//! a mount namespace of its own. It needs root: a case that may not mount anything has nothing to
+//! say and holds.
 
-use guests::process::{fork, wait};
+use guests::mounting::{
+    as_nobody, chmod, mkdir, mknod, mount, mounted, on_path, on_paths, place, rename, touch,
+    umount, unlink,
+};
 use guests::sys::{self, Fd, Sys, c_path, close, lseek, open, raw, read, scratch, small, write};
 use guests::{Check, ensure, fails, same};
 use libc::{
-    EACCES, EAGAIN, EBUSY, EEXIST, EINVAL, ELOOP, ENODATA, ENODEV, ENOENT, ENOSPC, ENOTDIR, ENXIO,
-    EOPNOTSUPP, EPERM, ERANGE, EROFS, EXDEV, MNT_DETACH, MNT_EXPIRE, MS_BIND, MS_NOATIME, MS_NODEV,
-    MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT, O_CREAT, O_RDONLY, O_RDWR,
-    O_TRUNC, O_WRONLY,
+    EACCES, EAGAIN, EBUSY, EEXIST, EINVAL, ELOOP, ENODEV, ENOENT, ENOSPC, ENOTDIR, ENXIO, EPERM,
+    EROFS, EXDEV, MNT_DETACH, MNT_EXPIRE, MS_BIND, MS_NOATIME, MS_NODEV, MS_NOEXEC, MS_NOSUID,
+    MS_RDONLY, MS_REMOUNT, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY,
 };
-use std::ffi::CString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
@@ -28,60 +29,10 @@ guests::cases! {
     mount_checks_its_arguments,
     only_root_mounts,
     device_nodes_name_drivers_or_nothing,
-    attributes_are_set_read_listed_and_removed,
-    attributes_have_limits_and_owners,
-    immutable_and_append_only_files,
     a_loop_device_shows_a_file,
 }
 
 const NOSYMFOLLOW: u64 = 256;
-const FS_IOC_GETFLAGS: i64 = 0x8008_6601;
-const FS_IOC_SETFLAGS: i64 = 0x4008_6602;
-const IMMUTABLE: u32 = 0x10;
-const APPEND: u32 = 0x20;
-
-fn mount(source: &str, at: &Path, fstype: &str, flags: u64, data: &str) -> Sys<()> {
-    let [source, fstype, data] = [source, fstype, data].map(|s| CString::new(s).expect("no NUL"));
-    let at = c_path(at);
-    // SAFETY: strings.
-    let result = unsafe {
-        libc::mount(source.as_ptr(), at.as_ptr(), fstype.as_ptr(), flags, data.as_ptr().cast())
-    };
-    small("mount", result).map(drop)
-}
-
-fn umount(at: &Path, flags: i32) -> Sys<()> {
-    // SAFETY: a string.
-    small("umount2", unsafe { libc::umount2(c_path(at).as_ptr(), flags) }).map(drop)
-}
-
-/// A directory to mount on, in a mount namespace of one's own; None if nothing may be mounted. In a
-/// kernel without mount namespaces all is private anyhow.
-fn place() -> Result<Option<PathBuf>, String> {
-    // SAFETY: no memory is passed.
-    if unsafe { libc::unshare(libc::CLONE_NEWNS) } == 0 {
-        mount("none", Path::new("/"), "", MS_REC | MS_PRIVATE, "")?;
-    }
-    let at = scratch()?.join("at");
-    fs::create_dir(&at).map_err(|error| error.to_string())?;
-    match mount("guest", &at, "tmpfs", 0, "") {
-        Ok(()) => {
-            umount(&at, 0)?;
-            Ok(Some(at))
-        }
-        Err(failed) if failed.errno == EPERM => Ok(None),
-        Err(failed) => Err(failed.into()),
-    }
-}
-
-/// `place`, with a tmpfs there.
-fn mounted(flags: u64, data: &str) -> Result<Option<PathBuf>, String> {
-    let at = place()?;
-    if let Some(at) = &at {
-        mount("guest", at, "tmpfs", flags, data)?;
-    }
-    Ok(at)
-}
 
 /// The fields behind the path in this mount's line of /proc/self/mountinfo and /proc/mounts.
 fn shown(at: &Path) -> Option<(String, String)> {
@@ -100,42 +51,6 @@ fn statfs(at: &Path) -> Sys<libc::statfs> {
         let mut buffer = std::mem::zeroed();
         small("statfs", libc::statfs(c_path(at).as_ptr(), &mut buffer)).map(|_| buffer)
     }
-}
-
-fn touch(path: &Path) -> Sys<()> {
-    close(open(path, O_CREAT | O_WRONLY, 0o644)?)
-}
-
-/// A call on one path.
-fn on_path(call: &'static str, number: i64, path: &Path, rest: [i64; 3]) -> Sys<i64> {
-    let path = c_path(path);
-    raw(call, number, [path.as_ptr() as i64, rest[0], rest[1], rest[2], 0, 0])
-}
-
-/// A call on two paths.
-fn on_paths(call: &'static str, number: i64, from: &Path, to: &Path) -> Sys<i64> {
-    let (from, to) = (c_path(from), c_path(to));
-    raw(call, number, [from.as_ptr() as i64, to.as_ptr() as i64, 0, 0, 0, 0])
-}
-
-fn mkdir(path: &Path) -> Sys<i64> {
-    on_path("mkdir", libc::SYS_mkdir, path, [0o755, 0, 0])
-}
-
-fn unlink(path: &Path) -> Sys<i64> {
-    on_path("unlink", libc::SYS_unlink, path, [0; 3])
-}
-
-fn rename(from: &Path, to: &Path) -> Sys<i64> {
-    on_paths("rename", libc::SYS_rename, from, to)
-}
-
-fn chmod(path: &Path, mode: i64) -> Sys<i64> {
-    on_path("chmod", libc::SYS_chmod, path, [mode, 0, 0])
-}
-
-fn mknod(path: &Path, mode: u32, device: u64) -> Sys<i64> {
-    on_path("mknod", libc::SYS_mknod, path, [mode.into(), device as i64, 0])
 }
 
 fn a_mounted_tmpfs_is_seen_until_it_is_unmounted() -> Check {
@@ -224,7 +139,6 @@ fn a_read_only_mount_refuses_every_change() -> Check {
     fails!(on_path("truncate", libc::SYS_truncate, &f, [0, 0, 0]), EROFS);
     fails!(on_path("utime", libc::SYS_utime, &f, [0; 3]), EROFS);
     fails!(on_path("access", libc::SYS_access, &f, [libc::W_OK.into(), 0, 0]), EROFS);
-    fails!(setxattr(&f, "trusted.a", b"", 0), EROFS);
     // SAFETY: an all-zero statvfs is valid, and filled by the call.
     let seen: libc::statvfs = unsafe {
         let mut buffer = std::mem::zeroed();
@@ -382,28 +296,6 @@ fn mount_checks_its_arguments() -> Check {
     Ok(())
 }
 
-/// Runs the closure as an ordinary user in a child.
-fn as_nobody(body: impl FnOnce() -> Check) -> Check {
-    let child = fork(|| {
-        // SAFETY: no memory is passed.
-        let dropped = unsafe {
-            libc::syscall(libc::SYS_setgroups, 0, 0) == 0
-                && libc::setresgid(65534, 65534, 65534) == 0
-                && libc::setresuid(65534, 65534, 65534) == 0
-        };
-        match body() {
-            Ok(()) if dropped => 0,
-            Ok(()) => 1,
-            Err(why) => {
-                eprintln!("as nobody: {why}");
-                2
-            }
-        }
-    })?;
-    same!(wait(child)?, 0, "the child's status");
-    Ok(())
-}
-
 fn only_root_mounts() -> Check {
     let Some(at) = mounted(0, "")? else { return Ok(()) };
     as_nobody(|| {
@@ -432,162 +324,6 @@ fn device_nodes_name_drivers_or_nothing() -> Check {
     let expected = (libc::S_IFCHR, libc::makedev(4000, 77_777));
     same!((seen.mode() & libc::S_IFMT, seen.rdev()), expected, "a node's type and number");
     same!(stat(&block)?.mode() & libc::S_IFMT, libc::S_IFBLK, "a block device's type");
-    umount(&at, 0)?;
-    Ok(())
-}
-
-fn setxattr(path: &Path, name: &str, value: &[u8], flags: i32) -> Sys<()> {
-    let (path, name) = (c_path(path), CString::new(name).expect("no NUL"));
-    // SAFETY: strings and a live buffer.
-    let result = unsafe {
-        let value_at = value.as_ptr().cast();
-        libc::lsetxattr(path.as_ptr(), name.as_ptr(), value_at, value.len(), flags)
-    };
-    small("setxattr", result).map(drop)
-}
-
-fn getxattr(path: &Path, name: &str, size: usize) -> Sys<Vec<u8>> {
-    let (path, name) = (c_path(path), CString::new(name).expect("no NUL"));
-    let mut value = vec![0; size];
-    // SAFETY: strings and a live buffer.
-    let got =
-        unsafe { libc::lgetxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), size) };
-    value.truncate(sys::count("getxattr", got)?);
-    Ok(value)
-}
-
-fn removexattr(path: &Path, name: &str) -> Sys<()> {
-    let (path, name) = (c_path(path), CString::new(name).expect("no NUL"));
-    // SAFETY: strings.
-    small("removexattr", unsafe { libc::lremovexattr(path.as_ptr(), name.as_ptr()) }).map(drop)
-}
-
-fn listxattr(path: &Path, size: usize) -> Sys<Vec<String>> {
-    let path = c_path(path);
-    let mut list = vec![0u8; size];
-    // SAFETY: a string and a live buffer.
-    let got = unsafe { libc::llistxattr(path.as_ptr(), list.as_mut_ptr().cast(), size) };
-    list.truncate(sys::count("listxattr", got)?);
-    let names = list.split(|byte| *byte == 0).filter(|name| !name.is_empty());
-    let mut names: Vec<String> = names.map(|n| String::from_utf8_lossy(n).into_owned()).collect();
-    // In which order they come is nobody's business; a label of the machine's is not ours.
-    names.retain(|name| name != "security.selinux");
-    names.sort();
-    Ok(names)
-}
-
-/// A tmpfs whose files have user.* attributes; Linux before 6.6 has none.
-fn with_attributes() -> Result<Option<PathBuf>, String> {
-    let Some(at) = mounted(0, "")? else { return Ok(None) };
-    touch(&at.join("f"))?;
-    match setxattr(&at.join("f"), "user.probe", b"", 0) {
-        Ok(()) => removexattr(&at.join("f"), "user.probe")?,
-        Err(failed) if failed.errno == EOPNOTSUPP => return Ok(None),
-        Err(failed) => return Err(failed.into()),
-    }
-    Ok(Some(at))
-}
-
-fn attributes_are_set_read_listed_and_removed() -> Check {
-    let Some(at) = with_attributes()? else { return Ok(()) };
-    let f = at.join("f");
-    for name in ["user.a", "trusted.a", "security.a"] {
-        fails!(getxattr(&f, name, 9), ENODATA);
-        fails!(setxattr(&f, name, b"one", libc::XATTR_REPLACE), ENODATA);
-        setxattr(&f, name, b"one", libc::XATTR_CREATE)?;
-        fails!(setxattr(&f, name, b"two", libc::XATTR_CREATE), EEXIST);
-        setxattr(&f, name, b"three", libc::XATTR_REPLACE)?;
-        same!(getxattr(&f, name, 9)?, b"three", "the value of {name}");
-        fails!(getxattr(&f, name, 4), ERANGE);
-    }
-    same!(listxattr(&f, 99)?, ["security.a", "trusted.a", "user.a"], "the names");
-    fails!(listxattr(&f, 5), ERANGE);
-    removexattr(&f, "user.a")?;
-    fails!(removexattr(&f, "user.a"), ENODATA);
-    same!(listxattr(&f, 99)?, ["security.a", "trusted.a"], "the names that are left");
-    umount(&at, 0)?;
-    Ok(())
-}
-
-fn attributes_have_limits_and_owners() -> Check {
-    let Some(at) = with_attributes()? else { return Ok(()) };
-    let [f, fifo, link] = ["f", "fifo", "link"].map(|name| at.join(name));
-    mknod(&fifo, libc::S_IFIFO | 0o666, 0)?;
-    symlink("f", &link).map_err(|error| error.to_string())?;
-    for special in [&fifo, &link] {
-        fails!(setxattr(special, "user.a", b"", 0), EPERM);
-        fails!(getxattr(special, "user.a", 0), ENODATA);
-        setxattr(special, "trusted.a", b"t", 0)?;
-    }
-    setxattr(&f, "user.big", &[1; 65_536], 0)?;
-    fails!(setxattr(&f, "user.big", &[1; 65_537], 0), libc::E2BIG);
-    fails!(setxattr(&f, "user.", b"", 0), EINVAL);
-    fails!(setxattr(&f, "", b"", 0), ERANGE);
-    fails!(setxattr(&f, &format!("user.{}", "n".repeat(251)), b"", 0), ERANGE);
-    fails!(setxattr(&f, "nonsense", b"", 0), EOPNOTSUPP);
-    fails!(setxattr(&f, "user.a", b"", 4), EINVAL);
-    setxattr(&f, "trusted.a", b"t", 0)?;
-    let (f, at2) = (f.clone(), at.clone());
-    as_nobody(move || {
-        fails!(getxattr(&f, "trusted.a", 9), ENODATA);
-        fails!(setxattr(&f, "trusted.a", b"", 0), EPERM);
-        fails!(setxattr(&f, "security.a", b"", 0), EPERM);
-        fails!(setxattr(&f, "user.a", b"", 0), EACCES);
-        fails!(setxattr(&at2, "user.a", b"", 0), EPERM);
-        same!(listxattr(&f, 99)?, ["user.big"], "what nobody sees");
-        Ok(())
-    })?;
-    umount(&at, 0)?;
-    Ok(())
-}
-
-fn flags(path: &Path, change: Option<u32>) -> Sys<u32> {
-    let file = open(path, O_RDONLY, 0)?;
-    let mut word = change.unwrap_or(0);
-    let command = if change.is_some() { FS_IOC_SETFLAGS } else { FS_IOC_GETFLAGS };
-    let done = raw("ioctl", libc::SYS_ioctl, [file.into(), command, &raw mut word as i64, 0, 0, 0]);
-    close(file)?;
-    done.map(|_| word)
-}
-
-fn immutable_and_append_only_files() -> Check {
-    let Some(at) = mounted(0, "")? else { return Ok(()) };
-    let (f, g) = (at.join("f"), at.join("g"));
-    touch(&f)?;
-    match flags(&f, None) {
-        // tmpfs has them since Linux 6.0.
-        Err(failed) if failed.errno == libc::ENOTTY => return Ok(()),
-        seen => same!(seen?, 0, "the flags of a new file"),
-    }
-    flags(&f, Some(IMMUTABLE))?;
-    same!(flags(&f, None)?, IMMUTABLE, "the flags");
-    fails!(open(&f, O_WRONLY, 0), EPERM);
-    close(open(&f, O_RDONLY, 0)?)?;
-    fails!(unlink(&f), EPERM);
-    fails!(rename(&f, &g), EPERM);
-    fails!(on_paths("link", libc::SYS_link, &f, &g), EPERM);
-    fails!(chmod(&f, 0o600), EPERM);
-    fails!(on_path("utime", libc::SYS_utime, &f, [0; 3]), EPERM);
-    fails!(on_path("truncate", libc::SYS_truncate, &f, [0; 3]), EPERM);
-    flags(&f, Some(APPEND))?;
-    fails!(open(&f, O_WRONLY, 0), EPERM);
-    fails!(open(&f, O_WRONLY | libc::O_APPEND | O_TRUNC, 0), EPERM);
-    let file: Fd = open(&f, O_WRONLY | libc::O_APPEND, 0)?;
-    write(file, b"more")?;
-    // SAFETY: no memory is passed.
-    fails!(small("fcntl", unsafe { libc::fcntl(file, libc::F_SETFL, 0) }), EPERM);
-    fails!(small("ftruncate", unsafe { libc::ftruncate(file, 0) }), EPERM);
-    close(file)?;
-    fails!(unlink(&f), EPERM);
-    on_path("utime", libc::SYS_utime, &f, [0; 3])?;
-    fails!(flags(&f, Some(1)), EOPNOTSUPP);
-    let path = f.clone();
-    as_nobody(move || {
-        fails!(flags(&path, Some(0)), EPERM);
-        Ok(())
-    })?;
-    flags(&f, Some(0))?;
-    unlink(&f)?;
     umount(&at, 0)?;
     Ok(())
 }
