@@ -145,8 +145,14 @@ impl Kernel {
         if self.mms[at.mm].areas.len() + 4 > MAX_MAP_COUNT {
             return Err(Errno::ENOMEM);
         }
-        let area = self.vma_to_resize(at, remap)?;
         self.can_modify_mm(at, to, to + new_len)?;
+        let mut remap = remap;
+        if old_len > new_len {
+            // shrink_vma() first: what is behind the new length goes.
+            self.do_munmap(at, user, addr + new_len, old_len - new_len)?;
+            remap.old_len = new_len;
+        }
+        let area = self.vma_to_resize(at, remap)?;
         self.move_vma(at, user, remap, area, to)
     }
 
