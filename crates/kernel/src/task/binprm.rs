@@ -106,6 +106,22 @@ impl Kernel {
         Ok((argv, envp))
     }
 
+    /// BINPRM_FLAGS_PATH_INACCESSIBLE: a script that its interpreter could not open is ENOENT.
+    pub(crate) fn check_path_accessible(
+        &mut self,
+        call: &mut Call<'_>,
+        file: FileId,
+    ) -> Result<(), Errno> {
+        let mut buf = vec![0; BINPRM_BUF_SIZE];
+        let got = self.kernel_read(file, 0, &mut buf, call.user);
+        let script = got.and_then(|got| Script::parse(&buf[..got]));
+        if let Ok(None) = script {
+            return Ok(());
+        }
+        call.flight.held.push(Held { fd: NO_FD, file });
+        Err(script.err().unwrap_or(Errno::ENOENT))
+    }
+
     /// bprm_execve() up to the point of no return, for a file that is open.
     pub(crate) fn prepare_binprm(
         &mut self,

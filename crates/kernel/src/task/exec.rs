@@ -42,7 +42,7 @@ impl Kernel {
     }
 
     /// execveat(2). With AT_EMPTY_PATH the program is the descriptor itself (fexecve), and a script
-    /// is told to read /dev/fd/N.
+    /// is told to read /dev/fd/N; ENOENT if that will be closed by then.
     pub fn sys_execveat(&mut self, call: &mut Call<'_>) -> SysResult {
         if let Some(bprm) = resumed(call) {
             return self.bprm_execve(call, bprm);
@@ -62,6 +62,9 @@ impl Kernel {
         };
         let (argv, envp) = self.copy_strings(call, call.ptr(2), call.ptr(3), &shown)?;
         let file = self.open_exec_at(call.task, dfd, &path, lookup, call.user)?;
+        if shown != path && self.table(call.task).close_on_exec(dfd) {
+            self.check_path_accessible(call, file)?;
+        }
         let bprm = self.prepare_binprm(call, shown, file, argv, envp)?;
         self.bprm_execve(call, bprm)
     }

@@ -126,6 +126,17 @@ impl Kernel {
         }
     }
 
+    /// pidfd_show_fdinfo(): its number in each namespace; -1 once it was reaped.
+    pub(crate) fn pidfd_show_fdinfo(&self, pidfd: Pidfd) -> String {
+        let alive = self.pids.task(pidfd.pid).is_some_and(|t| self.tasks[t].group == pidfd.group);
+        if !alive {
+            return "Pid:\t-1\nNSpid:\t-1\n".into();
+        }
+        let all = self.pids.all_numbers(pidfd.pid, PidNs::INIT);
+        let all: Vec<String> = all.iter().map(u32::to_string).collect();
+        format!("Pid:\t{}\nNSpid:\t{}\n", pidfd.pid.0, all.join("\t"))
+    }
+
     /// What announces a change of that.
     pub(super) fn pidfd_events(pidfd: Pidfd) -> Vec<Event> {
         vec![Event::Group(pidfd.group)]

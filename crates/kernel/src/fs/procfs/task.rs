@@ -345,11 +345,14 @@ impl Kernel {
         let cloexec = self.tables[table].close_on_exec(fd);
         let flags = f.flags.0 | if cloexec { linux_raw_sys::general::O_CLOEXEC } else { 0 };
         let stat = self.file_stat(file);
-        format!(
+        let mut text = format!(
             "pos:\t{}\nflags:\t0{flags:o}\nmnt_id:\t{}\nino:\t{}\n",
             f.pos, stat.mnt_id, stat.ino
-        )
-        .into_bytes()
+        );
+        if let Ok(pidfd) = self.pidfd_of(file) {
+            text.push_str(&self.pidfd_show_fdinfo(pidfd));
+        }
+        text.into_bytes()
     }
 
     /// Writes to a file about `target`: comm and oom_score_adj. EIO for files that nobody writes.
