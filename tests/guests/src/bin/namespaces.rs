@@ -22,6 +22,7 @@ guests::cases! {
     a_pid_namespace_is_for_children,
     setns_enters_the_namespaces_of_a_pidfd,
     files_of_namespaces_tell_what_they_are,
+    a_pidfd_tells_its_numbers,
     a_hostname_of_ones_own,
     a_network_of_ones_own_has_only_a_loopback,
     clone3_gives_a_number_in_each_namespace,
@@ -278,6 +279,29 @@ fn files_of_namespaces_tell_what_they_are() -> Check {
         close(file).map_err(String::from)
     })?;
     child.map_or(Ok(()), wait_ok)
+}
+
+/// proc_pid_fdinfo(5).
+fn a_pidfd_tells_its_numbers() -> Check {
+    let gate = Gate::new()?;
+    let Some(child) = child_in(CLONE_NEWPID, || gate.wait().map_err(String::from))? else {
+        return Ok(());
+    };
+    let pidfd = pidfd_open(child)?;
+    let told = || {
+        let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{pidfd}"));
+        let text = text.map_err(|error| error.to_string())?;
+        let rows = text.lines().filter(|line| line.starts_with("Pid:") || line.starts_with("NSpid:"));
+        Ok::<_, String>(rows.collect::<Vec<_>>().join(" "))
+    };
+    let alive = told()?;
+    gate.open()?;
+    wait_ok(child)?;
+    // In a namespace of a container there are more numbers before those.
+    ensure!(alive.starts_with(&format!("Pid:\t{child} ")), "{alive}");
+    ensure!(alive.ends_with(&format!("\t{child}\t1")), "{alive}");
+    same!(told()?, "Pid:\t-1 NSpid:\t-1", "once it is reaped");
+    Ok(())
 }
 
 /// uts_namespaces(7).
