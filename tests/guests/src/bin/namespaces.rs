@@ -291,7 +291,8 @@ fn a_pidfd_tells_its_numbers() -> Check {
     let told = || {
         let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{pidfd}"));
         let text = text.map_err(|error| error.to_string())?;
-        let rows = text.lines().filter(|line| line.starts_with("Pid:") || line.starts_with("NSpid:"));
+        let rows =
+            text.lines().filter(|line| line.starts_with("Pid:") || line.starts_with("NSpid:"));
         Ok::<_, String>(rows.collect::<Vec<_>>().join(" "))
     };
     let alive = told()?;
