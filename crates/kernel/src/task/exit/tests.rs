@@ -415,3 +415,25 @@ fn a_sleeper_that_dies_leaves_its_queues() {
     assert_eq!(w.kernel.send_signal(info, Target::Process(child[0])), Ok(()), "S-10");
     assert!(w.kernel.is_zombie(child[0]));
 }
+
+#[test]
+fn the_thread_that_forked_hears_of_the_death_first() {
+    let (mut w, parent, child) = family();
+    for task in child {
+        exit(&mut w, task, 7);
+    }
+    let pending = parent.map(|task| w.kernel.tasks[task].sigpending);
+    assert_eq!(pending, [false, true]);
+}
+
+#[test]
+fn a_dead_threads_children_go_behind_its_siblings() {
+    // and keep their order.
+    let (mut w, parent, child) = family();
+    let [second, third] = [(); 2].map(|()| w.process());
+    adopt(&mut w, second, parent[0]);
+    adopt(&mut w, third, parent[1]);
+    exit(&mut w, parent[1], 0);
+    let order = [second, child[0], third].map(|task| group(&w, task));
+    assert_eq!(w.kernel.tasks[parent[0]].children, order);
+}
