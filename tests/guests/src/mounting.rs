@@ -29,6 +29,11 @@ pub fn umount(at: &Path, flags: i32) -> Sys<()> {
 /// A directory to mount on, in a mount namespace of one's own; None if nothing may be mounted. In a
 /// kernel without mount namespaces all is private anyhow.
 pub fn place() -> Result<Option<PathBuf>, String> {
+    // Root of a user namespace has no say about devices and trusted attributes.
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    if map.split_whitespace().last().is_some_and(|count| count != "4294967295") {
+        return Ok(None);
+    }
     // SAFETY: no memory is passed.
     if unsafe { libc::unshare(libc::CLONE_NEWNS) } == 0 {
         mount("none", Path::new("/"), "", MS_REC | MS_PRIVATE, "")?;

@@ -40,7 +40,10 @@ fn shown(at: &Path) -> Option<(String, String)> {
     let line = |file: &str| {
         let text = fs::read_to_string(file).ok()?;
         let line = text.lines().find(|line| line.contains(&at))?;
-        line.split_once(&at).map(|(_, rest)| rest.to_owned())
+        let (_, rest) = line.split_once(&at)?;
+        // How inodes are numbered and labelled is the machine's business.
+        let words = [",inode64", ",inode32", ",seclabel"];
+        Some(words.iter().fold(rest.to_owned(), |rest, word| rest.replace(word, "")))
     };
     Some((line("/proc/self/mountinfo")?, line("/proc/mounts")?))
 }
