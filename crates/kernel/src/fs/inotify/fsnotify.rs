@@ -10,7 +10,7 @@ use super::bits::{
 use crate::abi::open::OFlags;
 use crate::fs::dcache::DentryId;
 use crate::fs::dnotify::FS_RENAME;
-use crate::fs::file::FileId;
+use crate::fs::file::{FileId, FileKind};
 use crate::fs::inode::{InodeId, InodeKind};
 use crate::kernel::Kernel;
 
@@ -66,8 +66,15 @@ impl Kernel {
         self.fsnotify_file(file, IN_OPEN);
     }
 
-    /// fsnotify_close().
+    /// fsnotify_close(): nothing of a description whose open failed (no FMODE_OPENED): one of a FIFO
+    /// that never got an end of the pipe.
     pub(crate) fn fsnotify_close(&mut self, file: FileId) {
+        let f = &self.files[file];
+        if let (FileKind::Inode, Some(dentry)) = (f.kind, f.dentry)
+            && matches!(self.vfs.inode(dentry).kind, InodeKind::Fifo(_))
+        {
+            return;
+        }
         let writable = self.files[file].flags.writable();
         self.fsnotify_file(file, if writable { IN_CLOSE_WRITE } else { IN_CLOSE_NOWRITE });
     }
