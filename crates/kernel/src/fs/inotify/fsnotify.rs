@@ -38,7 +38,7 @@ impl Kernel {
 
     /// fsnotify_file(): something was done by this description; not with O_PATH ones. Who watches a
     /// directory does not hear of reads and writes of the FIFOs and devices in it: their times would
-    /// not tell him either (6.18 [M]).
+    /// not tell him either (measured on 6.18).
     pub(crate) fn fsnotify_file(&mut self, file: FileId, mask: u32) {
         if !self.is_watched() || self.files[file].flags.has(OFlags::PATH) {
             return;
