@@ -181,11 +181,14 @@ fn securebits_are_root_s_to_set() -> Check {
 
 /// capabilities(7), "Capabilities list".
 fn what_is_dropped_is_denied() -> Check {
-    with(&[DAC_OVERRIDE, SYS_ADMIN, 7, 6, 5], || {
+    let place = guests::sys::scratch()?;
+    let done = with(&[DAC_OVERRIDE, SYS_ADMIN, 7, 6, 5], || {
         // SAFETY: no memory is involved.
         if unsafe { libc::geteuid() } != 0 {
             return Ok(());
         }
+        // The way to it may be closed to who has no capability.
+        std::env::set_current_dir(&place).map_err(|error| error.to_string())?;
         capset([0, 0, 0])?;
         fails!(setresuid(65534, 65534, 65534), EPERM);
         fails!(raw("setgroups", libc::SYS_setgroups, [0; 6]), EPERM);
@@ -195,17 +198,17 @@ fn what_is_dropped_is_denied() -> Check {
         // SAFETY: a path.
         let rooted = small("chroot", unsafe { libc::chroot(c"/".as_ptr()) });
         fails!(rooted, EPERM);
-        let place = guests::sys::scratch()?;
-        let path = place.join("nobody's");
+        let path = std::path::PathBuf::from("nobody's");
         std::fs::write(&path, "text").map_err(|error| error.to_string())?;
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o0);
         std::fs::set_permissions(&path, mode).map_err(|error| error.to_string())?;
         let opened = guests::sys::open(&path, libc::O_RDONLY, 0);
         let removed = std::fs::remove_file(&path).map_err(|error| error.to_string());
-        let _ = std::fs::remove_dir(&place);
         fails!(opened, EACCES);
         removed
-    })
+    });
+    let _ = std::fs::remove_dir_all(&place);
+    done
 }
 
 /// sched_setattr(2), SCHED_DEADLINE.
