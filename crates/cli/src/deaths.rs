@@ -9,6 +9,7 @@ use crate::stop::Stop;
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 use kernel::abi::Errno;
 use kernel::net::tcp::Flags;
+use kernel::platform::Platform;
 use kernel::time::{Duration, Instant};
 use lab::deaths::{Called, DEATHS, Outcome, Peer, Plan, Sent, watch};
 use lab::world::Fate;
@@ -38,7 +39,7 @@ pub fn run(args: &DeathsArgs) -> Result<u8, String> {
     let plan = Plan::new(&scenario, &args.process, args.at)
         .map_err(|why| format!("{}: {why}", args.scenario.display()))?;
     let stop = Stop::install(false).map_err(|e| format!("cannot listen for Ctrl-C: {e}"))?;
-    let mut outcomes = Vec::new();
+    let (mut outcomes, mut doubts) = (Vec::new(), Vec::new());
     for death in DEATHS {
         let scenario = plan.scenario(&scenario, death);
         if scenario.faults.is_empty() {
@@ -53,18 +54,37 @@ pub fn run(args: &DeathsArgs) -> Result<u8, String> {
             asked.is_none()
         });
         let Some(outcome) = outcome else { return Ok(ERROR) };
+        if let Some((process, why)) = &outcome.not_started {
+            let line = world
+                .scenario
+                .processes
+                .iter()
+                .find(|it| it.name == *process)
+                .map_or(0, |it| it.line);
+            let file = args.scenario.display();
+            return Err(format!("{file}:{line}: {process} cannot be started: {why}"));
+        }
         if let Some(missed) = &outcome.missed {
             let (at, file) = (span(plan.at), args.scenario.display());
             return Err(format!("{file}: at {at} nothing can die: {missed}; choose another --at"));
         }
+        doubts.extend(doubt(death.name, &world));
         outcomes.push((death.name, outcome));
     }
-    let text = report(&scenario, &plan, &outcomes);
+    let text = report(&scenario, &plan, &outcomes) + &doubts.concat();
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(crate::run::BROKEN_PIPE),
         Err(error) => Err(format!("standard output: {error}")),
         Ok(()) => Ok(0),
     }
+}
+
+/// What makes a row less certain: calls and options that are not here, and what does not repeat.
+fn doubt<P: Platform>(death: &str, world: &World<P>) -> Vec<String> {
+    let missing = world.unsupported().iter();
+    let missing = missing.map(|(name, times)| format!("\n{death}: not here: {name} (× {times})\n"));
+    let chance = world.chance().map(|why| format!("\n{death}: this run may not repeat: {why}\n"));
+    missing.chain(chance).collect()
 }
 
 /// A table for each peer, and one of what became of the process.

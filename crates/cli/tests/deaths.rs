@@ -82,3 +82,28 @@ fn who_and_when_must_be_told() {
         assert!(told.contains(why) && told.lines().count() == 1, "{args:?}: {told}");
     }
 }
+
+#[test]
+fn a_program_that_does_not_exist_is_named_with_its_line() {
+    let name = format!("{}/deaths-{}.toml", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    let scenario = "[[process]]\ncommand = [\"server\", \"7000\"]\n\
+                [[process]]\nname = \"gone\"\ncommand = [\"/nowhere/gone\"]\n";
+    std::fs::write(&name, scenario).expect("a scenario");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_afterlife"));
+    command.args(["deaths", &name, "--process", "server", "--at", "1s"]).stdin(Stdio::null());
+    let output = command.output().expect("the command starts");
+    std::fs::remove_file(&name).expect("the test's own file");
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains(".toml:3: gone cannot be started: "), "{told}");
+}
+
+#[test]
+fn who_was_to_start_on_a_host_without_power_is_no_mistake() {
+    let scenario = SCENARIO.replace("keepalive", "kill-9");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_afterlife"));
+    command.args(["deaths", &scenario, "--process", "server", "--at", "900ms"]);
+    let output = command.stdin(Stdio::null()).output().expect("the command starts");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).matches(" → 10.0.0.1:7000, ESTABLISHED").count(), 5);
+}

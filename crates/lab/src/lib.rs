@@ -3,7 +3,7 @@
 //! [`scripted`] one, so that everything except real ELF programs is tested in memory.
 //!
 //! [`scenario`] (read from TOML) → [`world`] (stepped: [`plan`], [`link`], [`fault`]) → a stream of
-//! [`record`]s, a [`digest`] and a [`verdict`]. The command renders.
+//! [`record`]s, a [`digest`] and a [`verdict`]; [`deaths`] compares worlds. The command renders.
 #![forbid(unsafe_code)]
 
 pub mod deaths;

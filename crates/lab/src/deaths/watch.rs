@@ -86,6 +86,8 @@ pub struct Outcome {
     pub fate: (Fate, Duration),
     /// Why it hit nothing, if it did not.
     pub missed: Option<String>,
+    /// A process that could not be started, and why.
+    pub not_started: Option<(String, String)>,
     /// Who was connected with it.
     pub peers: Vec<Peer>,
 }
@@ -118,13 +120,21 @@ pub fn watch<P: Platform>(
 ) -> Option<Outcome> {
     let at = Instant::ZERO + plan.at;
     let mut watched: Option<Outcome> = None;
+    let mut not_started = None;
     loop {
         if watched.is_none() && world.death_is_due(at) {
             let fate = (world.fates[&plan.process].clone(), Duration::ZERO);
-            watched = Some(Outcome { fate, missed: None, peers: world.peers_of(&plan.process) });
+            let peers = world.peers_of(&plan.process);
+            watched = Some(Outcome { fate, missed: None, not_started: None, peers });
         }
         let step = world.step();
         for record in world.take_records() {
+            if let What::Lab(LabFact::NotStarted { process, errno, why }) = &record.what {
+                // Without power is what some deaths are; a program that is not there is a mistake.
+                if *errno != Errno::EHOSTDOWN {
+                    not_started.get_or_insert((process.clone(), format!("{why} ({errno:?})")));
+                }
+            }
             if let Some(outcome) = &mut watched {
                 world.see(outcome, &record, at);
             }
@@ -139,6 +149,7 @@ pub fn watch<P: Platform>(
     let mut outcome = watched.unwrap_or(Outcome {
         fate: (Fate::Waiting, Duration::ZERO),
         missed: Some("the world ended before".to_owned()),
+        not_started: None,
         peers: Vec::new(),
     });
     let fate = world.fates[&plan.process].clone();
@@ -147,6 +158,7 @@ pub fn watch<P: Platform>(
         Fate::Waiting | Fate::NotStarted | Fate::Running(_) => Duration::ZERO,
     };
     outcome.fate = (fate, when);
+    outcome.not_started = not_started;
     Some(outcome)
 }
 
