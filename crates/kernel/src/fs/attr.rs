@@ -11,8 +11,8 @@ use crate::fs::file_bytes::MAX_LFS_FILESIZE;
 use crate::fs::inode::{MAY_WRITE, in_group};
 use crate::fs::inotify::bits::{IN_ACCESS, IN_ATTRIB, IN_MODIFY};
 use crate::fs::memfd::{F_SEAL_FUTURE_WRITE, F_SEAL_WRITE};
-use crate::fs::mount::dev;
 use crate::fs::namei::{AT_FDCWD, Found, Lookup};
+use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
@@ -28,9 +28,9 @@ const FALLOC_FL_PUNCH_HOLE: u32 = 2;
 impl Kernel {
     /// The named file whose attributes a descriptor's holder wants to change. Unlike Linux, pipes
     /// and sockets keep theirs: EPERM, loudly.
-    fn attr_file(&mut self, call: &Call<'_>, file: FileId) -> Result<DentryId, Errno> {
-        match self.files[file].dentry {
-            Some(dentry) => Ok(dentry),
+    fn attr_file(&mut self, call: &Call<'_>, file: FileId) -> Result<Path, Errno> {
+        match self.files[file].path {
+            Some(path) => Ok(path),
             None => {
                 let what = self.describe_file(file).to_string();
                 self.tell(
@@ -49,7 +49,7 @@ impl Kernel {
         dfd: i32,
         path: UserPtr,
         flags: u32,
-    ) -> Result<DentryId, Errno> {
+    ) -> Result<Path, Errno> {
         if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
             return Err(Errno::EINVAL);
         }
@@ -60,7 +60,7 @@ impl Kernel {
             ..Lookup::NOFOLLOW
         };
         match self.filename_lookup(call.task, dfd, &path, lookup, call.user)? {
-            Found::Dentry(dentry) => Ok(dentry),
+            Found::Path(path) => Ok(path),
             Found::File(file) => self.attr_file(call, file),
             // ns_prune_dentry's inodes refuse all changes.
             Found::Namespace(_) => Err(Errno::EPERM),
@@ -68,12 +68,10 @@ impl Kernel {
     }
 
     /// File systems whose attributes nobody changes.
-    fn may_setattr(&self, dentry: DentryId) -> Result<(), Errno> {
-        self.vfs.mnt_want_write(dentry)?;
-        match self.vfs.inode(dentry).dev {
-            dev::PROC => Err(Errno::EPERM),
-            _ => Ok(()),
-        }
+    fn may_setattr(&self, path: Path) -> Result<(), Errno> {
+        self.vfs.mnt_want_write(path.mnt)?;
+        let proc = self.vfs.is_proc(self.vfs.inode(path.dentry).dev);
+        if proc { Err(Errno::EPERM) } else { Ok(()) }
     }
 
     /// notify_change(): nobody changes mode, owner or set times of these.
@@ -84,32 +82,33 @@ impl Kernel {
 
     /// chmod(2).
     pub fn sys_chmod(&mut self, call: &mut Call<'_>) -> SysResult {
-        let dentry = self.attr_target(call, AT_FDCWD, call.ptr(0), 0)?;
-        self.chmod_common(call.task, dentry, call.arg(1) as u32)
+        let path = self.attr_target(call, AT_FDCWD, call.ptr(0), 0)?;
+        self.chmod_common(call.task, path, call.arg(1) as u32)
     }
 
     /// fchmod(2).
     pub fn sys_fchmod(&mut self, call: &mut Call<'_>) -> SysResult {
         let file = self.fd_lookup(call.task, call.int(0))?;
-        let dentry = self.attr_file(call, file)?;
-        self.chmod_common(call.task, dentry, call.arg(1) as u32)
+        let path = self.attr_file(call, file)?;
+        self.chmod_common(call.task, path, call.arg(1) as u32)
     }
 
     /// fchmodat(2): without flags.
     pub fn sys_fchmodat(&mut self, call: &mut Call<'_>) -> SysResult {
-        let dentry = self.attr_target(call, call.int(0), call.ptr(1), 0)?;
-        self.chmod_common(call.task, dentry, call.arg(2) as u32)
+        let path = self.attr_target(call, call.int(0), call.ptr(1), 0)?;
+        self.chmod_common(call.task, path, call.arg(2) as u32)
     }
 
     /// fchmodat2(2).
     pub fn sys_fchmodat2(&mut self, call: &mut Call<'_>) -> SysResult {
-        let dentry = self.attr_target(call, call.int(0), call.ptr(1), call.arg(3) as u32)?;
-        self.chmod_common(call.task, dentry, call.arg(2) as u32)
+        let path = self.attr_target(call, call.int(0), call.ptr(1), call.arg(3) as u32)?;
+        self.chmod_common(call.task, path, call.arg(2) as u32)
     }
 
     /// chmod_common(): the owner or root; a link has no mode of its own (EOPNOTSUPP).
-    fn chmod_common(&mut self, task: TaskId, dentry: DentryId, mode: u32) -> SysResult {
-        self.may_setattr(dentry)?;
+    fn chmod_common(&mut self, task: TaskId, path: Path, mode: u32) -> SysResult {
+        let dentry = path.dentry;
+        self.may_setattr(path)?;
         self.is_unchangeable(dentry)?;
         let (time, cred) = (self.current_time(), &self.tasks[task].cred);
         let inode = self.vfs.inode(dentry);
@@ -132,33 +131,34 @@ impl Kernel {
 
     /// chown(2).
     pub fn sys_chown(&mut self, call: &mut Call<'_>) -> SysResult {
-        let dentry = self.attr_target(call, AT_FDCWD, call.ptr(0), 0)?;
-        self.chown_common(call.task, dentry, call.arg(1) as u32, call.arg(2) as u32)
+        let path = self.attr_target(call, AT_FDCWD, call.ptr(0), 0)?;
+        self.chown_common(call.task, path, call.arg(1) as u32, call.arg(2) as u32)
     }
 
     /// lchown(2).
     pub fn sys_lchown(&mut self, call: &mut Call<'_>) -> SysResult {
-        let dentry = self.attr_target(call, AT_FDCWD, call.ptr(0), AT_SYMLINK_NOFOLLOW)?;
-        self.chown_common(call.task, dentry, call.arg(1) as u32, call.arg(2) as u32)
+        let path = self.attr_target(call, AT_FDCWD, call.ptr(0), AT_SYMLINK_NOFOLLOW)?;
+        self.chown_common(call.task, path, call.arg(1) as u32, call.arg(2) as u32)
     }
 
     /// fchown(2).
     pub fn sys_fchown(&mut self, call: &mut Call<'_>) -> SysResult {
         let file = self.fd_lookup(call.task, call.int(0))?;
-        let dentry = self.attr_file(call, file)?;
-        self.chown_common(call.task, dentry, call.arg(1) as u32, call.arg(2) as u32)
+        let path = self.attr_file(call, file)?;
+        self.chown_common(call.task, path, call.arg(1) as u32, call.arg(2) as u32)
     }
 
     /// fchownat(2).
     pub fn sys_fchownat(&mut self, call: &mut Call<'_>) -> SysResult {
-        let dentry = self.attr_target(call, call.int(0), call.ptr(1), call.arg(4) as u32)?;
-        self.chown_common(call.task, dentry, call.arg(2) as u32, call.arg(3) as u32)
+        let path = self.attr_target(call, call.int(0), call.ptr(1), call.arg(4) as u32)?;
+        self.chown_common(call.task, path, call.arg(2) as u32, call.arg(3) as u32)
     }
 
     /// chown_common(): −1 leaves an id as it is. The owner may give the file to a group of theirs,
     /// only root to another user.
-    fn chown_common(&mut self, task: TaskId, dentry: DentryId, uid: u32, gid: u32) -> SysResult {
-        self.may_setattr(dentry)?;
+    fn chown_common(&mut self, task: TaskId, path: Path, uid: u32, gid: u32) -> SysResult {
+        let dentry = path.dentry;
+        self.may_setattr(path)?;
         self.is_unchangeable(dentry)?;
         let (time, root) = (self.current_time(), self.tasks[task].cred.capable(Cap::Chown));
         let (cred, inode) = (&self.tasks[task].cred, self.vfs.inode(dentry));
@@ -187,7 +187,8 @@ impl Kernel {
     /// truncate(2).
     pub fn sys_truncate(&mut self, call: &mut Call<'_>) -> SysResult {
         let size = u64::try_from(call.arg(1) as i64).map_err(|_| Errno::EINVAL)?;
-        let dentry = self.attr_target(call, AT_FDCWD, call.ptr(0), 0)?;
+        let path = self.attr_target(call, AT_FDCWD, call.ptr(0), 0)?;
+        let dentry = path.dentry;
         let inode = self.vfs.inode(dentry);
         if inode.is_dir() {
             return Err(Errno::EISDIR.into());
@@ -195,6 +196,7 @@ impl Kernel {
         if !inode.is_reg() {
             return Err(Errno::EINVAL.into());
         }
+        self.vfs.mnt_want_write(path.mnt)?;
         self.inode_permission(dentry, &self.tasks[call.task].cred, MAY_WRITE)?;
         if self.vfs.inode(dentry).is_append() {
             return Err(Errno::EPERM.into());
@@ -211,10 +213,10 @@ impl Kernel {
         let size = u64::try_from(call.arg(1) as i64).map_err(|_| Errno::EINVAL)?;
         let file = self.fd_lookup(call.task, call.int(0))?;
         let f = &self.files[file];
-        if f.dentry.is_some_and(|dentry| self.vfs.inode(dentry).is_append()) {
+        if f.dentry().is_some_and(|dentry| self.vfs.inode(dentry).is_append()) {
             return Err(Errno::EPERM.into());
         }
-        match f.dentry {
+        match f.dentry() {
             Some(dentry) if self.vfs.inode(dentry).is_reg() && f.flags.writable() => {
                 self.truncate_to(call, dentry, size)
             }
@@ -248,13 +250,13 @@ impl Kernel {
         if !self.files[file].flags.writable() {
             return Err(Errno::EBADF.into());
         }
-        let flags = self.files[file].dentry.map(|dentry| self.vfs.inode(dentry));
+        let flags = self.files[file].dentry().map(|dentry| self.vfs.inode(dentry));
         let append = flags.is_some_and(|inode| inode.is_append());
         if append && mode & !FALLOC_FL_KEEP_SIZE != 0 || flags.is_some_and(|i| i.is_immutable()) {
             return Err(Errno::EPERM.into());
         }
         let stat = self.file_stat(file);
-        let dentry = self.files[file].dentry.filter(|d| self.vfs.inode(*d).is_reg());
+        let dentry = self.files[file].dentry().filter(|d| self.vfs.inode(*d).is_reg());
         let Some(dentry) = dentry else {
             let fifo = stat.mode & crate::abi::stat::S_IFMT == crate::abi::stat::S_IFIFO;
             return Err(if fifo { Errno::ESPIPE } else { Errno::ENODEV }.into());
@@ -299,11 +301,11 @@ impl Kernel {
                 return Err(Errno::EINVAL.into());
             }
             let file = self.fd_lookup(call.task, dfd)?;
-            let dentry = self.attr_file(call, file)?;
-            return self.vfs_utimes(call.task, dentry, times);
+            let path = self.attr_file(call, file)?;
+            return self.vfs_utimes(call.task, path, times);
         }
-        let dentry = self.attr_target(call, dfd, path, flags)?;
-        self.vfs_utimes(call.task, dentry, times)
+        let path = self.attr_target(call, dfd, path, flags)?;
+        self.vfs_utimes(call.task, path, times)
     }
 
     /// futimesat(2): microseconds.
@@ -326,11 +328,11 @@ impl Kernel {
         let times = if times.is_null() { None } else { Some(read_times(call, times, 1000)?) };
         if path.is_null() {
             let file = self.fd_lookup(call.task, dfd)?;
-            let dentry = self.attr_file(call, file)?;
-            return self.vfs_utimes(call.task, dentry, times);
+            let path = self.attr_file(call, file)?;
+            return self.vfs_utimes(call.task, path, times);
         }
-        let dentry = self.attr_target(call, dfd, path, 0)?;
-        self.vfs_utimes(call.task, dentry, times)
+        let path = self.attr_target(call, dfd, path, 0)?;
+        self.vfs_utimes(call.task, path, times)
     }
 
     /// utime(2): seconds.
@@ -341,19 +343,15 @@ impl Kernel {
             let (atime, mtime) = (call.read_u64(at)? as i64, call.read_u64(at.add(8))? as i64);
             times = Some([atime, mtime].map(|sec| NewTime::At(Timespec { sec, nsec: 0 })));
         }
-        let dentry = self.attr_target(call, AT_FDCWD, call.ptr(0), 0)?;
-        self.vfs_utimes(call.task, dentry, times)
+        let path = self.attr_target(call, AT_FDCWD, call.ptr(0), 0)?;
+        self.vfs_utimes(call.task, path, times)
     }
 
     /// vfs_utimes(): "now" is for whoever may write (else EACCES), other times for the owner (else
     /// EPERM).
-    fn vfs_utimes(
-        &mut self,
-        task: TaskId,
-        dentry: DentryId,
-        times: Option<[NewTime; 2]>,
-    ) -> SysResult {
-        self.may_setattr(dentry)?;
+    fn vfs_utimes(&mut self, task: TaskId, path: Path, times: Option<[NewTime; 2]>) -> SysResult {
+        let dentry = path.dentry;
+        self.may_setattr(path)?;
         let now = self.current_time();
         let times = times.unwrap_or([NewTime::Now; 2]);
         if times != [NewTime::Now; 2] {
@@ -405,7 +403,7 @@ impl Kernel {
     pub fn sys_fsync(&mut self, call: &mut Call<'_>) -> SysResult {
         let file = self.fd_lookup(call.task, call.int(0))?;
         let f = &self.files[file];
-        let stored = f.dentry.is_some_and(|d| {
+        let stored = f.dentry().is_some_and(|d| {
             let inode = self.vfs.inode(d);
             inode.is_reg() || inode.is_dir() || matches!(f.kind, FileKind::Loop(_))
         });
@@ -436,7 +434,7 @@ impl Kernel {
         if !self.files[file].flags.readable() {
             return Err(Errno::EBADF.into());
         }
-        let regular = self.files[file].dentry.is_some_and(|d| self.vfs.inode(d).is_reg());
+        let regular = self.files[file].dentry().is_some_and(|d| self.vfs.inode(d).is_reg());
         if regular { Ok(0) } else { Err(Errno::EINVAL.into()) }
     }
 
@@ -447,7 +445,7 @@ impl Kernel {
         if flags & !7 != 0 || offset < 0 || len < 0 || offset.checked_add(len).is_none() {
             return Err(Errno::EINVAL.into());
         }
-        match self.files[file].dentry.map(|dentry| self.vfs.inode(dentry)) {
+        match self.files[file].dentry().map(|dentry| self.vfs.inode(dentry)) {
             Some(inode) if inode.is_reg() || inode.is_dir() || inode.is_symlink() => Ok(0),
             Some(_) if matches!(self.files[file].kind, FileKind::Loop(_)) => Ok(0),
             Some(_) | None => Err(Errno::ESPIPE.into()),

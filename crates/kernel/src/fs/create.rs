@@ -5,7 +5,7 @@ use crate::abi::Errno;
 use crate::abi::stat::S_ISGID;
 use crate::fs::dcache::DentryId;
 use crate::fs::inode::{InodeId, InodeKind, MAY_EXEC, MAY_WRITE, in_group};
-use crate::fs::mount::{Mount, dev};
+use crate::fs::mount::dev;
 use crate::fs::procfs::ProcNode;
 use crate::kernel::Kernel;
 use crate::task::capability::Cap;
@@ -17,8 +17,8 @@ impl Kernel {
     pub fn inode_permission(&self, dentry: DentryId, cred: &Cred, mask: u32) -> Result<(), Errno> {
         let inode = self.vfs.inode(dentry);
         let stored = inode.is_dir() || inode.is_reg() || inode.is_symlink();
-        let mount = self.vfs.mount_of(inode.dev).filter(|_| mask & MAY_WRITE != 0 && stored);
-        if mount.is_some_and(|mount| mount.sb_flags & raw::MS_RDONLY != 0) {
+        let sb = self.vfs.super_of(inode.dev).filter(|_| mask & MAY_WRITE != 0 && stored);
+        if sb.is_some_and(|sb| sb.flags & raw::MS_RDONLY != 0) {
             return Err(Errno::EROFS);
         }
         if mask & MAY_WRITE != 0 && inode.is_immutable() {
@@ -32,12 +32,7 @@ impl Kernel {
             // proc_sys_permission(): not even root writes what has no write bit.
             return Err(Errno::EACCES);
         }
-        inode.permission(cred, mask)?;
-        // What sb_permission let pass stops at mnt_want_write().
-        match mount.is_some_and(Mount::is_readonly) {
-            true => Err(Errno::EROFS),
-            false => Ok(()),
-        }
+        inode.permission(cred, mask)
     }
 
     /// may_create(): may `task` put a new name into `dir`? ENOENT if the directory was removed.
@@ -95,7 +90,7 @@ impl Kernel {
         kind: InodeKind,
         mode: u32,
     ) -> Result<DentryId, Errno> {
-        if self.vfs.inode(dir).dev == dev::PROC {
+        if self.vfs.is_proc(self.vfs.inode(dir).dev) {
             // Looking up what is not there says ENOENT before anybody asks for permission.
             return Err(Errno::ENOENT);
         }

@@ -14,11 +14,12 @@ use crate::fs::inode::{Inode, InodeId, InodeKind};
 use crate::fs::lease::Lease;
 use crate::fs::locks::InodeLocks;
 use crate::fs::loop_device::LoopDevice;
-use crate::fs::mount::Mount;
 use crate::fs::mount::tmpfs::ShmemSbInfo;
+use crate::fs::mount::{Mount, MountId, SuperBlock};
+use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use crate::platform::{LowerKind, ObjectId, Platform};
-use crate::task::{FsId, GroupId};
+use crate::task::GroupId;
 use crate::time::Instant;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,10 +58,8 @@ pub struct Dentry {
     pub count: u32,
     /// In the tree; false once unlinked.
     pub hashed: bool,
-    /// The root of what is mounted here.
-    pub mounted: Option<DentryId>,
-    /// For the root of a mount: the dentry that it covers.
-    pub covers: Option<DentryId>,
+    /// How many mounts are on it, each seen through another one (DCACHE_MOUNTED).
+    pub mounted: u32,
 }
 
 /// All mounted file systems of one host.
@@ -70,10 +69,20 @@ pub struct Vfs {
     pub dentries: Arena<Dentry>,
     /// All files.
     pub inodes: Arena<Inode>,
-    /// The root of the tree.
-    pub root: DentryId,
-    /// What is mounted, in the order of mounting.
-    pub mounts: Vec<Mount>,
+    /// The root of the host's own tree.
+    pub root: Path,
+    /// File systems, by their numbers.
+    pub supers: BTreeMap<u32, SuperBlock>,
+    /// All mounts, in the order of their making.
+    pub mounts: BTreeMap<MountId, Mount>,
+    /// mount_hashtable: what is mounted where.
+    pub(super) mountpoints: BTreeMap<Path, MountId>,
+    /// Unmounted ones, which somebody may still use.
+    pub(super) detached: Vec<MountId>,
+    /// The last [`MountId`].
+    pub(super) mnt_id_ctr: u32,
+    /// Where memfds are: a file system that nobody can walk to.
+    pub shm_mnt: MountId,
     /// What fits into the file systems that mount(2) made, by their numbers.
     pub shmem: BTreeMap<u32, ShmemSbInfo>,
     /// Loop devices, by number.
@@ -177,8 +186,7 @@ impl Vfs {
             children: BTreeMap::new(),
             count: 1,
             hashed: true,
-            mounted: None,
-            covers: None,
+            mounted: 0,
         })
     }
 
@@ -298,19 +306,6 @@ impl Vfs {
         }
     }
 
-    /// Is `dentry` the root of a mounted file system (and not only a name)?
-    pub fn is_mount_root(&self, dentry: DentryId) -> bool {
-        self.dentries[dentry].parent.is_none()
-    }
-
-    /// The dentry that one sees at `dentry`: the root of what is mounted there, if anything is.
-    pub fn traverse_mounts(&self, mut dentry: DentryId) -> DentryId {
-        while let Some(root) = self.dentries[dentry].mounted {
-            dentry = root;
-        }
-        dentry
-    }
-
     /// is_subdir(): is `dentry` at or below `ancestor` in one file system?
     pub fn is_subdir(&self, dentry: DentryId, ancestor: DentryId) -> bool {
         let mut at = Some(dentry);
@@ -321,54 +316,6 @@ impl Vfs {
             at = self.dentries[id].parent;
         }
         false
-    }
-
-    /// prepend_path(): the path of `dentry` as seen from `root`, and whether `root` was met.
-    fn prepend_path(&self, dentry: DentryId, root: DentryId) -> (Vec<u8>, bool) {
-        let mut names: Vec<&[u8]> = Vec::new();
-        let mut at = dentry;
-        let reached = loop {
-            if at == root {
-                break true;
-            }
-            let d = &self.dentries[at];
-            match (d.parent, d.covers) {
-                (Some(parent), _) => {
-                    names.push(&d.name);
-                    at = parent;
-                }
-                (None, Some(covered)) => at = covered,
-                (None, None) => break false,
-            }
-        };
-        let mut path = Vec::new();
-        for name in names.into_iter().rev() {
-            path.push(b'/');
-            path.extend_from_slice(name);
-        }
-        if path.is_empty() {
-            path.push(b'/');
-        }
-        (path, reached)
-    }
-
-    /// d_path(): the absolute path of `dentry` under `root`, with " (deleted)" if it is unlinked.
-    pub fn d_path(&self, dentry: DentryId, root: DentryId) -> Vec<u8> {
-        let (mut path, _) = self.prepend_path(dentry, root);
-        if !self.dentries[dentry].hashed {
-            path.extend_from_slice(b" (deleted)");
-        }
-        path
-    }
-
-    /// What getcwd(2) says: None if `dentry` is unlinked; "(unreachable)" in front of what is not
-    /// below `root`.
-    pub fn d_path_reachable(&self, dentry: DentryId, root: DentryId) -> Option<Vec<u8>> {
-        if !self.dentries[dentry].hashed {
-            return None;
-        }
-        let (path, reached) = self.prepend_path(dentry, root);
-        Some(if reached { path } else { [b"(unreachable)", &path[..]].concat() })
     }
 }
 
@@ -387,23 +334,9 @@ impl Kernel {
             return;
         }
         let dirs: Vec<DentryId> =
-            self.fs_structs.iter().flat_map(|(_, fs)| [fs.pwd, fs.root]).collect();
+            self.fs_structs.iter().flat_map(|(_, fs)| [fs.pwd.dentry, fs.root.dentry]).collect();
         self.vfs.dentry_kill(dentry, &dirs);
         self.fsnotify_dead_inodes();
-    }
-
-    /// A process changes its working directory to `pwd`.
-    pub fn set_fs_pwd(&mut self, fs: FsId, pwd: DentryId) {
-        let old = core::mem::replace(&mut self.fs_structs[fs].pwd, pwd);
-        self.dentry_reap(old);
-        self.release_detached();
-    }
-
-    /// A process changes its root to `root`.
-    pub fn set_fs_root(&mut self, fs: FsId, root: DentryId) {
-        let old = core::mem::replace(&mut self.fs_structs[fs].root, root);
-        self.dentry_reap(old);
-        self.release_detached();
     }
 
     /// Tells the platform of memory objects whose files are gone.

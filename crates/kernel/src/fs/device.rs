@@ -25,7 +25,7 @@ impl Kernel {
 
     /// Is it /dev/random? Both are kind `Urandom`.
     pub fn is_dev_random(&self, file: FileId) -> bool {
-        let dentry = self.files[file].dentry;
+        let dentry = self.files[file].dentry();
         dentry.is_some_and(|d| self.vfs.inode(d).kind == InodeKind::CharDevice(Device::Random))
     }
 

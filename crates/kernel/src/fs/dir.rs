@@ -8,6 +8,7 @@ use crate::fs::dcache::{Child, DentryId};
 use crate::fs::file::{FileId, FileKind};
 use crate::fs::inode::{InodeKind, MAY_EXEC};
 use crate::fs::namei::{AT_FDCWD, Lookup};
+use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use crate::platform::Platform;
 use crate::syscall::{Call, SysResult};
@@ -52,7 +53,7 @@ impl Kernel {
         let file = self.table(call.task).get(call.int(0))?;
         let f = &self.files[file];
         let path_only = f.flags.has(crate::abi::open::OFlags::PATH);
-        let dentry = match f.dentry {
+        let dentry = match f.dentry() {
             _ if path_only => return Err(Errno::EBADF.into()),
             Some(d) if f.kind == FileKind::Inode && self.vfs.inode(d).is_dir() => d,
             _ => return Err(Errno::ENOTDIR.into()),
@@ -96,7 +97,7 @@ impl Kernel {
         if let Some(snapshot) = self.vfs.snapshots.get(&file) {
             return Ok(snapshot.clone());
         }
-        let parent = self.parent_or_self(dentry);
+        let parent = self.vfs.dentries[dentry].parent.unwrap_or(dentry);
         let dot = |name: &[u8], dentry| DirEntry {
             name: name.to_vec(),
             ino: self.vfs.inode(dentry).ino,
@@ -109,19 +110,6 @@ impl Kernel {
         let snapshot: DirSnapshot = Arc::new(entries);
         self.vfs.snapshots.insert(file, snapshot.clone());
         Ok(snapshot)
-    }
-
-    /// What ".." of `dentry` is, apart from anybody's root.
-    fn parent_or_self(&self, dentry: DentryId) -> DentryId {
-        let mut at = dentry;
-        loop {
-            let d = &self.vfs.dentries[at];
-            match (d.parent, d.covers) {
-                (Some(parent), _) => return parent,
-                (None, Some(covered)) => at = covered,
-                (None, None) => return at,
-            }
-        }
     }
 
     /// All names in a directory of any file system, in order.
@@ -150,7 +138,7 @@ impl Kernel {
     /// chdir(2).
     pub fn sys_chdir(&mut self, call: &mut Call<'_>) -> SysResult {
         let dir = self.lookup_dir_arg(call)?;
-        self.inode_permission(dir, &self.tasks[call.task].cred, MAY_EXEC)?;
+        self.inode_permission(dir.dentry, &self.tasks[call.task].cred, MAY_EXEC)?;
         self.set_fs_pwd(self.fs_id(call), dir);
         Ok(0)
     }
@@ -158,11 +146,11 @@ impl Kernel {
     /// fchdir(2).
     pub fn sys_fchdir(&mut self, call: &mut Call<'_>) -> SysResult {
         let file = self.table(call.task).get(call.int(0))?;
-        let dir = self.files[file].dentry.ok_or(Errno::ENOTDIR)?;
-        if !self.vfs.inode(dir).is_dir() {
+        let dir = self.files[file].path.ok_or(Errno::ENOTDIR)?;
+        if !self.vfs.inode(dir.dentry).is_dir() {
             return Err(Errno::ENOTDIR.into());
         }
-        self.inode_permission(dir, &self.tasks[call.task].cred, MAY_EXEC)?;
+        self.inode_permission(dir.dentry, &self.tasks[call.task].cred, MAY_EXEC)?;
         self.set_fs_pwd(self.fs_id(call), dir);
         Ok(0)
     }
@@ -170,7 +158,7 @@ impl Kernel {
     /// chroot(2): EPERM without privilege, after the path was found and may be searched.
     pub fn sys_chroot(&mut self, call: &mut Call<'_>) -> SysResult {
         let dir = self.lookup_dir_arg(call)?;
-        self.inode_permission(dir, &self.tasks[call.task].cred, MAY_EXEC)?;
+        self.inode_permission(dir.dentry, &self.tasks[call.task].cred, MAY_EXEC)?;
         if !self.tasks[call.task].cred.capable(Cap::SysChroot) {
             return Err(Errno::EPERM.into());
         }
@@ -178,7 +166,7 @@ impl Kernel {
         Ok(0)
     }
 
-    fn lookup_dir_arg(&mut self, call: &mut Call<'_>) -> Result<DentryId, Errno> {
+    fn lookup_dir_arg(&mut self, call: &mut Call<'_>) -> Result<Path, Errno> {
         let path = call.read_path(call.ptr(0))?;
         let lookup = Lookup { directory: true, ..Lookup::FOLLOW };
         self.user_path_at(call.task, AT_FDCWD, &path, lookup, call.user)

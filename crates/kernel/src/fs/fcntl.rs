@@ -89,7 +89,8 @@ impl Kernel {
     fn setfl(&mut self, call: &mut Call<'_>, file: FileId, flags: u32) -> SysResult {
         let old = self.files[file].flags.0;
         let append = (old ^ flags) & OFlags::APPEND.0 != 0;
-        let only = self.files[file].dentry.is_some_and(|dentry| self.vfs.inode(dentry).is_append());
+        let only =
+            self.files[file].dentry().is_some_and(|dentry| self.vfs.inode(dentry).is_append());
         if append && only {
             return Err(Errno::EPERM.into());
         }

@@ -11,6 +11,7 @@ use crate::fs::dcache::DentryId;
 use crate::fs::epoll::EpollId;
 use crate::fs::fasync::Fown;
 use crate::fs::fdtable::TableId;
+use crate::fs::path::Path;
 use crate::fs::pipe::PipeId;
 use crate::kernel::Kernel;
 use crate::net::socket::SocketId;
@@ -23,7 +24,7 @@ pub type FileId = Id<File>;
 /// What a description is open on; every operation of `fs/file_operations` matches all of these.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FileKind {
-    /// A regular file, directory, symlink (O_PATH) or device of the VFS: see `File::dentry`.
+    /// A regular file, directory, symlink (O_PATH) or device of the VFS: see `File::path`.
     Inode,
     /// One end (or, for a FIFO opened O_RDWR, both) of a pipe; the flags say which.
     Pipe(PipeId),
@@ -58,8 +59,8 @@ pub enum FileKind {
 pub struct File {
     /// What it is open on.
     pub kind: FileKind,
-    /// Its name in the tree, where it has one; holds a reference to the dentry.
-    pub dentry: Option<DentryId>,
+    /// f_path: its name in the tree, where it has one; holds a reference to the dentry.
+    pub path: Option<Path>,
     /// f_pos.
     pub pos: u64,
     /// f_flags.
@@ -82,7 +83,7 @@ impl File {
     pub fn new(kind: FileKind, flags: OFlags) -> File {
         File {
             kind,
-            dentry: None,
+            path: None,
             pos: 0,
             flags,
             count: 1,
@@ -91,6 +92,11 @@ impl File {
             created: false,
             opened_by: None,
         }
+    }
+
+    /// Its name, whatever mount it was reached by.
+    pub fn dentry(&self) -> Option<DentryId> {
+        self.path.map(|path| path.dentry)
     }
 }
 
@@ -175,8 +181,8 @@ impl Kernel {
         self.take_off_lists(file);
         self.file_release(task, file);
         let Some(f) = self.files.remove(file) else { return };
-        if let Some(dentry) = f.dentry {
-            self.dput(dentry);
+        if let Some(path) = f.path {
+            self.path_put(path);
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::fs::file_bytes::{FileBytes, MAX_LFS_FILESIZE, PAGE};
 use crate::fs::inode::{InodeId, InodeKind};
 use crate::fs::memfd::{F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_WRITE};
 use crate::fs::mount::tmpfs::ShmemSbInfo;
+use crate::fs::path::Path;
 use crate::fs::procfs::ProcNode;
 use crate::fs::procfs::system::SystemFile;
 use crate::kernel::Kernel;
@@ -32,7 +33,7 @@ mod whence {
 impl Kernel {
     /// The inode that a description is open on, if it has a name in the tree.
     pub fn file_inode(&self, file: FileId) -> Option<InodeId> {
-        self.files[file].dentry.map(|dentry| self.vfs.dentries[dentry].inode)
+        self.files[file].dentry().map(|dentry| self.vfs.dentries[dentry].inode)
     }
 
     /// The inode behind a `FileKind::Inode`.
@@ -80,7 +81,7 @@ impl Kernel {
         let got = self.vfs_read_at(inode, pos, &mut bytes, user)?;
         bytes.truncate(got);
         if got > 0 && !self.files[file].flags.has(OFlags::NOATIME) {
-            self.touch_atime(inode);
+            self.touch_atime(file);
         }
         Ok(bytes)
     }
@@ -181,14 +182,14 @@ impl Kernel {
 
     /// touch_atime(): the file was read. With relatime its atime moves when it is not later than
     /// mtime or ctime, or a day old.
-    fn touch_atime(&mut self, inode: InodeId) {
+    fn touch_atime(&mut self, file: FileId) {
         let now = self.current_time();
-        let mount = self.vfs.mount_of(self.vfs.inodes[inode].dev);
-        if mount.is_some_and(|mount| mount.is_readonly() || mount.has(MS_NOATIME)) {
+        let Some(Path { mnt, dentry }) = self.files[file].path else { return };
+        if self.vfs.mnt_is_readonly(mnt) || self.vfs.mnt_has(mnt, MS_NOATIME) {
             return;
         }
-        let always = mount.is_some_and(|mount| !mount.has(MS_RELATIME));
-        let inode = &mut self.vfs.inodes[inode];
+        let always = !self.vfs.mnt_has(mnt, MS_RELATIME);
+        let inode = self.vfs.inode_mut(dentry);
         if inode.is_noatime() {
             return;
         }

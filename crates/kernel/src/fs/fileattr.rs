@@ -8,6 +8,7 @@ use crate::fs::dcache::DentryId;
 use crate::fs::file::FileId;
 use crate::fs::inode::{Inode, InodeKind};
 use crate::fs::mount::dev;
+use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
@@ -54,7 +55,8 @@ impl Kernel {
     pub(crate) fn has_fileattr(&self, dentry: DentryId) -> bool {
         let inode = self.vfs.inode(dentry);
         let stored = matches!(inode.kind, InodeKind::Regular(_) | InodeKind::Directory { .. });
-        stored && ![dev::PROC, dev::DEVPTS, dev::SYSFS].contains(&inode.dev)
+        let none = [dev::DEVPTS, dev::SYSFS].contains(&inode.dev) || self.vfs.is_proc(inode.dev);
+        stored && !none
     }
 
     /// ioctl_getflags(), ioctl_setflags(): ENOTTY where there are none.
@@ -65,8 +67,8 @@ impl Kernel {
         cmd: u32,
         arg: u64,
     ) -> SysResult {
-        let dentry = self.files[file].dentry.filter(|dentry| self.has_fileattr(*dentry));
-        let dentry = dentry.ok_or(Errno::ENOTTY)?;
+        let path = self.files[file].path.filter(|path| self.has_fileattr(path.dentry));
+        let Path { mnt, dentry } = path.ok_or(Errno::ENOTTY)?;
         if FS_IOC_FSXATTR.contains(&cmd) {
             self.tell(Some(call.task), Fact::unsupported("ioctl", "FS_IOC_FSGETXATTR"));
             return Err(Errno::ENOTTY.into());
@@ -76,7 +78,7 @@ impl Kernel {
             return Ok(0);
         }
         let flags = call.read_u32(UserPtr(arg))?;
-        self.vfs.mnt_want_write(dentry)?;
+        self.vfs.mnt_want_write(mnt)?;
         let (cred, inode) = (&self.tasks[call.task].cred, self.vfs.inode(dentry));
         if !inode.owner_or_capable(cred) {
             return Err(Errno::EPERM.into());

@@ -28,8 +28,8 @@ impl Kernel {
             return;
         }
         if let Some(gone) = self.fs_structs.remove(fs) {
-            self.dentry_reap(gone.pwd);
-            self.dentry_reap(gone.root);
+            self.dentry_reap(gone.pwd.dentry);
+            self.dentry_reap(gone.root.dentry);
             self.release_detached();
         }
     }

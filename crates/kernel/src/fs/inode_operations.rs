@@ -154,9 +154,9 @@ impl Kernel {
 
     /// The path, for the story.
     pub fn describe_inode(&self, file: FileId) -> String {
-        match self.files[file].dentry {
-            Some(dentry) => {
-                String::from_utf8_lossy(&self.vfs.d_path(dentry, self.vfs.root)).into_owned()
+        match self.files[file].path {
+            Some(path) => {
+                String::from_utf8_lossy(&self.vfs.d_path(path, self.vfs.root)).into_owned()
             }
             None => "file".into(),
         }

@@ -61,10 +61,10 @@ impl Kernel {
         } else {
             F_SEAL_SEAL
         });
-        let root = self.vfs.root;
-        let dentry = self.vfs.d_tmpfile(root, &[b"memfd:", &name[..]].concat(), inode);
+        let root = self.vfs.mnt_root(self.vfs.shm_mnt);
+        let dentry = self.vfs.d_tmpfile(root.dentry, &[b"memfd:", &name[..]].concat(), inode);
         let open = raw::O_RDWR | raw::O_LARGEFILE;
-        let file = self.dentry_open(call.task, dentry, FileKind::Inode, open);
+        let file = self.dentry_open(call.task, root.with(dentry), FileKind::Inode, open);
         let fd = self.install_fd(call.task, file, flags & raw::MFD_CLOEXEC != 0)?;
         Ok(fd as u64)
     }

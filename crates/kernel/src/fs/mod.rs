@@ -1,6 +1,6 @@
 //! Files: descriptor tables (`fdtable`), open file descriptions (`file`), what they can do
 //! (`file_operations`), and what is behind them: pipes, epoll sets, anonymous files, the console,
-//! and the VFS: names (`dcache`, `namei`, `overlay`, `mount`), files (`inode`, `file_bytes`,
+//! and the VFS: names (`dcache`, `path`, `namei`, `overlay`, `mount`), files (`inode`, `file_bytes`,
 //! `file_rw`, `inode_operations`, `stat`), the calls on paths (`open`, `create`, `dir`). The walk of
 //! a death passes `fdtable` → `file`.
 
@@ -37,6 +37,7 @@ pub mod nsfs;
 pub mod open;
 pub mod open_flags;
 pub mod overlay;
+pub mod path;
 pub mod pipe;
 pub mod poll;
 pub mod procfs;

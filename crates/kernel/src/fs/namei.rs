@@ -1,4 +1,4 @@
-//! Path walk: from a string to a dentry (path_resolution(7), openat2(2)). Symbolic links, mounts,
+//! Path walk: from a string to a path (path_resolution(7), openat2(2)). Symbolic links, mounts,
 //! "..", permissions to search, and links of /proc that jump. Whoever creates or removes a name
 //! walks to its parent (`filename_parentat`) and looks the last component up itself.
 //! Neighbours: `overlay` (lookup in one directory), `open`, `dir`.
@@ -7,6 +7,7 @@ use crate::abi::Errno;
 use crate::fs::dcache::DentryId;
 use crate::fs::file::FileId;
 use crate::fs::inode::{InodeKind, MAY_EXEC};
+use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use crate::platform::Platform;
 use crate::task::TaskId;
@@ -44,7 +45,7 @@ impl Lookup {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Found {
     /// At a name in the tree.
-    Dentry(DentryId),
+    Path(Path),
     /// At an open file that has no name (a pipe, a socket): by AT_EMPTY_PATH or /proc/PID/fd.
     File(FileId),
     /// At a namespace: by /proc/PID/ns.
@@ -86,18 +87,18 @@ pub struct Nameidata {
     /// On whose behalf.
     pub task: TaskId,
     /// Where it is.
-    pub at: DentryId,
+    pub at: Path,
     /// It jumped to something that has no name.
     pub nameless: Option<Found>,
-    root: DentryId,
-    start: DentryId,
+    root: Path,
+    start: Path,
     links: u32,
     resolve: u32,
 }
 
 impl Nameidata {
     fn found(&self) -> Found {
-        self.nameless.unwrap_or(Found::Dentry(self.at))
+        self.nameless.unwrap_or(Found::Path(self.at))
     }
 
     fn has(&self, resolve: u32) -> bool {
@@ -136,9 +137,9 @@ impl Kernel {
         path: &[u8],
         lookup: Lookup,
         user: &mut dyn Platform,
-    ) -> Result<DentryId, Errno> {
+    ) -> Result<Path, Errno> {
         match self.filename_lookup(task, dfd, path, lookup, user)? {
-            Found::Dentry(dentry) => Ok(dentry),
+            Found::Path(path) => Ok(path),
             Found::File(_) | Found::Namespace(_) => Err(Errno::EOPNOTSUPP),
         }
     }
@@ -150,7 +151,7 @@ impl Kernel {
         dfd: i32,
         path: &[u8],
         user: &mut dyn Platform,
-    ) -> Result<(DentryId, LastName), Errno> {
+    ) -> Result<(Path, LastName), Errno> {
         let mut nd = self.path_init(task, dfd, path, 0)?;
         let name = self.link_path_walk(&mut nd, path, user)?;
         Ok((nd.at, name))
@@ -159,10 +160,10 @@ impl Kernel {
     /// AT_EMPTY_PATH with an empty path: what `dfd` is open on, or the working directory.
     fn empty_path(&mut self, task: TaskId, dfd: i32) -> Result<Found, Errno> {
         if dfd == AT_FDCWD {
-            return Ok(Found::Dentry(self.fs(task).pwd));
+            return Ok(Found::Path(self.fs(task).pwd));
         }
         let file = self.table(task).get(dfd)?;
-        Ok(self.files[file].dentry.map_or(Found::File(file), Found::Dentry))
+        Ok(self.files[file].path.map_or(Found::File(file), Found::Path))
     }
 
     /// path_init(): where a walk begins.
@@ -188,11 +189,11 @@ impl Kernel {
             self.fs(task).pwd
         } else {
             let file = self.table(task).get(dfd)?;
-            let dentry = self.files[file].dentry.ok_or(Errno::ENOTDIR)?;
-            if !self.vfs.inode(dentry).is_dir() {
+            let path = self.files[file].path.ok_or(Errno::ENOTDIR)?;
+            if !self.vfs.inode(path.dentry).is_dir() {
                 return Err(Errno::ENOTDIR);
             }
-            dentry
+            path
         };
         let root = if in_root { start } else { root };
         Ok(Nameidata { task, at: start, nameless: None, root, start, links: 0, resolve })
@@ -229,12 +230,12 @@ impl Kernel {
 
     /// May the walker search the directory where the walk is?
     fn may_lookup(&self, nd: &Nameidata) -> Result<(), Errno> {
-        self.vfs.inode(nd.at).permission(&self.tasks[nd.task].cred, MAY_EXEC)
+        self.vfs.inode(nd.at.dentry).permission(&self.tasks[nd.task].cred, MAY_EXEC)
     }
 
     /// ENOTDIR unless the walk is at a directory.
     pub fn must_be_dir(&self, nd: &Nameidata) -> Result<(), Errno> {
-        let dir = nd.nameless.is_none() && self.vfs.inode(nd.at).is_dir();
+        let dir = nd.nameless.is_none() && self.vfs.inode(nd.at.dentry).is_dir();
         if dir { Ok(()) } else { Err(Errno::ENOTDIR) }
     }
 
@@ -251,23 +252,20 @@ impl Kernel {
             Last::DotDot => return self.follow_dotdot(nd),
             Last::Norm(name) => name,
         };
-        let child = self.lookup(nd.at, name, user)?.ok_or(Errno::ENOENT)?;
-        self.step_into(nd, child, follow, user)
+        let child = self.lookup(nd.at.dentry, name, user)?.ok_or(Errno::ENOENT)?;
+        self.step_into(nd, nd.at.with(child), follow, user)
     }
 
     /// step_into(): to `child`, through mounts, and through the link that it may be.
     pub fn step_into(
         &mut self,
         nd: &mut Nameidata,
-        child: DentryId,
+        child: Path,
         follow: bool,
         user: &mut dyn Platform,
     ) -> Result<(), Errno> {
-        let there = self.vfs.traverse_mounts(child);
-        if there != child && nd.has(raw::RESOLVE_NO_XDEV) {
-            return Err(Errno::EXDEV);
-        }
-        if !follow || !self.vfs.inode(there).is_symlink() {
+        let there = self.follow_mount(nd, child)?;
+        if !follow || !self.vfs.inode(there.dentry).is_symlink() {
             nd.at = there;
             return Ok(());
         }
@@ -277,21 +275,23 @@ impl Kernel {
         if name.slash { self.must_be_dir(nd) } else { Ok(()) }
     }
 
+    /// handle_mounts(): what is seen at `child`. EXDEV for a walk that is to stay in its mount.
+    pub fn follow_mount(&self, nd: &Nameidata, child: Path) -> Result<Path, Errno> {
+        let there = self.vfs.traverse_mounts(child);
+        if there != child && nd.has(raw::RESOLVE_NO_XDEV) { Err(Errno::EXDEV) } else { Ok(there) }
+    }
+
     /// pick_link(): reads the link `link` on behalf of the walk. Gives the path to go on with, and
     /// puts the walk where that path begins; None if the link jumped.
-    pub fn pick_link(
-        &mut self,
-        nd: &mut Nameidata,
-        link: DentryId,
-    ) -> Result<Option<Vec<u8>>, Errno> {
+    pub fn pick_link(&mut self, nd: &mut Nameidata, link: Path) -> Result<Option<Vec<u8>>, Errno> {
         nd.links += 1;
         if nd.links > MAXSYMLINKS || nd.has(raw::RESOLVE_NO_SYMLINKS) {
             return Err(Errno::ELOOP);
         }
-        if self.vfs.mnt_has(link, raw::MS_NOSYMFOLLOW) {
+        if self.vfs.mnt_has(link.mnt, raw::MS_NOSYMFOLLOW) {
             return Err(Errno::ELOOP);
         }
-        match self.get_link(nd.task, link)? {
+        match self.get_link(nd.task, link.dentry)? {
             Link::Jump(found) => {
                 if nd.has(raw::RESOLVE_NO_MAGICLINKS) {
                     return Err(Errno::ELOOP);
@@ -300,7 +300,7 @@ impl Kernel {
                     return Err(Errno::EXDEV);
                 }
                 match found {
-                    Found::Dentry(dentry) => nd.at = dentry,
+                    Found::Path(path) => nd.at = path,
                     Found::File(_) | Found::Namespace(_) => nd.nameless = Some(found),
                 }
                 Ok(None)
@@ -318,31 +318,32 @@ impl Kernel {
         }
     }
 
-    /// follow_dotdot(): to the parent; at the walker's root it stays.
+    /// follow_dotdot(): to the parent, and what is mounted on that; at the walker's root it stays.
+    /// ENOENT from a directory that was moved out of its mount's root.
     fn follow_dotdot(&mut self, nd: &mut Nameidata) -> Result<(), Errno> {
         if nd.at == nd.start && nd.has(raw::RESOLVE_BENEATH) {
             return Err(Errno::EXDEV);
         }
         let mut at = nd.at;
-        loop {
-            if at == nd.root {
-                nd.at = at;
-                return Ok(());
-            }
-            let dentry = &self.vfs.dentries[at];
-            match (dentry.parent, dentry.covers) {
-                (Some(parent), _) => {
-                    nd.at = parent;
-                    return Ok(());
-                }
-                (None, Some(_)) if nd.has(raw::RESOLVE_NO_XDEV) => return Err(Errno::EXDEV),
-                (None, Some(covered)) => at = covered,
-                (None, None) => {
-                    nd.at = at;
-                    return Ok(());
-                }
+        while at != nd.root && self.vfs.is_mount_root(at) {
+            match self.vfs.mounts[&at.mnt].parent {
+                Some(_) if nd.has(raw::RESOLVE_NO_XDEV) => return Err(Errno::EXDEV),
+                Some(covered) => at = covered,
+                None => break,
             }
         }
+        if at == nd.root || self.vfs.is_mount_root(at) {
+            nd.at = self.vfs.traverse_mounts(nd.at);
+            return Ok(());
+        }
+        let parent = self.vfs.dentries[at.dentry].parent.map(|parent| at.with(parent));
+        let parent = parent.filter(|parent| self.vfs.path_connected(*parent));
+        let there = self.vfs.traverse_mounts(parent.ok_or(Errno::ENOENT)?);
+        if there.mnt != at.mnt && nd.has(raw::RESOLVE_NO_XDEV) {
+            return Err(Errno::EXDEV);
+        }
+        nd.at = there;
+        Ok(())
     }
 
     /// The child `name` of `dir`; None if there is none.

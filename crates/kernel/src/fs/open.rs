@@ -16,6 +16,7 @@ use crate::fs::namei::{AT_FDCWD, Found, Last, Lookup};
 use crate::fs::open_flags::{
     O_TMPFILE_BIT, ONLY_AT_OPEN, OpenFlags, OpenHow, build_open_flags, build_open_how,
 };
+use crate::fs::path::Path;
 use crate::fs::pipe::PipeId;
 use crate::kernel::Kernel;
 use crate::platform::Platform;
@@ -115,9 +116,7 @@ impl Kernel {
         }
         if op.has(raw::O_PATH) {
             return match self.filename_lookup(task, dfd, path, op.lookup, call.user)? {
-                Found::Dentry(dentry) => {
-                    Ok(self.dentry_open(task, dentry, FileKind::Inode, op.flags))
-                }
+                Found::Path(path) => Ok(self.dentry_open(task, path, FileKind::Inode, op.flags)),
                 Found::File(file) => {
                     let what = self.describe_file(file).to_string();
                     self.tell(Some(task), Fact::unsupported("O_PATH of a nameless file", what));
@@ -155,22 +154,22 @@ impl Kernel {
                 Last::Norm(last) => last,
                 Last::Root | Last::Dot | Last::DotDot => {
                     self.walk_component(&mut nd, &name.last, true, user)?;
-                    return Ok((Found::Dentry(nd.at), false));
+                    return Ok((Found::Path(nd.at), false));
                 }
             };
-            let Some(child) = self.lookup(nd.at, last, user)? else {
-                self.vfs.mnt_want_write(nd.at)?;
+            let Some(child) = self.lookup(nd.at.dentry, last, user)? else {
+                self.vfs.mnt_want_write(nd.at.mnt)?;
                 let kind = InodeKind::Regular(FileBytes::default());
-                let made = self.create_in(task, nd.at, last, kind, op.mode)?;
-                return Ok((Found::Dentry(made), true));
+                let made = self.create_in(task, nd.at.dentry, last, kind, op.mode)?;
+                return Ok((Found::Path(nd.at.with(made)), true));
             };
-            let there = self.vfs.traverse_mounts(child);
-            if !(op.lookup.follow && self.vfs.inode(there).is_symlink()) {
-                return Ok((Found::Dentry(there), false));
+            let there = self.follow_mount(&nd, nd.at.with(child))?;
+            if !(op.lookup.follow && self.vfs.inode(there.dentry).is_symlink()) {
+                return Ok((Found::Path(there), false));
             }
             match self.pick_link(&mut nd, there)? {
                 Some(target) => path = target,
-                None => return Ok((nd.nameless.unwrap_or(Found::Dentry(nd.at)), false)),
+                None => return Ok((nd.nameless.unwrap_or(Found::Path(nd.at)), false)),
             }
         }
     }
@@ -186,14 +185,15 @@ impl Kernel {
         if op.has(raw::O_CREAT) && op.has(raw::O_EXCL) && !created {
             return Err(Errno::EEXIST.into());
         }
-        let dentry = match found {
-            Found::Dentry(dentry) => dentry,
+        let path = match found {
+            Found::Path(path) => path,
             Found::File(_) | Found::Namespace(_) if op.lookup.directory => {
                 return Err(Errno::ENOTDIR.into());
             }
             Found::Namespace(ns) => return Ok(self.ns_open(call.task, ns, op)?),
             Found::File(file) => return self.reopen_nameless(call, file, op),
         };
+        let dentry = path.dentry;
         let inode = self.vfs.inode(dentry);
         if inode.is_dir() && op.has(raw::O_CREAT) {
             return Err(Errno::EISDIR.into());
@@ -202,13 +202,13 @@ impl Kernel {
             return Err(Errno::ENOTDIR.into());
         }
         if !created {
-            self.may_open(call.task, dentry, op)?;
+            self.may_open(call.task, path, op)?;
         }
         if self.vfs.inode(dentry).is_reg() {
             let inode = self.vfs.dentries[dentry].inode;
             self.break_lease(inode, op.writable(), op.has(raw::O_NONBLOCK))?;
         }
-        let file = self.vfs_open(call, dentry, op)?;
+        let file = self.vfs_open(call, path, op)?;
         self.files[file].created = created;
         self.fsnotify_open(file);
         if op.has(raw::O_TRUNC)
@@ -226,7 +226,8 @@ impl Kernel {
     }
 
     /// may_open(): does the file grant what is asked for?
-    fn may_open(&self, task: TaskId, dentry: DentryId, op: OpenFlags) -> Result<(), Errno> {
+    fn may_open(&self, task: TaskId, path: Path, op: OpenFlags) -> Result<(), Errno> {
+        let dentry = path.dentry;
         let inode = self.vfs.inode(dentry);
         let cred = &self.tasks[task].cred;
         if inode.is_symlink() {
@@ -235,7 +236,7 @@ impl Kernel {
         if inode.is_dir() && op.acc_mode & MAY_WRITE != 0 {
             return Err(Errno::EISDIR);
         }
-        if inode.is_device() && self.vfs.mnt_has(dentry, raw::MS_NODEV) {
+        if inode.is_device() && self.vfs.mnt_has(path.mnt, raw::MS_NODEV) {
             return Err(Errno::EACCES);
         }
         self.inode_permission(dentry, cred, op.acc_mode)?;
@@ -246,17 +247,14 @@ impl Kernel {
         if op.has(raw::O_NOATIME) && !inode.owner_or_capable(cred) {
             return Err(Errno::EPERM);
         }
-        Ok(())
+        let stored = inode.is_reg() || inode.is_dir();
+        let writes = stored && (op.writable() || op.has(raw::O_TRUNC));
+        if writes { self.vfs.mnt_want_write(path.mnt) } else { Ok(()) }
     }
 
     /// vfs_open(): what opening does, by kind.
-    fn vfs_open(
-        &mut self,
-        call: &mut Call<'_>,
-        dentry: DentryId,
-        op: OpenFlags,
-    ) -> Result<FileId, Stop> {
-        let task = call.task;
+    fn vfs_open(&mut self, call: &mut Call<'_>, path: Path, op: OpenFlags) -> Result<FileId, Stop> {
+        let (task, dentry) = (call.task, path.dentry);
         let kind = match &self.vfs.inode(dentry).kind {
             InodeKind::Regular(_) => {
                 if op.writable() && self.is_executed(dentry) {
@@ -279,41 +277,31 @@ impl Kernel {
                 Device::LoopControl => FileKind::LoopControl,
             },
             InodeKind::BlockDevice(rdev) => self.blkdev_open(*rdev, op.writable())?,
-            InodeKind::Fifo(_) => return self.open_fifo(call, dentry, op.flags),
+            InodeKind::Fifo(_) => return self.open_fifo(call, path, op.flags),
             // Sockets are connected to, not opened; links were ELOOP already.
             InodeKind::Socket(_) | InodeKind::Symlink(_) => return Err(Errno::ENXIO.into()),
         };
-        Ok(self.dentry_open(task, dentry, kind, op.flags))
+        Ok(self.dentry_open(task, path, kind, op.flags))
     }
 
-    /// A description of `dentry`, no questions asked.
-    pub fn dentry_open(
-        &mut self,
-        task: TaskId,
-        dentry: DentryId,
-        kind: FileKind,
-        flags: u32,
-    ) -> FileId {
+    /// A description of what is at `path`, no questions asked.
+    pub fn dentry_open(&mut self, task: TaskId, path: Path, kind: FileKind, flags: u32) -> FileId {
         let mut file = File::new(kind, OFlags(flags & !ONLY_AT_OPEN));
-        file.dentry = Some(self.vfs.dget(dentry));
+        self.vfs.dget(path.dentry);
+        file.path = Some(path);
         file.opened_by = Some(self.groups[self.tasks[task].group].tgid);
         self.files.insert(file)
     }
 
     /// A FIFO: the pipe is made by the first who opens it.
-    fn open_fifo(
-        &mut self,
-        call: &mut Call<'_>,
-        dentry: DentryId,
-        flags: u32,
-    ) -> Result<FileId, Stop> {
-        let pipe = match self.vfs.inode(dentry).kind {
+    fn open_fifo(&mut self, call: &mut Call<'_>, path: Path, flags: u32) -> Result<FileId, Stop> {
+        let pipe = match self.vfs.inode(path.dentry).kind {
             InodeKind::Fifo(Some(pipe)) => pipe,
             _ => self.fifo_alloc(),
         };
-        self.vfs.inode_mut(dentry).kind = InodeKind::Fifo(Some(pipe));
+        self.vfs.inode_mut(path.dentry).kind = InodeKind::Fifo(Some(pipe));
         // Until the open is done the description has no end of the pipe that it could release.
-        let file = self.dentry_open(call.task, dentry, FileKind::Inode, flags);
+        let file = self.dentry_open(call.task, path, FileKind::Inode, flags);
         self.open_pipe_end(call, file, pipe)
     }
 
@@ -432,10 +420,12 @@ impl Kernel {
     }
 
     /// O_TMPFILE: a file in `dir` without a name.
-    fn do_tmpfile(&mut self, task: TaskId, dir: DentryId, op: OpenFlags) -> Result<FileId, Errno> {
+    fn do_tmpfile(&mut self, task: TaskId, path: Path, op: OpenFlags) -> Result<FileId, Errno> {
+        self.vfs.mnt_want_write(path.mnt)?;
+        let dir = path.dentry;
         let cred = &self.tasks[task].cred;
         self.inode_permission(dir, cred, MAY_WRITE | MAY_EXEC)?;
-        if [dev::PROC, dev::DEVPTS].contains(&self.vfs.inode(dir).dev) {
+        if self.vfs.is_proc(self.vfs.inode(dir).dev) || self.vfs.inode(dir).dev == dev::DEVPTS {
             return Err(Errno::EOPNOTSUPP);
         }
         let kind = InodeKind::Regular(FileBytes::default());
@@ -445,7 +435,7 @@ impl Kernel {
         let name = format!("#{}", self.vfs.inodes[inode].ino);
         let dentry = self.vfs.d_tmpfile(dir, name.as_bytes(), inode);
         let flags = op.flags & !(O_TMPFILE_BIT | raw::O_DIRECTORY);
-        Ok(self.dentry_open(task, dentry, FileKind::Inode, flags))
+        Ok(self.dentry_open(task, path.with(dentry), FileKind::Inode, flags))
     }
 
     /// do_open_execat(): opens a program or interpreter for exec. EACCES unless it is a regular
@@ -468,14 +458,15 @@ impl Kernel {
         lookup: Lookup,
         user: &mut dyn Platform,
     ) -> Result<FileId, Errno> {
-        let Found::Dentry(dentry) = self.filename_lookup(task, dfd, path, lookup, user)? else {
+        let Found::Path(path) = self.filename_lookup(task, dfd, path, lookup, user)? else {
             return Err(Errno::EACCES);
         };
+        let dentry = path.dentry;
         let inode = self.vfs.inode(dentry);
         if inode.is_symlink() {
             return Err(Errno::ELOOP);
         }
-        if !inode.is_reg() || self.vfs.path_noexec(dentry) {
+        if !inode.is_reg() || self.vfs.path_noexec(path) {
             return Err(Errno::EACCES);
         }
         let cred = self.tasks[task].cred.clone();
@@ -484,8 +475,7 @@ impl Kernel {
             return Err(Errno::ETXTBSY);
         }
         self.probe_lower(dentry, user)?;
-        let file =
-            self.dentry_open(task, dentry, FileKind::Inode, raw::O_RDONLY | raw::O_LARGEFILE);
+        let file = self.dentry_open(task, path, FileKind::Inode, raw::O_RDONLY | raw::O_LARGEFILE);
         self.fsnotify_open(file);
         // Whoever executes a file reads its head.
         self.fsnotify_file(file, IN_ACCESS);
@@ -498,7 +488,7 @@ impl Kernel {
         self.files.iter().any(|(_, f)| {
             f.kind == FileKind::Inode
                 && f.flags.writable()
-                && f.dentry.is_some_and(|d| self.vfs.dentries[d].inode == inode)
+                && f.dentry().is_some_and(|d| self.vfs.dentries[d].inode == inode)
         })
     }
 }

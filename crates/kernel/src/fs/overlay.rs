@@ -120,7 +120,7 @@ impl Vfs {
         let children = &self.dentries[dir].children;
         let entries = children.iter().filter_map(|(name, child)| match child {
             Child::Dentry(dentry) => {
-                let inode = self.inode(self.traverse_mounts(*dentry));
+                let inode = self.inode(*dentry);
                 Some((name.clone(), inode.ino, inode.d_type()))
             }
             Child::Lower { ino, kind } => Some((name.clone(), *ino, lower_d_type(*kind))),

@@ -67,7 +67,7 @@ impl Kernel {
         let task = call.task;
         let (old_dir, from) = self.filename_parentat(task, old.0, &old_path, call.user)?;
         let (new_dir, to) = self.filename_parentat(task, new.0, &new_path, call.user)?;
-        if self.vfs.inode(old_dir).dev != self.vfs.inode(new_dir).dev {
+        if old_dir.mnt != new_dir.mnt {
             return Err(Errno::EXDEV.into());
         }
         let Last::Norm(old_name) = from.last else { return Err(Errno::EBUSY.into()) };
@@ -75,13 +75,14 @@ impl Kernel {
             let noreplace = flags & RENAME_NOREPLACE != 0;
             return Err(if noreplace { Errno::EEXIST } else { Errno::EBUSY }.into());
         };
-        self.vfs.mnt_want_write(old_dir)?;
+        self.vfs.mnt_want_write(old_dir.mnt)?;
+        let (old_dir, new_dir) = (old_dir.dentry, new_dir.dentry);
         if [old_dir, new_dir].iter().any(|dir| self.vfs.inode(*dir).dev == dev::DEVPTS) {
             return Err(Errno::EPERM.into());
         }
         let old = self.lookup(old_dir, &old_name, call.user)?.ok_or(Errno::ENOENT)?;
         let new = self.lookup(new_dir, &new_name, call.user)?;
-        if new.is_none() && self.vfs.inode(new_dir).dev == dev::PROC {
+        if new.is_none() && self.vfs.is_proc(self.vfs.inode(new_dir).dev) {
             return Err(Errno::ENOENT.into());
         }
         if flags & RENAME_NOREPLACE != 0 && new.is_some() {

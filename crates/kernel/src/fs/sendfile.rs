@@ -238,7 +238,7 @@ impl Kernel {
         pos_out: u64,
         len: u64,
     ) -> Result<u64, Errno> {
-        let inode = |file: FileId| match (self.files[file].kind, self.files[file].dentry) {
+        let inode = |file: FileId| match (self.files[file].kind, self.files[file].dentry()) {
             (FileKind::Inode, Some(dentry)) => Some(self.vfs.dentries[dentry].inode),
             _ => None,
         };

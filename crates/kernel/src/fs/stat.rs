@@ -5,12 +5,13 @@
 use crate::abi::Errno;
 use crate::abi::stat::{S_IFCHR, S_IFIFO, S_IFREG, S_IFSOCK, Stat, Statfs};
 use crate::fs::console::StreamKind;
-use crate::fs::dcache::DentryId;
+use crate::fs::dcache::{DentryId, Vfs};
 use crate::fs::file::{FileId, FileKind};
 use crate::fs::file_bytes::PAGE;
 use crate::fs::inode::{InodeKind, MAY_EXEC, MAY_WRITE, access_override_creds};
-use crate::fs::mount::{Mount, dev, tmpfs};
+use crate::fs::mount::{MountId, dev, tmpfs};
 use crate::fs::namei::{AT_FDCWD, Found, Lookup};
+use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
@@ -24,7 +25,16 @@ const AT_EACCESS: u32 = 0x200;
 
 impl Kernel {
     /// vfs_getattr() of a name.
-    pub fn dentry_stat(&self, dentry: DentryId) -> Stat {
+    pub fn path_stat(&self, path: Path) -> Stat {
+        Stat {
+            mnt_id: self.vfs.mounts[&path.mnt].id,
+            mount_root: self.vfs.is_mount_root(path),
+            ..self.dentry_stat(path.dentry)
+        }
+    }
+
+    /// The same without what the mount says.
+    fn dentry_stat(&self, dentry: DentryId) -> Stat {
         let inode = self.vfs.inode(dentry);
         let (rdev, blocks) = match &inode.kind {
             InodeKind::CharDevice(device) => (device.rdev(), 0),
@@ -51,8 +61,8 @@ impl Kernel {
             mtime: inode.mtime,
             ctime: inode.ctime,
             btime: inode.btime,
-            mnt_id: self.vfs.mount_of(inode.dev).map_or(0, |mount| mount.id),
-            mount_root: self.vfs.is_mount_root(dentry),
+            mnt_id: 0,
+            mount_root: false,
             dio_align: match inode.kind {
                 InodeKind::BlockDevice(rdev) => self.vfs.bdev_dio_align(rdev),
                 _ => 0, // regular files in memory have no direct I/O
@@ -79,8 +89,8 @@ impl Kernel {
     /// vfs_getattr() of an open file of any kind.
     pub fn file_stat(&self, file: FileId) -> Stat {
         let f = &self.files[file];
-        if let Some(dentry) = f.dentry {
-            return self.dentry_stat(dentry);
+        if let Some(path) = f.path {
+            return self.path_stat(path);
         }
         if let FileKind::Anon(id) = f.kind
             && let Some(ns) = self.anon.namespace(id)
@@ -226,7 +236,7 @@ impl Kernel {
         let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
         let lookup = Lookup { follow, empty, ..Lookup::NOFOLLOW };
         Ok(match self.filename_lookup(call.task, dfd, &path, lookup, call.user)? {
-            Found::Dentry(dentry) => self.dentry_stat(dentry),
+            Found::Path(path) => self.path_stat(path),
             Found::File(file) => self.file_stat(file),
             Found::Namespace(ns) => self.ns_stat(ns),
         })
@@ -288,7 +298,7 @@ impl Kernel {
         let found = self.filename_lookup(call.task, dfd, &path, lookup, call.user);
         self.tasks[call.task].cred = effective;
         match found? {
-            Found::Dentry(dentry) => self.access_dentry(dentry, &cred, mode)?,
+            Found::Path(path) => self.access_path(path, &cred, mode)?,
             Found::File(file) => {
                 // What has no name is its maker's, readable and writable.
                 let executable = self.file_stat(file).mode & 0o111 != 0;
@@ -306,25 +316,23 @@ impl Kernel {
         Ok(0)
     }
 
-    fn access_dentry(
-        &self,
-        dentry: DentryId,
-        cred: &crate::task::Cred,
-        mode: u32,
-    ) -> Result<(), Errno> {
-        let inode = self.vfs.inode(dentry);
-        if mode & MAY_EXEC != 0 && inode.is_reg() && self.vfs.path_noexec(dentry) {
+    /// The end of do_faccessat().
+    fn access_path(&self, path: Path, cred: &crate::task::Cred, mode: u32) -> Result<(), Errno> {
+        let inode = self.vfs.inode(path.dentry);
+        if mode & MAY_EXEC != 0 && inode.is_reg() && self.vfs.path_noexec(path) {
             return Err(Errno::EACCES);
         }
-        self.inode_permission(dentry, cred, mode & (MAY_EXEC | MAY_WRITE | 4))
+        self.inode_permission(path.dentry, cred, mode & (MAY_EXEC | MAY_WRITE | 4))?;
+        let stored = inode.is_reg() || inode.is_dir() || inode.is_symlink();
+        if mode & MAY_WRITE != 0 && stored { self.vfs.mnt_want_write(path.mnt) } else { Ok(()) }
     }
 
     /// ustat(2): free blocks and inodes of a mounted file system, by its device number.
     pub fn sys_ustat(&mut self, call: &mut Call<'_>) -> SysResult {
         let dev = call.arg(0) as u32;
         let (major, minor) = ((dev >> 8) & 0xfff, (dev & 0xff) | ((dev >> 12) & 0xf_ff00));
-        self.vfs.mount_of(minor).filter(|_| major == 0).ok_or(Errno::EINVAL)?;
-        let statfs = self.statfs_of(minor);
+        self.vfs.super_of(minor).filter(|_| major == 0).ok_or(Errno::EINVAL)?;
+        let statfs = self.statfs_of(minor, None);
         let mut out = [0; 32];
         out[..4].copy_from_slice(&(statfs.bfree as u32).to_le_bytes());
         out[8..16].copy_from_slice(&statfs.ffree.to_le_bytes());
@@ -342,33 +350,33 @@ impl Kernel {
     /// fstatfs(2).
     pub fn sys_fstatfs(&mut self, call: &mut Call<'_>) -> SysResult {
         let file = self.table(call.task).get(call.int(0))?;
-        self.write_statfs(call, self.files[file].dentry.map_or(Found::File(file), Found::Dentry))
+        self.write_statfs(call, self.files[file].path.map_or(Found::File(file), Found::Path))
     }
 
     fn write_statfs(&mut self, call: &mut Call<'_>, found: Found) -> SysResult {
-        let dev = match found {
-            Found::Dentry(dentry) => self.vfs.inode(dentry).dev,
-            Found::File(file) => self.file_stat(file).dev.1,
-            Found::Namespace(_) => dev::NSFS,
+        let (dev, mnt) = match found {
+            Found::Path(path) => (self.vfs.inode(path.dentry).dev, Some(path.mnt)),
+            Found::File(file) => (self.file_stat(file).dev.1, None),
+            Found::Namespace(_) => (dev::NSFS, None),
         };
-        let statfs = self.statfs_of(dev);
+        let statfs = self.statfs_of(dev, mnt);
         call.write_user(call.ptr(1), &statfs.to_bytes())?;
         Ok(0)
     }
 
     /// Size and kind of a file system, by its minor number. Everything writable is memory: all of
     /// the host's for `/`, half of it elsewhere, as tmpfs has it, and what mount(2) was told.
-    fn statfs_of(&self, minor: u32) -> Statfs {
+    fn statfs_of(&self, minor: u32, mnt: Option<MountId>) -> Statfs {
         const ST_VALID: u64 = 0x20;
         const ST_RELATIME: u64 = 0x1000;
-        let mount = self.vfs.mount_of(minor);
+        let sb = self.vfs.super_of(minor);
         let magic = match minor {
             dev::PIPEFS => 0x5049_5045,
             dev::NSFS => 0x6e73_6673,
             dev::SOCKFS => 0x534f_434b,
             dev::ANON_INODEFS => 0x0904_1934,
             dev::TMPFS => tmpfs::MAGIC,
-            _ => mount.map_or(0, |mount| mount.magic),
+            _ => sb.map_or(0, |sb| sb.magic),
         };
         let all = self.config.memory / PAGE;
         let free = all.saturating_sub(self.vfs.resident / PAGE);
@@ -392,25 +400,29 @@ impl Kernel {
             ffree,
             fsid: u64::from(minor),
             namelen: 255,
-            flags: ST_VALID | mount.map_or(ST_RELATIME, statfs_flags),
+            flags: ST_VALID | mnt.map_or(ST_RELATIME, |mnt| self.vfs.statfs_flags(mnt)),
         }
     }
 }
 
-/// calculate_f_flags(): ST_* of a mount. They are MS_* but for two.
-fn statfs_flags(mount: &Mount) -> u64 {
-    const ST_RELATIME: u32 = 0x1000;
-    const ST_NOSYMFOLLOW: u32 = 0x2000;
-    let same =
-        raw::MS_NOSUID | raw::MS_NODEV | raw::MS_NOEXEC | raw::MS_NOATIME | raw::MS_NODIRATIME;
-    let of_sb = raw::MS_SYNCHRONOUS | raw::MS_MANDLOCK;
-    let mut flags = mount.flags & same | mount.sb_flags & of_sb;
-    for (mount_has, flag) in [
-        (mount.is_readonly(), raw::MS_RDONLY),
-        (mount.has(raw::MS_RELATIME), ST_RELATIME),
-        (mount.has(raw::MS_NOSYMFOLLOW), ST_NOSYMFOLLOW),
-    ] {
-        flags |= if mount_has { flag } else { 0 };
+impl Vfs {
+    /// calculate_f_flags(): ST_* of a mount. They are MS_* but for two.
+    fn statfs_flags(&self, mnt: MountId) -> u64 {
+        const ST_RELATIME: u32 = 0x1000;
+        const ST_NOSYMFOLLOW: u32 = 0x2000;
+        let same =
+            raw::MS_NOSUID | raw::MS_NODEV | raw::MS_NOEXEC | raw::MS_NOATIME | raw::MS_NODIRATIME;
+        let of_sb = raw::MS_SYNCHRONOUS | raw::MS_MANDLOCK;
+        let mount = &self.mounts[&mnt];
+        let sb_flags = self.super_of(mount.dev).map_or(0, |sb| sb.flags);
+        let mut flags = mount.flags & same | sb_flags & of_sb;
+        for (mount_has, flag) in [
+            (self.mnt_is_readonly(mnt), raw::MS_RDONLY),
+            (mount.has(raw::MS_RELATIME), ST_RELATIME),
+            (mount.has(raw::MS_NOSYMFOLLOW), ST_NOSYMFOLLOW),
+        ] {
+            flags |= if mount_has { flag } else { 0 };
+        }
+        u64::from(flags)
     }
-    u64::from(flags)
 }

@@ -11,6 +11,7 @@ use crate::fs::file_bytes::FileBytes;
 use crate::fs::inode::{Device, InodeKind, MAY_EXEC, MAY_READ, MAY_WRITE};
 use crate::fs::mount::dev;
 use crate::fs::namei::{AT_FDCWD, Found, Last, Link, Lookup};
+use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use crate::platform::{Platform, UserPtr};
 use crate::syscall::{Call, SysResult};
@@ -32,18 +33,18 @@ impl Kernel {
         path: &[u8],
         is_dir: bool,
         user: &mut dyn Platform,
-    ) -> Result<(DentryId, Vec<u8>), Errno> {
+    ) -> Result<(Path, Vec<u8>), Errno> {
         let (dir, name) = self.filename_parentat(task, dfd, path, user)?;
         let Last::Norm(last) = name.last else { return Err(Errno::EEXIST) };
-        if self.lookup(dir, &last, user)?.is_some() {
+        if self.lookup(dir.dentry, &last, user)?.is_some() {
             return Err(Errno::EEXIST);
         }
         if name.slash && !is_dir {
             return Err(Errno::ENOENT);
         }
-        self.vfs.mnt_want_write(dir)?;
-        match self.vfs.inode(dir).dev {
-            dev::PROC => Err(Errno::ENOENT),
+        self.vfs.mnt_want_write(dir.mnt)?;
+        match self.vfs.inode(dir.dentry).dev {
+            dev if self.vfs.is_proc(dev) => Err(Errno::ENOENT),
             dev::DEVPTS => Err(Errno::EPERM),
             _ => Ok((dir, last)),
         }
@@ -64,7 +65,7 @@ impl Kernel {
         let (dir, name) = self.filename_create(call.task, dfd, &path, true, call.user)?;
         // Nothing of the machine's shows through in a new directory.
         let kind = InodeKind::Directory { below: None, listed: true };
-        self.create_in(call.task, dir, &name, kind, mode & 0o1777)?;
+        self.create_in(call.task, dir.dentry, &name, kind, mode & 0o1777)?;
         Ok(0)
     }
 
@@ -98,10 +99,10 @@ impl Kernel {
         let path = call.read_path(path)?;
         let (dir, name) = self.filename_create(call.task, dfd, &path, false, call.user)?;
         let kind = match kind {
-            InodeKind::CharDevice(_) => self.device_node(call.task, dir, mode, rdev)?,
+            InodeKind::CharDevice(_) => self.device_node(call.task, dir.dentry, mode, rdev)?,
             kind => kind,
         };
-        self.create_in(call.task, dir, &name, kind, mode)?;
+        self.create_in(call.task, dir.dentry, &name, kind, mode)?;
         Ok(0)
     }
 
@@ -151,7 +152,7 @@ impl Kernel {
         }
         let path = call.read_path(path)?;
         let (dir, name) = self.filename_create(call.task, dfd, &path, false, call.user)?;
-        self.create_in(call.task, dir, &name, InodeKind::Symlink(target), 0o777)?;
+        self.create_in(call.task, dir.dentry, &name, InodeKind::Symlink(target), 0o777)?;
         Ok(0)
     }
 
@@ -188,12 +189,12 @@ impl Kernel {
         let new_path = call.read_path(new.1)?;
         let (dir, name) = self.filename_create(task, new.0, &new_path, false, call.user)?;
         // What has no name is on a file system of its own.
-        let Found::Dentry(source) = source else { return Err(Errno::EXDEV.into()) };
-        if self.vfs.inode(source).dev != self.vfs.inode(dir).dev {
+        let Found::Path(source) = source else { return Err(Errno::EXDEV.into()) };
+        if source.mnt != dir.mnt {
             return Err(Errno::EXDEV.into());
         }
-        self.may_linkat(task, source)?;
-        self.vfs_link(task, source, dir, &name)?;
+        self.may_linkat(task, source.dentry)?;
+        self.vfs_link(task, source.dentry, dir.dentry, &name)?;
         Ok(0)
     }
 
@@ -217,7 +218,9 @@ impl Kernel {
         name: &[u8],
     ) -> Result<(), Errno> {
         self.may_create(task, dir)?;
-        if [dev::PROC, dev::DEVPTS].contains(&self.vfs.inode(dir).dev)
+        let dev = self.vfs.inode(dir).dev;
+        if dev == dev::DEVPTS
+            || self.vfs.is_proc(dev)
             || self.vfs.inode(source).is_dir()
             || self.vfs.inode(source).is_append()
             || self.vfs.inode(source).is_immutable()
@@ -268,7 +271,8 @@ impl Kernel {
     fn do_unlinkat(&mut self, call: &mut Call<'_>, dfd: i32, path: &[u8]) -> SysResult {
         let (dir, name) = self.filename_parentat(call.task, dfd, path, call.user)?;
         let Last::Norm(last) = name.last else { return Err(Errno::EISDIR.into()) };
-        self.vfs.mnt_want_write(dir)?;
+        self.vfs.mnt_want_write(dir.mnt)?;
+        let dir = dir.dentry;
         let victim = self.lookup(dir, &last, call.user)?.ok_or(Errno::ENOENT)?;
         if name.slash {
             let dir = self.vfs.inode(victim).is_dir();
@@ -287,7 +291,8 @@ impl Kernel {
             Last::Dot => return Err(Errno::EINVAL.into()),
             Last::Root => return Err(Errno::EBUSY.into()),
         };
-        self.vfs.mnt_want_write(dir)?;
+        self.vfs.mnt_want_write(dir.mnt)?;
+        let dir = dir.dentry;
         let victim = self.lookup(dir, &last, call.user)?.ok_or(Errno::ENOENT)?;
         self.may_delete(call.task, dir, victim, true)?;
         if !self.vfs.is_empty(victim, call.user)? {
@@ -321,10 +326,11 @@ impl Kernel {
             (false, true) => return Err(Errno::EISDIR),
             (true, true) | (false, false) => {}
         }
-        if self.vfs.dentries[victim].mounted.is_some() {
+        if self.vfs.dentries[victim].mounted > 0 {
             return Err(Errno::EBUSY);
         }
-        if [dev::PROC, dev::DEVPTS].contains(&parent.dev) { Err(Errno::EPERM) } else { Ok(()) }
+        let fixed = parent.dev == dev::DEVPTS || self.vfs.is_proc(parent.dev);
+        if fixed { Err(Errno::EPERM) } else { Ok(()) }
     }
 
     /// The name goes; the file with it, unless it has others or is open.
@@ -376,8 +382,8 @@ impl Kernel {
         let lookup = Lookup { empty: first == 1, ..Lookup::NOFOLLOW };
         let not_a_link = if path.is_empty() { Errno::ENOENT } else { Errno::EINVAL };
         let link = match self.filename_lookup(call.task, dfd, &path, lookup, call.user)? {
-            Found::Dentry(dentry) if self.vfs.inode(dentry).is_symlink() => dentry,
-            Found::Dentry(_) | Found::File(_) | Found::Namespace(_) => {
+            Found::Path(path) if self.vfs.inode(path.dentry).is_symlink() => path.dentry,
+            Found::Path(_) | Found::File(_) | Found::Namespace(_) => {
                 return Err(not_a_link.into());
             }
         };
@@ -393,7 +399,7 @@ impl Kernel {
     /// What a magic link shows when it is read: a path, or `pipe:[n]`.
     pub fn found_path(&self, task: TaskId, found: Found) -> Vec<u8> {
         match found {
-            Found::Dentry(dentry) => self.vfs.d_path(dentry, self.fs(task).root),
+            Found::Path(path) => self.vfs.d_path(path, self.fs(task).root),
             Found::File(file) => self.nameless_path(file),
             Found::Namespace(ns) => self.ns_name(ns).into(),
         }

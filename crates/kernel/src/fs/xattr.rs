@@ -10,6 +10,7 @@ use crate::fs::inode::{InodeKind, MAY_READ, MAY_WRITE};
 use crate::fs::inotify::bits::IN_ATTRIB;
 use crate::fs::mount::dev;
 use crate::fs::namei::{AT_FDCWD, Found, Lookup};
+use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
@@ -66,7 +67,7 @@ impl Kernel {
     fn xattr_file(&mut self, call: &mut Call<'_>, by: By) -> Result<Found, Errno> {
         if by == By::Fd {
             let file = self.fd_lookup(call.task, call.int(0))?;
-            return Ok(self.files[file].dentry.map_or(Found::File(file), Found::Dentry));
+            return Ok(self.files[file].path.map_or(Found::File(file), Found::Path));
         }
         let path = call.read_path(call.ptr(0))?;
         let lookup = if by == By::Path { Lookup::FOLLOW } else { Lookup::NOFOLLOW };
@@ -104,7 +105,8 @@ impl Kernel {
 
     /// Do files of this kind have attributes at all? Those of procfs and devpts do not.
     fn has_xattrs(&self, dentry: DentryId) -> bool {
-        ![dev::PROC, dev::DEVPTS].contains(&self.vfs.inode(dentry).dev)
+        let dev = self.vfs.inode(dentry).dev;
+        dev != dev::DEVPTS && !self.vfs.is_proc(dev)
     }
 
     fn do_setxattr(&mut self, call: &mut Call<'_>, by: By) -> SysResult {
@@ -117,10 +119,10 @@ impl Kernel {
             return Err(Errno::E2BIG.into());
         }
         let value = call.read_bytes(value, size as usize)?;
-        let Found::Dentry(dentry) = self.xattr_file(call, by)? else {
+        let Found::Path(Path { mnt, dentry }) = self.xattr_file(call, by)? else {
             return Err(nameless(&name, true).into());
         };
-        self.vfs.mnt_want_write(dentry)?;
+        self.vfs.mnt_want_write(mnt)?;
         if space(&name) == Space::Acl || name == b"security.capability" {
             return Err(self.refuse_xattr(call.task, dentry, &name, &value).into());
         }
@@ -165,7 +167,7 @@ impl Kernel {
 
     fn do_getxattr(&mut self, call: &mut Call<'_>, by: By) -> SysResult {
         let name = xattr_name(call)?;
-        let Found::Dentry(dentry) = self.xattr_file(call, by)? else {
+        let Found::Path(Path { dentry, .. }) = self.xattr_file(call, by)? else {
             return Err(nameless(&name, false).into());
         };
         if space(&name) == Space::Acl {
@@ -190,7 +192,9 @@ impl Kernel {
     /// listxattr(2): the names, the last first, as simple_xattr_list() gives them. trusted.* shows
     /// itself to root only.
     fn do_listxattr(&mut self, call: &mut Call<'_>, by: By) -> SysResult {
-        let Found::Dentry(dentry) = self.xattr_file(call, by)? else { return Ok(0) };
+        let Found::Path(Path { dentry, .. }) = self.xattr_file(call, by)? else {
+            return Ok(0);
+        };
         let root = self.tasks[call.task].cred.capable(Cap::SysAdmin);
         let mut list = Vec::new();
         for name in self.vfs.inode(dentry).xattrs.keys().rev() {
@@ -204,10 +208,10 @@ impl Kernel {
 
     fn do_removexattr(&mut self, call: &mut Call<'_>, by: By) -> SysResult {
         let name = xattr_name(call)?;
-        let Found::Dentry(dentry) = self.xattr_file(call, by)? else {
+        let Found::Path(Path { mnt, dentry }) = self.xattr_file(call, by)? else {
             return Err(nameless(&name, true).into());
         };
-        self.vfs.mnt_want_write(dentry)?;
+        self.vfs.mnt_want_write(mnt)?;
         if space(&name) == Space::Acl {
             return match self.no_acl(dentry) {
                 Errno::ENODATA => Ok(0),

@@ -213,7 +213,7 @@ impl Kernel {
 
     /// Is the file on a mount from which nothing may be executed?
     fn is_noexec(&self, file: FileId) -> bool {
-        self.files[file].dentry.is_some_and(|dentry| self.vfs.path_noexec(dentry))
+        self.files[file].path.is_some_and(|path| self.vfs.path_noexec(path))
     }
 
     /// The area that a request makes. May create an object for shared anonymous memory.

@@ -233,8 +233,8 @@ impl Kernel {
     fn bprm_creds_from_file(&self, task: TaskId, file: FileId) -> (Cred, bool) {
         let mut cred = self.tasks[task].cred.clone();
         let inode = self.file_inode(file).map(|inode| &self.vfs.inodes[inode]);
-        let dentry = self.files[file].dentry;
-        let nosuid = dentry.is_some_and(|dentry| self.vfs.mnt_has(dentry, MS_NOSUID));
+        let path = self.files[file].path;
+        let nosuid = path.is_some_and(|path| self.vfs.mnt_has(path.mnt, MS_NOSUID));
         let may_gain = !self.tasks[task].no_new_privs && !nosuid;
         if let Some(inode) = inode.filter(|_| may_gain) {
             if inode.mode & S_ISUID != 0 {

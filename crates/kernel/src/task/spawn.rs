@@ -214,7 +214,7 @@ impl Kernel {
     ) -> Result<(), Errno> {
         let lookup = Lookup { directory: true, ..Lookup::FOLLOW };
         let dir = self.user_path_at(task, AT_FDCWD, path, lookup, user)?;
-        self.inode_permission(dir, &self.tasks[task].cred, MAY_EXEC)?;
+        self.inode_permission(dir.dentry, &self.tasks[task].cred, MAY_EXEC)?;
         let fs = self.tasks[task].fs.expect("a newborn has one");
         self.set_fs_pwd(fs, dir);
         Ok(())
@@ -230,7 +230,8 @@ impl Kernel {
             let Ok(file) = self.table(task).get(fd) else { continue };
             let FileKind::Console(stream) = self.files[file].kind else { continue };
             if self.console.kind(stream) == StreamKind::Tty {
-                self.files[file].dentry = Some(self.vfs.dget(tty));
+                self.vfs.dget(tty.dentry);
+                self.files[file].path = Some(tty);
             }
         }
     }

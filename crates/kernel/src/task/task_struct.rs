@@ -3,9 +3,9 @@
 
 use crate::abi::signal::{SigSet, Signal};
 use crate::arena::Id;
-use crate::fs::dcache::DentryId;
 use crate::fs::fdtable::TableId;
 use crate::fs::file::FileId;
+use crate::fs::path::Path;
 use crate::mm::MmId;
 use crate::net::conn::ConnId;
 use crate::platform::{GuestId, Registers, UserPtr};
@@ -307,7 +307,7 @@ use crate::tty::TtyId;
 #[allow(missing_docs)]
 pub struct Fs {
     pub users: u32,
-    pub root: DentryId,
-    pub pwd: DentryId,
+    pub root: Path,
+    pub pwd: Path,
     pub umask: u32,
 }

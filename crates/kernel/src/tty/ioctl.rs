@@ -98,11 +98,12 @@ impl Kernel {
         let flags = call.arg(2) as u32;
         let kind = self.tty_open(call.task, tty)?;
         let name = self.ttys[tty].index.to_string();
-        let children = &self.vfs.dentries[self.devpts_root()].children;
+        let root = self.devpts_path();
+        let children = &self.vfs.dentries[root.dentry].children;
         let Some(Child::Dentry(node)) = children.get(name.as_bytes()).cloned() else {
             return Err(Errno::EIO.into());
         };
-        let file = self.dentry_open(call.task, node, kind, flags);
+        let file = self.dentry_open(call.task, root.with(node), kind, flags);
         let cloexec = OFlags(flags).has(OFlags(bits::O_CLOEXEC));
         Ok(self.install_fd(call.task, file, cloexec)? as u64)
     }

@@ -9,6 +9,7 @@ use crate::fs::dcache::DentryId;
 use crate::fs::file::FileKind;
 use crate::fs::inode::{Device, InodeKind};
 use crate::fs::mount::dev;
+use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use crate::task::TaskId;
 use crate::task::capability::Cap;
@@ -97,8 +98,13 @@ impl Kernel {
     }
 
     pub(super) fn devpts_root(&self) -> DentryId {
-        let mount = self.vfs.mounts.iter().find(|mount| mount.dev == dev::DEVPTS);
-        mount.expect("devpts is mounted at boot").root
+        self.vfs.super_of(dev::DEVPTS).expect("devpts is there from the boot").root
+    }
+
+    /// Its first mount, or what stands for it where it was unmounted.
+    pub(super) fn devpts_path(&self) -> Path {
+        let mount = self.vfs.mounts.iter().find(|(_, mount)| mount.dev == dev::DEVPTS);
+        Path { mnt: mount.map_or(self.vfs.shm_mnt, |(mnt, _)| *mnt), dentry: self.devpts_root() }
     }
 
     /// devpts_pty_new(): /dev/pts/N, which belongs to who opened the master.

@@ -75,7 +75,8 @@ impl Kernel {
 
     /// What pidfd_send_signal(2) accepts besides: an open /proc/PID.
     pub fn tgid_pidfd_to_pid(&self, file: FileId) -> Result<Pidfd, Errno> {
-        if let (FileKind::Inode, Some(dentry)) = (&self.files[file].kind, self.files[file].dentry) {
+        if let (FileKind::Inode, Some(dentry)) = (&self.files[file].kind, self.files[file].dentry())
+        {
             let kind = &self.vfs.inodes[self.vfs.dentries[dentry].inode].kind;
             if let InodeKind::Proc(ProcNode::Process(task)) = *kind {
                 let t = self.tasks.get(task).ok_or(Errno::ESRCH)?;

@@ -88,9 +88,9 @@ impl Kernel {
         let path = call.read_path(path)?;
         let follow = mask & IN_DONT_FOLLOW == 0;
         let lookup = Lookup { follow, directory: mask & IN_ONLYDIR != 0, ..Lookup::FOLLOW };
-        let dentry = self.user_path_at(call.task, AT_FDCWD, &path, lookup, call.user)?;
-        self.inode_permission(dentry, &self.tasks[call.task].cred, MAY_READ)?;
-        let inode = self.vfs.dentries[dentry].inode;
+        let path = self.user_path_at(call.task, AT_FDCWD, &path, lookup, call.user)?;
+        self.inode_permission(path.dentry, &self.tasks[call.task].cred, MAY_READ)?;
+        let inode = self.vfs.dentries[path.dentry].inode;
         Ok(self.inotify_update_watch(id, inode, mask)? as u64)
     }
 

@@ -43,7 +43,7 @@ impl Kernel {
         if !self.is_watched() || self.files[file].flags.has(OFlags::PATH) {
             return;
         }
-        let Some(dentry) = self.files[file].dentry else { return };
+        let Some(dentry) = self.files[file].dentry() else { return };
         let inode = self.vfs.dentries[dentry].inode;
         let is_special = match self.vfs.inodes[inode].kind {
             InodeKind::CharDevice(_)
@@ -70,7 +70,7 @@ impl Kernel {
     /// that never got an end of the pipe.
     pub(crate) fn fsnotify_close(&mut self, file: FileId) {
         let f = &self.files[file];
-        if let (FileKind::Inode, Some(dentry)) = (f.kind, f.dentry)
+        if let (FileKind::Inode, Some(dentry)) = (f.kind, f.dentry())
             && matches!(self.vfs.inode(dentry).kind, InodeKind::Fifo(_))
         {
             return;

@@ -8,7 +8,8 @@ use crate::fs::dcache::{Child, Dentry, DentryId, Vfs};
 use crate::fs::file_bytes::FileBytes;
 use crate::fs::inode::{Device, InodeKind};
 use crate::fs::loop_device::LOOP_MIN_COUNT;
-use crate::fs::mount::{Mount, tmpfs};
+use crate::fs::mount::{MountId, SuperBlock, tmpfs};
+use crate::fs::path::Path;
 use crate::kernel::Config;
 use crate::time::Instant;
 use core::net::Ipv4Addr;
@@ -43,9 +44,6 @@ pub mod dev {
     pub const FIRST_MOUNTED: u32 = 40;
 }
 
-/// mnt_id of the root.
-const FIRST_MNT_ID: u64 = 20;
-
 /// The flags of file systems of the kernel's own.
 const NOTHING: u32 = raw::MS_NOSUID | raw::MS_NODEV | raw::MS_NOEXEC;
 
@@ -76,8 +74,13 @@ impl Vfs {
         let mut vfs = Vfs {
             dentries: Arena::<Dentry>::default(),
             inodes: Arena::default(),
-            root: DentryId::nobody(),
-            mounts: Vec::new(),
+            root: Path::nobody(),
+            supers: BTreeMap::new(),
+            mounts: BTreeMap::new(),
+            mountpoints: BTreeMap::new(),
+            detached: Vec::new(),
+            mnt_id_ctr: 0,
+            shm_mnt: MountId::default(),
             shmem: BTreeMap::new(),
             loops: Vec::new(),
             snapshots: BTreeMap::new(),
@@ -94,11 +97,13 @@ impl Vfs {
             epoch: config.epoch,
             next_ino: 0,
         };
-        vfs.root = vfs.mount(dev::OVERLAY, "/", "overlay", raw::MS_RELATIME, 0x794c_7630);
+        vfs.mount(dev::OVERLAY, "/", "overlay", raw::MS_RELATIME, 0x794c_7630);
         let proc = vfs.mount(dev::PROC, "/proc", "proc", NOTHING | raw::MS_RELATIME, 0x9fa0);
         vfs.fill_proc(proc);
         vfs.mount_dev();
         vfs.mount_sys();
+        let shm = vfs.new_super(dev::TMPFS, "tmpfs", None, (0, tmpfs::MAGIC));
+        vfs.shm_mnt = vfs.alloc_vfsmnt(dev::TMPFS, shm, b"tmpfs".to_vec(), 0);
         for _ in 0..LOOP_MIN_COUNT {
             vfs.loop_add();
         }
@@ -122,34 +127,28 @@ impl Vfs {
         magic: u64,
     ) -> DentryId {
         let below = (dev == dev::OVERLAY).then(|| path.as_bytes().to_vec());
-        let root = self.new_dir(dev, below, 0o755);
-        let root = self.d_make_root(root);
-        let at = (path != "/").then(|| self.ensure_dir(path.as_bytes()));
-        let id = FIRST_MNT_ID + self.mounts.len() as u64;
-        self.attach_mount(at, root);
-        self.mounts.push(Mount {
-            id,
-            dev,
-            root,
-            source: fstype.into(),
-            fstype,
-            flags,
-            sb_flags: flags & raw::MS_RDONLY,
-            options: String::new(),
-            magic,
-            attached: true,
-            expiry: false,
-        });
+        let root = self.new_super(dev, fstype, below, (flags & raw::MS_RDONLY, magic));
+        let mnt = self.alloc_vfsmnt(dev, root, fstype.into(), flags);
+        if path == "/" {
+            self.root = self.mnt_root(mnt);
+        }
+        let at = (path != "/").then(|| self.ensure_path(path.as_bytes()));
+        self.attach_mnt(mnt, at);
         root
     }
 
-    /// attach_mnt(): `root` is seen at `at` from now on, whatever was seen there before.
-    pub(super) fn attach_mount(&mut self, at: Option<DentryId>, root: DentryId) {
-        if let Some(at) = at {
-            self.dget(at);
-            self.dentries[at].mounted = Some(root);
-            self.dentries[root].covers = Some(at);
-        }
+    /// A file system with an empty root.
+    fn new_super(
+        &mut self,
+        dev: u32,
+        fstype: &'static str,
+        below: Option<Vec<u8>>,
+        (flags, magic): (u32, u64),
+    ) -> DentryId {
+        let root = self.new_dir(dev, below, 0o755);
+        let root = self.d_make_root(root);
+        self.supers.insert(dev, SuperBlock { root, fstype, flags, magic });
+        root
     }
 
     fn new_dir(
@@ -201,11 +200,17 @@ impl Vfs {
     /// The directory at `path` (absolute, without symlinks), made with mode 0755 if it is not known
     /// yet. In the overlay the machine's directory of the same path shows through.
     pub fn ensure_dir(&mut self, path: &[u8]) -> DentryId {
+        self.ensure_path(path).dentry
+    }
+
+    fn ensure_path(&mut self, path: &[u8]) -> Path {
         let mut at = self.root;
         for name in path.split(|b| *b == b'/').filter(|name| !name.is_empty()) {
-            at = match self.dentries[at].children.get(name) {
-                Some(Child::Dentry(dentry)) => self.traverse_mounts(*dentry),
-                Some(Child::Lower { .. } | Child::Whiteout) | None => self.add_dir(at, name),
+            at = match self.dentries[at.dentry].children.get(name) {
+                Some(Child::Dentry(dentry)) => self.traverse_mounts(at.with(*dentry)),
+                Some(Child::Lower { .. } | Child::Whiteout) | None => {
+                    at.with(self.add_dir(at.dentry, name))
+                }
             };
         }
         at

@@ -4,12 +4,13 @@
 //! tmpfs. Neighbours: `tmpfs` (options), `umount`, `show`.
 
 use super::tmpfs::{self, ShmemOptions, ShmemSbInfo};
-use super::{Mount, dev};
+use super::{MountId, SuperBlock, dev};
 use crate::abi::Errno;
 use crate::fact::Fact;
-use crate::fs::dcache::{DentryId, Vfs};
+use crate::fs::dcache::Vfs;
 use crate::fs::inode::InodeKind;
 use crate::fs::namei::{AT_FDCWD, Lookup};
+use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
@@ -34,7 +35,7 @@ const MS_MGC: (u32, u32) = (0xc0ed_0000, 0xffff_0000);
 struct Request {
     source: Option<Vec<u8>>,
     fstype: Option<Vec<u8>>,
-    at: DentryId,
+    at: Path,
     flags: u32,
     /// Flags of the mount.
     mnt_flags: u32,
@@ -125,10 +126,10 @@ impl Kernel {
         Ok(())
     }
 
-    /// The mount whose root is `at`: its index. EINVAL if it is no root of one.
-    pub(super) fn mount_at(&self, at: DentryId) -> Result<usize, Errno> {
-        let here = |mount: &Mount| mount.root == at && mount.attached;
-        self.vfs.mounts.iter().position(here).ok_or(Errno::EINVAL)
+    /// The mount whose root is `at`. EINVAL if it is no root of one.
+    pub(super) fn mount_at(&self, at: Path) -> Result<MountId, Errno> {
+        let here = self.vfs.is_mount_root(at) && self.vfs.mounts[&at.mnt].attached;
+        if here { Ok(at.mnt) } else { Err(Errno::EINVAL) }
     }
 
     /// do_new_mount().
@@ -140,10 +141,10 @@ impl Kernel {
             return Err(Errno::ENODEV);
         }
         let options = self.shmem_options(task, &request.data)?;
-        if !self.vfs.inode(request.at).is_dir() {
+        if !self.vfs.inode(request.at.dentry).is_dir() {
             return Err(Errno::ENOTDIR);
         }
-        if !self.vfs.dentries[request.at].hashed {
+        if !self.vfs.dentries[request.at.dentry].hashed {
             return Err(Errno::ENOENT);
         }
         let cred = &self.tasks[task].cred;
@@ -157,22 +158,13 @@ impl Kernel {
         let inode = self.vfs.new_inode(dev, kind, mode, time);
         (self.vfs.inodes[inode].uid, self.vfs.inodes[inode].gid) = (uid, gid);
         let root = self.vfs.d_make_root(inode);
-        self.vfs.attach_mount(Some(request.at), root);
-        let id = 1 + self.vfs.mounts.iter().map(|mount| mount.id).max().unwrap_or(1);
-        self.vfs.mounts.push(Mount {
-            id,
-            dev,
-            root,
-            source: request.source.unwrap_or_else(|| b"none".to_vec()),
-            fstype: "tmpfs",
-            // MS_RDONLY of a new mount is the file system's; the mount's own follows it.
-            flags: request.mnt_flags,
-            sb_flags: request.flags & SB_FLAGS,
-            options: String::new(),
-            magic: tmpfs::MAGIC,
-            attached: true,
-            expiry: false,
-        });
+        // MS_RDONLY of a new mount is the file system's; the mount's own follows it.
+        let flags = request.flags & SB_FLAGS;
+        let sb = SuperBlock { root, fstype: "tmpfs", flags, magic: tmpfs::MAGIC };
+        self.vfs.supers.insert(dev, sb);
+        let source = request.source.unwrap_or_else(|| b"none".to_vec());
+        let mnt = self.vfs.alloc_vfsmnt(dev, root, source, request.mnt_flags);
+        self.vfs.attach_mnt(mnt, Some(request.at));
         Ok(())
     }
 
@@ -187,19 +179,18 @@ impl Kernel {
 
     /// do_reconfigure_mnt(): MS_REMOUNT | MS_BIND changes the mount and not the file system.
     fn do_reconfigure_mnt(&mut self, request: &Request) -> Result<(), Errno> {
-        let index = self.mount_at(request.at)?;
-        let dev = self.vfs.mounts[index].dev;
+        let mnt = self.mount_at(request.at)?;
         let readonly = request.flags & raw::MS_RDONLY != 0;
-        if readonly && !self.vfs.mounts[index].has(raw::MS_RDONLY) && self.has_writers(dev) {
+        if readonly && !self.vfs.mnt_has(mnt, raw::MS_RDONLY) && self.mnt_has_writers(mnt) {
             return Err(Errno::EBUSY);
         }
-        self.set_mount_flags(index, request);
+        self.set_mount_flags(mnt, request);
         Ok(())
     }
 
     /// set_mount_attributes(): when a change says nothing of access times, they stay as they are.
-    fn set_mount_flags(&mut self, index: usize, request: &Request) {
-        let mount = &mut self.vfs.mounts[index];
+    fn set_mount_flags(&mut self, mnt: MountId, request: &Request) {
+        let mount = self.vfs.mounts.get_mut(&mnt).expect("the caller found it");
         let says = request.flags & (ATIME | raw::MS_STRICTATIME) != 0;
         mount.flags = match says {
             true => request.mnt_flags,
@@ -210,11 +201,11 @@ impl Kernel {
     /// do_remount(): the file system's flags and options, and the mount's. Only root's tmpfs has
     /// options; others ignore theirs loudly.
     fn do_remount(&mut self, task: TaskId, request: &Request) -> Result<(), Errno> {
-        let index = self.mount_at(request.at)?;
-        let dev = self.vfs.mounts[index].dev;
+        let mnt = self.mount_at(request.at)?;
+        let dev = self.vfs.mounts[&mnt].dev;
         if self.vfs.shmem.contains_key(&dev) {
             let options = self.shmem_options(task, &request.data)?;
-            self.check_remount_readonly(index, request)?;
+            self.check_remount_readonly(dev, request)?;
             self.vfs.shmem.get_mut(&dev).expect("looked up above").reconfigure(&options)?;
         } else {
             if !request.data.is_empty() {
@@ -222,20 +213,19 @@ impl Kernel {
                 self.tell(Some(task), Fact::unsupported("mount", what));
                 return Err(Errno::EINVAL);
             }
-            self.check_remount_readonly(index, request)?;
+            self.check_remount_readonly(dev, request)?;
         }
-        let mount = &mut self.vfs.mounts[index];
-        mount.sb_flags = mount.sb_flags & !RECONFIGURABLE | request.flags & RECONFIGURABLE;
-        self.set_mount_flags(index, request);
+        let sb = self.vfs.supers.get_mut(&dev).expect("what is mounted has one");
+        sb.flags = sb.flags & !RECONFIGURABLE | request.flags & RECONFIGURABLE;
+        self.set_mount_flags(mnt, request);
         Ok(())
     }
 
     /// reconfigure_super(): EBUSY for what is to be read-only while somebody writes.
-    fn check_remount_readonly(&self, index: usize, request: &Request) -> Result<(), Errno> {
-        let mount = &self.vfs.mounts[index];
-        let was = mount.sb_flags & raw::MS_RDONLY != 0;
+    fn check_remount_readonly(&self, dev: u32, request: &Request) -> Result<(), Errno> {
+        let was = self.vfs.supers[&dev].flags & raw::MS_RDONLY != 0;
         let wanted = request.flags & raw::MS_RDONLY != 0;
-        if wanted && !was && self.has_writers(mount.dev) { Err(Errno::EBUSY) } else { Ok(()) }
+        if wanted && !was && self.has_writers(dev) { Err(Errno::EBUSY) } else { Ok(()) }
     }
 
     /// pivot_root(2): the root stays. EPERM, as for whoever may not.
@@ -271,7 +261,7 @@ impl Vfs {
     /// get_anon_bdev(): the lowest number that no file system has.
     fn get_anon_bdev(&self) -> u32 {
         let mut number = dev::FIRST_MOUNTED;
-        while self.mount_of(number).is_some() {
+        while self.supers.contains_key(&number) {
             number += 1;
         }
         number

@@ -1,7 +1,7 @@
-//! Mounts: which file system is seen where, with which flags. Each file system here is mounted
-//! once, so that a mount is found by the device number of its inodes; which dentry it covers stands
-//! in the dentries. Neighbours: `boot` (what is mounted from the beginning), `calls` (mount(2)),
-//! `umount` (umount2(2)), `tmpfs` (its options and limits), `show` (/proc/mounts), `dcache`.
+//! Mounts: which file system is seen where, with which flags. A file system (`SuperBlock`) can be
+//! seen by several mounts, and a mount by the processes of one namespace. Neighbours: `boot` (what
+//! is mounted from the beginning), `calls` (mount(2)), `umount` (umount2(2)), `tmpfs` (its options
+//! and limits), `show` (/proc/mounts), `fs/path` (steps between mounts), `dcache`.
 
 pub mod boot;
 pub mod calls;
@@ -13,32 +13,44 @@ pub use boot::dev;
 
 use crate::abi::Errno;
 use crate::fs::dcache::{DentryId, Vfs};
+use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use linux_raw_sys::general as raw;
 
-/// One mounted file system: struct mount and struct super_block together. Unlike Linux, no file
-/// system is mounted twice: there are no bind mounts.
+/// Names a [`Mount`]. Later ones are greater, and none is used again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct MountId(pub u32);
+
+/// One file system (struct super_block).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SuperBlock {
+    /// Its root, which it holds a reference to.
+    pub root: DentryId,
+    /// Its type's name.
+    pub fstype: &'static str,
+    /// MS_RDONLY, MS_SYNCHRONOUS, MS_DIRSYNC, MS_MANDLOCK, MS_LAZYTIME.
+    pub flags: u32,
+    /// f_type of statfs(2).
+    pub magic: u64,
+}
+
+/// One mount (struct mount).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mount {
-    /// mnt_id.
+    /// mnt_id, as guests see it; used again, unlike a [`MountId`].
     pub id: u64,
-    /// Minor number of st_dev; the major is 0.
+    /// Its file system: the minor number of st_dev; the major is 0.
     pub dev: u32,
-    /// The root of the file system.
+    /// What of that one sees at its place; it holds a reference.
     pub root: DentryId,
     /// What mount(2) was told to mount; a word without meaning for file systems in memory.
     pub source: Vec<u8>,
-    /// Its type's name.
-    pub fstype: &'static str,
-    /// Of the mount: MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOSYMFOLLOW and the atime ones.
+    /// MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOSYMFOLLOW and the atime ones.
     pub flags: u32,
-    /// Of the file system: MS_RDONLY, MS_SYNCHRONOUS, MS_DIRSYNC, MS_MANDLOCK, MS_LAZYTIME.
-    pub sb_flags: u32,
-    /// The options of its own that /proc/mounts shows, each after a comma.
-    pub options: String,
-    /// f_type of statfs(2).
-    pub magic: u64,
-    /// In the tree; false once it was unmounted with MNT_DETACH while in use.
+    /// Where it is seen (mnt_parent, mnt_mountpoint); None for the root of a tree, and for one that
+    /// is in none. It holds a reference.
+    pub parent: Option<Path>,
+    /// In the tree; false once it was unmounted, and for the kernel's own.
     pub attached: bool,
     /// MNT_EXPIRE saw it unused. Unlike Linux, uses that are over by now do not take the mark off.
     pub expiry: bool,
@@ -49,54 +61,98 @@ impl Mount {
     pub fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
     }
-
-    /// Neither by the mount nor by the file system writable.
-    pub fn is_readonly(&self) -> bool {
-        (self.flags | self.sb_flags) & raw::MS_RDONLY != 0
-    }
 }
 
 impl Vfs {
-    /// The mount of the file system with this number. None for what is mounted nowhere: memfds,
-    /// pipes, sockets.
-    pub fn mount_of(&self, dev: u32) -> Option<&Mount> {
-        self.mounts.iter().find(|mount| mount.dev == dev)
+    /// The file system with this number. None for those without mounts: pipes, sockets.
+    pub fn super_of(&self, dev: u32) -> Option<&SuperBlock> {
+        self.supers.get(&dev)
     }
 
-    /// Has the mount of `dentry` this flag (MS_NODEV, MS_NOEXEC, …)?
-    pub fn mnt_has(&self, dentry: DentryId, flag: u32) -> bool {
-        self.mount_of(self.inode(dentry).dev).is_some_and(|mount| mount.has(flag))
+    /// Is it a procfs?
+    pub fn is_proc(&self, dev: u32) -> bool {
+        self.super_of(dev).is_some_and(|sb| sb.fstype == "proc")
+    }
+
+    /// Neither by the mount nor by its file system writable (__mnt_is_readonly()).
+    pub fn mnt_is_readonly(&self, mnt: MountId) -> bool {
+        let mount = &self.mounts[&mnt];
+        let of_sb = self.super_of(mount.dev).map_or(0, |sb| sb.flags);
+        (mount.flags | of_sb) & raw::MS_RDONLY != 0
     }
 
     /// mnt_want_write(): EROFS where nothing can be changed.
-    pub fn mnt_want_write(&self, dentry: DentryId) -> Result<(), Errno> {
-        let mount = self.mount_of(self.inode(dentry).dev);
-        if mount.is_some_and(Mount::is_readonly) { Err(Errno::EROFS) } else { Ok(()) }
+    pub fn mnt_want_write(&self, mnt: MountId) -> Result<(), Errno> {
+        if self.mnt_is_readonly(mnt) { Err(Errno::EROFS) } else { Ok(()) }
     }
 
-    /// path_noexec(): may nothing be executed that is on the file system of `dentry`?
-    pub fn path_noexec(&self, dentry: DentryId) -> bool {
-        self.mnt_has(dentry, raw::MS_NOEXEC)
+    /// Has a mount this flag (MS_NODEV, MS_NOEXEC, …)?
+    pub fn mnt_has(&self, mnt: MountId, flag: u32) -> bool {
+        self.mounts[&mnt].has(flag)
+    }
+
+    /// path_noexec(): may nothing be executed that is seen through this mount?
+    pub fn path_noexec(&self, path: Path) -> bool {
+        self.mnt_has(path.mnt, raw::MS_NOEXEC)
+    }
+
+    /// alloc_vfsmnt(): one that is in no tree yet. It is known by the lowest number that is free.
+    pub(super) fn alloc_vfsmnt(
+        &mut self,
+        dev: u32,
+        root: DentryId,
+        source: Vec<u8>,
+        flags: u32,
+    ) -> MountId {
+        let taken: Vec<u64> = self.mounts.values().map(|mount| mount.id).collect();
+        let id = (FIRST_MNT_ID..).find(|id| !taken.contains(id)).expect("numbers do not end");
+        self.mnt_id_ctr += 1;
+        let mnt = MountId(self.mnt_id_ctr);
+        self.dget(root);
+        let parent = None;
+        let mount = Mount { id, dev, root, source, flags, parent, attached: false, expiry: false };
+        self.mounts.insert(mnt, mount);
+        mnt
+    }
+
+    /// attach_mnt(): `mnt` is seen at `at` from now on, whatever was seen there before.
+    pub(super) fn attach_mnt(&mut self, mnt: MountId, at: Option<Path>) {
+        let mount = self.mounts.get_mut(&mnt).expect("somebody just made it");
+        (mount.parent, mount.attached) = (at, true);
+        if let Some(at) = at {
+            self.dget(at.dentry);
+            self.dentries[at.dentry].mounted += 1;
+            self.mountpoints.insert(at, mnt);
+        }
     }
 }
 
+/// mnt_id of the root. Unlike Linux, which begins with its own mounts.
+const FIRST_MNT_ID: u64 = 20;
+
 impl Kernel {
-    /// Is somebody using the file system `dev`: a file open on it, a process working or rooted
-    /// there, a socket bound there?
-    fn is_mount_busy(&self, dev: u32) -> bool {
-        let there = |dentry: DentryId| self.vfs.inode(dentry).dev == dev;
-        self.files.iter().any(|(_, file)| file.dentry.is_some_and(there))
+    /// Does anybody use this mount: a file open through it, a process working or rooted there, a
+    /// socket bound there?
+    fn is_mount_busy(&self, mnt: MountId) -> bool {
+        let there = |path: Path| path.mnt == mnt;
+        self.files.iter().any(|(_, file)| file.path.is_some_and(there))
             || self.fs_structs.iter().any(|(_, fs)| there(fs.pwd) || there(fs.root))
-            || self.unix_is_bound_on(dev)
+            || self.unix_is_bound_on(mnt)
     }
 
-    /// mnt_get_writers(), and files without a name: is something on `dev` open for writing, or
-    /// waiting to be deleted?
+    /// sb_prepare_remount_readonly(), and files without a name: is something on `dev` open for
+    /// writing, or waiting to be deleted?
     fn has_writers(&self, dev: u32) -> bool {
         self.files.iter().any(|(_, file)| {
-            file.dentry.map(|dentry| self.vfs.inode(dentry)).is_some_and(|inode| {
+            file.dentry().map(|dentry| self.vfs.inode(dentry)).is_some_and(|inode| {
                 inode.dev == dev && (inode.nlink == 0 || inode.is_reg() && file.flags.writable())
             })
         })
+    }
+
+    /// mnt_hold_writers(): is something open for writing through this mount?
+    fn mnt_has_writers(&self, mnt: MountId) -> bool {
+        let written = |path: Path| path.mnt == mnt && self.vfs.inode(path.dentry).is_reg();
+        self.files.iter().any(|(_, file)| file.flags.writable() && file.path.is_some_and(written))
     }
 }

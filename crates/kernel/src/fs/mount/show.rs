@@ -1,8 +1,9 @@
 //! /proc/PID/mounts and /proc/PID/mountinfo (proc(5)): one line for each mount that is in the tree,
 //! in the order of mounting. Neighbours: `fs/procfs/task`.
 
-use super::Mount;
+use super::MountId;
 use crate::fs::dcache::Vfs;
+use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use linux_raw_sys::general as raw;
 
@@ -46,63 +47,63 @@ fn mangle(text: &[u8]) -> String {
 }
 
 impl Vfs {
-    /// Where a mount is seen.
-    fn mount_path(&self, mount: &Mount) -> Vec<u8> {
-        self.d_path(mount.root, self.root)
+    /// show_sb_opts() and show_options().
+    fn super_options(&self, dev: u32) -> String {
+        let flags = self.supers[&dev].flags;
+        let own = self.shmem.get(&dev).map_or_else(String::new, |sb| sb.show());
+        words(flags, &SB_OPTIONS) + &own
     }
 
-    /// mnt_id of the mount that a mount is on; the root's own is on 1.
-    fn mount_parent(&self, mount: &Mount) -> u64 {
-        let covered = self.dentries[mount.root].covers;
-        let parent = covered.and_then(|dentry| self.mount_of(self.inode(dentry).dev));
-        parent.map_or(1, |parent| parent.id)
+    /// show_vfsmnt().
+    fn show_vfsmnt(&self, mnt: MountId, root: Path) -> Option<String> {
+        let m = &self.mounts[&mnt];
+        let sb = &self.supers[&m.dev];
+        Some(format!(
+            "{} {} {} {}{}{} 0 0\n",
+            mangle(&m.source),
+            mangle(&self.path_below(self.mnt_root(mnt), root)?),
+            sb.fstype,
+            ro(self.mnt_is_readonly(mnt)),
+            words(m.flags, &MNT_OPTIONS),
+            self.super_options(m.dev)
+        ))
     }
 
-    fn own_options(&self, mount: &Mount) -> String {
-        self.shmem.get(&mount.dev).map_or_else(|| mount.options.clone(), |sb| sb.show())
+    /// show_mountinfo(). The root of the tree is on mount 1.
+    fn show_mountinfo(&self, mnt: MountId, root: Path) -> Option<String> {
+        let m = &self.mounts[&mnt];
+        let sb = &self.supers[&m.dev];
+        Some(format!(
+            "{} {} 0:{} {} {} {}{} - {} {} {}{}\n",
+            m.id,
+            m.parent.map_or(1, |at| self.mounts[&at.mnt].id),
+            m.dev,
+            mangle(&self.dentry_path(m.root)),
+            mangle(&self.path_below(self.mnt_root(mnt), root)?),
+            ro(m.has(raw::MS_RDONLY)),
+            words(m.flags, &MNT_OPTIONS),
+            sb.fstype,
+            mangle(&m.source),
+            ro(sb.flags & raw::MS_RDONLY != 0),
+            self.super_options(m.dev)
+        ))
     }
 }
 
 impl Kernel {
-    fn attached_mounts(&self) -> impl Iterator<Item = &Mount> {
-        self.vfs.mounts.iter().filter(|mount| mount.attached)
+    fn attached_mounts(&self) -> impl Iterator<Item = MountId> {
+        self.vfs.mounts.iter().filter(|(_, mount)| mount.attached).map(|(mnt, _)| *mnt)
     }
 
-    /// show_vfsmnt().
+    /// /proc/PID/mounts.
     pub(crate) fn proc_mounts(&self) -> String {
-        let line = |m: &Mount| {
-            format!(
-                "{} {} {} {}{}{}{} 0 0\n",
-                mangle(&m.source),
-                mangle(&self.vfs.mount_path(m)),
-                m.fstype,
-                ro(m.is_readonly()),
-                words(m.sb_flags, &SB_OPTIONS),
-                words(m.flags, &MNT_OPTIONS),
-                self.vfs.own_options(m)
-            )
-        };
-        self.attached_mounts().map(line).collect()
+        let line = |mnt| self.vfs.show_vfsmnt(mnt, self.vfs.root);
+        self.attached_mounts().filter_map(line).collect()
     }
 
-    /// show_mountinfo().
+    /// /proc/PID/mountinfo.
     pub(crate) fn proc_mountinfo(&self) -> String {
-        let line = |m: &Mount| {
-            format!(
-                "{} {} 0:{} / {} {}{} - {} {} {}{}{}\n",
-                m.id,
-                self.vfs.mount_parent(m),
-                m.dev,
-                mangle(&self.vfs.mount_path(m)),
-                ro(m.has(raw::MS_RDONLY)),
-                words(m.flags, &MNT_OPTIONS),
-                m.fstype,
-                mangle(&m.source),
-                ro(m.sb_flags & raw::MS_RDONLY != 0),
-                words(m.sb_flags, &SB_OPTIONS),
-                self.vfs.own_options(m)
-            )
-        };
-        self.attached_mounts().map(line).collect()
+        let line = |mnt| self.vfs.show_mountinfo(mnt, self.vfs.root);
+        self.attached_mounts().filter_map(line).collect()
     }
 }

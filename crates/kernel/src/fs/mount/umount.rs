@@ -2,11 +2,12 @@
 //! MNT_DETACH in any case; then it goes when its last user does. Neighbours: `calls`, `dcache`,
 //! `inotify` (whoever watched hears of it).
 
-use super::{Mount, dev};
+use super::{Mount, MountId, dev};
 use crate::abi::Errno;
 use crate::fact::Fact;
-use crate::fs::dcache::{Child, DentryId};
+use crate::fs::dcache::{Child, DentryId, Vfs};
 use crate::fs::namei::{AT_FDCWD, Lookup};
+use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
 use crate::task::capability::Cap;
@@ -29,23 +30,21 @@ impl Kernel {
         if !self.tasks[call.task].cred.capable(Cap::SysAdmin) {
             return Err(Errno::EPERM.into());
         }
-        let index = self.mount_at(at)?;
-        let dev = self.vfs.mounts[index].dev;
-        if dev < dev::FIRST_MOUNTED {
+        let mnt = self.mount_at(at)?;
+        if self.vfs.mounts[&mnt].dev < dev::FIRST_MOUNTED {
             // Linux would let it go; here the kernel itself relies on it.
             let what = String::from_utf8_lossy(&path).into_owned();
             self.tell(Some(call.task), Fact::unsupported("umount of the boot's", what));
             return Err(Errno::EBUSY.into());
         }
-        self.do_umount(index, flags)?;
+        self.do_umount(mnt, flags)?;
         self.release_dead_objects(call.user);
         Ok(0)
     }
 
     /// do_umount().
-    fn do_umount(&mut self, index: usize, flags: u32) -> Result<(), Errno> {
-        let Mount { dev, root, expiry, .. } = self.vfs.mounts[index];
-        let busy = self.is_mount_busy(dev) || self.has_mounts_on(dev);
+    fn do_umount(&mut self, mnt: MountId, flags: u32) -> Result<(), Errno> {
+        let busy = self.is_mount_busy(mnt) || self.vfs.mounts_on(mnt).next().is_some();
         if flags & raw::MNT_EXPIRE != 0 {
             if flags & (raw::MNT_FORCE | raw::MNT_DETACH) != 0 {
                 return Err(Errno::EINVAL);
@@ -53,61 +52,57 @@ impl Kernel {
             if busy {
                 return Err(Errno::EBUSY);
             }
-            if !expiry {
-                self.vfs.mounts[index].expiry = true;
+            let mount = self.vfs.mounts.get_mut(&mnt).expect("the caller found it");
+            if !core::mem::replace(&mut mount.expiry, true) {
                 return Err(Errno::EAGAIN);
             }
         }
         if busy && flags & raw::MNT_DETACH == 0 {
             return Err(Errno::EBUSY);
         }
-        self.detach_mount(root);
+        self.umount_tree(mnt);
+        self.release_detached();
         Ok(())
     }
 
-    /// Is anything mounted on a directory of `dev`?
-    fn has_mounts_on(&self, dev: u32) -> bool {
-        self.vfs.mounts.iter().any(|mount| {
-            let covered = self.vfs.dentries[mount.root].covers;
-            covered.is_some_and(|dentry| self.vfs.inode(dentry).dev == dev)
-        })
-    }
-
     /// umount_tree(): this mount and all that are on it leave the tree.
-    fn detach_mount(&mut self, root: DentryId) {
-        let dev = self.vfs.inode(root).dev;
-        let on_it = |mount: &&Mount| {
-            let covered = self.vfs.dentries[mount.root].covers;
-            covered.is_some_and(|dentry| self.vfs.inode(dentry).dev == dev)
-        };
-        let above: Vec<DentryId> =
-            self.vfs.mounts.iter().filter(on_it).map(|mount| mount.root).collect();
-        for root in above {
-            self.detach_mount(root);
+    fn umount_tree(&mut self, mnt: MountId) {
+        for above in self.vfs.mounts_on(mnt).collect::<Vec<_>>() {
+            self.umount_tree(above);
         }
-        if let Some(mount) = self.vfs.mounts.iter_mut().find(|mount| mount.root == root) {
-            mount.attached = false;
-        }
-        if let Some(covered) = self.vfs.dentries[root].covers.take() {
-            self.vfs.dentries[covered].mounted = None;
-            self.dput(covered);
+        if let Some(covered) = self.vfs.detach_mnt(mnt) {
+            self.vfs.detached.push(mnt);
+            self.path_put(covered);
         }
     }
 
-    /// kill_litter_super() of each file system that is in no tree and that nobody uses any more.
+    /// cleanup_mnt() of each mount that is in no tree and that nobody uses any more.
     pub(crate) fn release_detached(&mut self) {
-        if self.vfs.mounts.iter().all(|mount| mount.attached) {
+        if self.vfs.detached.is_empty() {
             return;
         }
-        let dead = |mount: &&Mount| !mount.attached && !self.is_mount_busy(mount.dev);
-        let dead: Vec<(u32, DentryId)> =
-            self.vfs.mounts.iter().filter(dead).map(|mount| (mount.dev, mount.root)).collect();
-        for (dev, root) in dead {
-            self.fsnotify_unmount(dev);
-            self.shrink_dcache_for_umount(root);
-            self.vfs.mounts.retain(|mount| mount.dev != dev);
-            self.vfs.shmem.remove(&dev);
+        let dead: Vec<MountId> =
+            self.vfs.detached.iter().filter(|mnt| !self.is_mount_busy(**mnt)).copied().collect();
+        for mnt in dead {
+            self.vfs.detached.retain(|other| *other != mnt);
+            if let Some(mount) = self.vfs.mounts.remove(&mnt) {
+                self.dput(mount.root);
+                self.deactivate_super(mount.dev);
+            }
         }
+    }
+
+    /// deactivate_super(): a file system that is mounted nowhere any more is gone. Those of the
+    /// boot stay.
+    fn deactivate_super(&mut self, dev: u32) {
+        if dev < dev::FIRST_MOUNTED || self.vfs.mounts.values().any(|mount| mount.dev == dev) {
+            return;
+        }
+        self.fsnotify_unmount(dev);
+        let root = self.vfs.supers[&dev].root;
+        self.shrink_dcache_for_umount(root);
+        self.vfs.supers.remove(&dev);
+        self.vfs.shmem.remove(&dev);
     }
 
     /// Frees all names below `root`, and it.
@@ -131,5 +126,23 @@ impl Kernel {
             }
             self.dentry_reap(dentry);
         }
+    }
+}
+
+impl Vfs {
+    /// The mounts that are on this one.
+    pub(super) fn mounts_on(&self, mnt: MountId) -> impl Iterator<Item = MountId> {
+        let on_it = move |mount: &Mount| mount.parent.is_some_and(|at| at.mnt == mnt);
+        self.mounts.iter().filter(move |(_, mount)| on_it(mount)).map(|(mnt, _)| *mnt)
+    }
+
+    /// It leaves the tree. Gives where it was, for the caller to put.
+    fn detach_mnt(&mut self, mnt: MountId) -> Option<Path> {
+        let mount = self.mounts.get_mut(&mnt)?;
+        mount.attached = false;
+        let at = mount.parent.take()?;
+        self.mountpoints.remove(&at);
+        self.dentries[at.dentry].mounted -= 1;
+        Some(at)
     }
 }

@@ -25,18 +25,18 @@ impl Kernel {
             ProcNode::Fd(task, fd) => {
                 self.ptrace_may_access(reader, task)?;
                 let file = self.proc_file_of(task, fd).ok_or(Errno::ENOENT)?;
-                let found = self.files[file].dentry.map_or(Found::File(file), Found::Dentry);
+                let found = self.files[file].path.map_or(Found::File(file), Found::Path);
                 Ok(Link::Jump(found))
             }
             ProcNode::Link(task, link) => {
                 self.ptrace_may_access(reader, task)?;
                 let fs = self.tasks[task].fs.map(|fs| &self.fs_structs[fs]);
-                let dentry = match link {
+                let path = match link {
                     PidLink::Cwd => fs.map(|fs| fs.pwd),
                     PidLink::Root => fs.map(|fs| fs.root),
                     PidLink::Exe => self.proc_exe(task),
                 };
-                Ok(Link::Jump(Found::Dentry(dentry.ok_or(Errno::ENOENT)?)))
+                Ok(Link::Jump(Found::Path(path.ok_or(Errno::ENOENT)?)))
             }
             ProcNode::Ns(task, i) => {
                 self.ptrace_may_access(reader, task)?;

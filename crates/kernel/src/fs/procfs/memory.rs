@@ -2,7 +2,7 @@
 //! numbers of status and stat. Resident is what is mapped: the platform knows better and must not
 //! be asked, because it depends on the machine. Neighbours: `task`, `mm`.
 
-use crate::fs::dcache::DentryId;
+use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use crate::mm::{Mm, PAGE_SIZE, Pin, Vma};
 use crate::platform::{Platform, UserPtr};
@@ -143,8 +143,8 @@ impl Kernel {
         let (minor, ino, name) = match vma.pin {
             Some(Pin::File(file)) => {
                 let stat = self.file_stat(file);
-                let name = match self.files[file].dentry {
-                    Some(dentry) => self.vfs.d_path(dentry, self.vfs.root),
+                let name = match self.files[file].path {
+                    Some(path) => self.vfs.d_path(path, self.vfs.root),
                     None => self.nameless_path(file),
                 };
                 (stat.dev.1, stat.ino, name)
@@ -201,8 +201,8 @@ impl Kernel {
     }
 
     /// The program that `task` runs.
-    pub(crate) fn proc_exe(&self, task: TaskId) -> Option<DentryId> {
-        self.files[self.proc_mm(task)?.exe_file?].dentry
+    pub(crate) fn proc_exe(&self, task: TaskId) -> Option<Path> {
+        self.files[self.proc_mm(task)?.exe_file?].path
     }
 }
 

@@ -375,9 +375,7 @@ impl Kernel {
 
     /// proc_flush_pid(): directories of processes that were reaped go.
     fn proc_flush(&mut self) {
-        let Some(root) = self.vfs.mounts.iter().find(|m| m.dev == dev::PROC).map(|m| m.root) else {
-            return;
-        };
+        let root = self.vfs.super_of(dev::PROC).expect("procfs is there from the boot").root;
         let known: Vec<DentryId> = self.vfs.dentries[root]
             .children
             .values()

@@ -64,22 +64,23 @@ impl Kernel {
         let task = call.task;
         let (dir, name) = self.filename_parentat(task, AT_FDCWD, path, call.user)?;
         let Last::Norm(last) = name.last else { return Err(Errno::EADDRINUSE) };
-        if self.lookup(dir, &last, call.user)?.is_some() {
+        if self.lookup(dir.dentry, &last, call.user)?.is_some() {
             return Err(Errno::EADDRINUSE);
         }
         if name.slash {
             return Err(Errno::ENOENT);
         }
         // Linux makes the name and takes it away again if the socket has one.
-        self.may_create(task, dir)?;
+        self.vfs.mnt_want_write(dir.mnt)?;
+        self.may_create(task, dir.dentry)?;
         if !self.unix(s).name.is_empty() {
             return Err(Errno::EINVAL);
         }
-        let dentry = self.create_in(task, dir, &last, InodeKind::Socket(Some(s)), 0o777)?;
+        let dentry = self.create_in(task, dir.dentry, &last, InodeKind::Socket(Some(s)), 0o777)?;
         let inode = self.vfs.dentries[dentry].inode;
         let unix = self.unix_mut(s);
         unix.name = path.to_vec();
-        unix.bound = Some(Bound::Path(inode));
+        unix.bound = Some(Bound::Path(inode, dir.mnt));
         Ok(())
     }
 
@@ -104,9 +105,9 @@ impl Kernel {
             Some(0) => self.unix_find_abstract(path, ty).ok_or(Errno::ECONNREFUSED),
             Some(_) => {
                 let task = call.task;
-                let dentry = self.user_path_at(task, AT_FDCWD, path, Lookup::FOLLOW, call.user)?;
-                self.inode_permission(dentry, &self.tasks[task].cred, MAY_WRITE)?;
-                let InodeKind::Socket(Some(other)) = self.vfs.inode(dentry).kind else {
+                let path = self.user_path_at(task, AT_FDCWD, path, Lookup::FOLLOW, call.user)?;
+                self.inode_permission(path.dentry, &self.tasks[task].cred, MAY_WRITE)?;
+                let InodeKind::Socket(Some(other)) = self.vfs.inode(path.dentry).kind else {
                     return Err(Errno::ECONNREFUSED);
                 };
                 if self.net.sockets[other].ty != ty {

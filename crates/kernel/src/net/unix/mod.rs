@@ -19,6 +19,7 @@ use crate::abi::poll::PollBits;
 use crate::fact::Fact;
 use crate::fs::fasync::{Band, FasyncOn};
 use crate::fs::inode::InodeId;
+use crate::fs::mount::MountId;
 use crate::kernel::Kernel;
 use crate::net::socket::{SockType, SocketId, SocketKind};
 use crate::task::TaskId;
@@ -44,8 +45,8 @@ enum State {
 /// How a socket's name is found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Bound {
-    /// In the file system.
-    Path(InodeId),
+    /// In the file system, seen through this mount.
+    Path(InodeId, MountId),
     /// By its bytes.
     Abstract,
 }

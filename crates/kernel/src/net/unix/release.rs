@@ -6,18 +6,18 @@ use crate::abi::Errno;
 use crate::fact::NetFact;
 use crate::fs::fasync::Band;
 use crate::fs::inode::InodeKind;
+use crate::fs::mount::MountId;
 use crate::kernel::Kernel;
 use crate::net::socket::{SocketId, SocketKind};
 use crate::task::TaskId;
 use crate::wait_queue::Event;
 
 impl Kernel {
-    /// Is a socket bound to a name on the file system `dev`? It keeps that from being unmounted.
-    pub(crate) fn unix_is_bound_on(&self, dev: u32) -> bool {
+    /// Is a socket bound to a name that was seen through this mount? It keeps that from being
+    /// unmounted.
+    pub(crate) fn unix_is_bound_on(&self, mnt: MountId) -> bool {
         self.net.sockets.iter().any(|(_, socket)| match &socket.kind {
-            SocketKind::Unix(UnixSocket { bound: Some(Bound::Path(inode)), .. }) => {
-                self.vfs.inodes.get(*inode).is_some_and(|inode| inode.dev == dev)
-            }
+            SocketKind::Unix(UnixSocket { bound: Some(Bound::Path(_, on)), .. }) => *on == mnt,
             _ => false, // not unix, or without a name in the file system
         })
     }
@@ -30,7 +30,7 @@ impl Kernel {
 
     /// `embryo`: it was never accepted; its peer hears ECONNRESET whatever is unread (F-19).
     fn unix_release_sock(&mut self, task: Option<TaskId>, s: SocketId, embryo: bool) {
-        if let Some(Bound::Path(inode)) = self.unix_mut(s).bound.take()
+        if let Some(Bound::Path(inode, _)) = self.unix_mut(s).bound.take()
             && let Some(inode) = self.vfs.inodes.get_mut(inode)
             && inode.kind == InodeKind::Socket(Some(s))
         {

@@ -139,7 +139,7 @@ impl Kernel {
         let room = self.groups[t.group].rlimits.0[RLIMIT_CORE].soft >= 4096;
         let dumpable = t.mm.is_some_and(|mm| self.mms[mm].dumpable);
         let pwd = t.fs.map(|fs| self.fs_structs[fs].pwd);
-        room && dumpable && pwd.is_none_or(|pwd| self.may_create(task, pwd).is_ok())
+        room && dumpable && pwd.is_none_or(|pwd| self.may_create(task, pwd.dentry).is_ok())
     }
 
     /// The native process behind `task` was killed from outside: it dies as by SIGKILL.
