@@ -23,6 +23,7 @@ const PROGRAMS: &[&str] = &[
     env!("CARGO_BIN_EXE_fds"),
     env!("CARGO_BIN_EXE_frames"),
     env!("CARGO_BIN_EXE_halves"),
+    env!("CARGO_BIN_EXE_futexes"),
     env!("CARGO_BIN_EXE_handlers"),
     env!("CARGO_BIN_EXE_inotify"),
     env!("CARGO_BIN_EXE_leases"),

@@ -109,7 +109,7 @@ impl Kernel {
     /// FUTEX_WAKE of one waiter at `at`, not private: as pthread_join waits for it.
     fn wake_child_tid(&mut self, task: TaskId, at: UserPtr) {
         if let Ok(key) = self.futex_key(task, at, true) {
-            self.futex_wake_key(key, 1);
+            self.futex_wake_one(key);
         }
     }
 

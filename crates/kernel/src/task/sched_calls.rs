@@ -49,6 +49,16 @@ pub struct SchedParams {
 }
 
 impl SchedParams {
+    /// Who stands before whom in the kernel's queues: the real-time priority, 100 for
+    /// SCHED_DEADLINE, 0 for all others.
+    pub fn rank(self) -> u32 {
+        match self.policy {
+            SCHED_DEADLINE => 100,
+            SCHED_FIFO | SCHED_RR => self.priority,
+            _other => 0,
+        }
+    }
+
     /// sched_fork(): a deadline is nothing to inherit.
     pub fn may_not_fork(self) -> bool {
         self.policy == SCHED_DEADLINE && !self.reset_on_fork

@@ -1,10 +1,12 @@
 //! futex(2): queues by key, in the order of arrival. A waiter that is not in its queue any more was
 //! woken: a rerun never looks at the word again, and a requeue just moves the entry.
-//! `waitwake` (wait, wake, wake-op, requeue), `pi` (locks that the kernel hands over), `waitv`
-//! (futex_waitv and the calls of futex2), `robust` (what a death does, rule X-14).
+//! `waitwake` (wait, wake, wake-op, requeue), `pi` (locks that the kernel hands over), `requeue_pi`
+//! (from a condition variable to such a lock), `waitv` (futex_waitv and the calls of futex2), `robust`
+//! (what a death does, rule X-14).
 //! Neighbours: `mm/key` (what makes two addresses the same futex), `task/exit`.
 
 pub mod pi;
+pub mod requeue_pi;
 pub mod robust;
 pub mod waitv;
 pub mod waitwake;
@@ -38,9 +40,41 @@ pub struct Waiter {
     pub slot: u32,
     /// Which wakes it hears.
     pub bitset: u32,
-    /// For a lock that the kernel hands over: where its word is in the waiter's memory, and who
-    /// owns it.
-    pub pi: Option<(UserPtr, TaskId)>,
+    /// Its real-time priority; 0 for everybody else. Higher ones stand before lower ones.
+    pub rank: u32,
+    /// What it waits for there.
+    pub awaits: Awaits,
+}
+
+/// What a waiter waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Awaits {
+    /// A wake.
+    Wake,
+    /// A lock that the kernel hands over.
+    Lock {
+        /// Where its word is in the waiter's memory.
+        word: UserPtr,
+        /// Who owns it.
+        owner: TaskId,
+    },
+    /// To be moved to the lock at `lock` (FUTEX_WAIT_REQUEUE_PI).
+    Requeue {
+        /// Where the word of that lock is in the waiter's memory.
+        word: UserPtr,
+        /// The lock.
+        lock: FutexKey,
+    },
+}
+
+impl Waiter {
+    /// Who owns the lock that it waits for.
+    fn owner(&self) -> Option<TaskId> {
+        match self.awaits {
+            Awaits::Lock { owner, .. } => Some(owner),
+            Awaits::Wake | Awaits::Requeue { .. } => None,
+        }
+    }
 }
 
 /// All futex queues of the host.
@@ -52,9 +86,11 @@ pub struct FutexQueues {
 }
 
 impl FutexQueues {
-    /// futex_queue(): to the end.
+    /// futex_queue(): behind all who have its priority or a higher one (the plist of Linux).
     pub fn queue(&mut self, key: FutexKey, waiter: Waiter) {
-        self.queues.entry(key).or_default().push(waiter);
+        let queue = self.queues.entry(key).or_default();
+        let at = queue.partition_point(|it| it.rank >= waiter.rank);
+        queue.insert(at, waiter);
         self.places.insert((waiter.task, waiter.slot), key);
     }
 
@@ -80,6 +116,12 @@ impl FutexQueues {
         self.queues.get(&key).map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// Its entry while it waits.
+    fn waiter(&self, task: TaskId, slot: u32) -> Option<&Waiter> {
+        let key = self.places.get(&(task, slot))?;
+        self.waiters(*key).iter().find(|it| (it.task, it.slot) == (task, slot))
+    }
+
     /// Everything that `task` waits for is forgotten: it dies.
     pub fn forget(&mut self, task: TaskId) {
         let slots: Vec<u32> =
@@ -91,7 +133,9 @@ impl FutexQueues {
 
     /// All waiters of locks that the kernel hands over.
     fn pi_waiters(&self) -> impl Iterator<Item = (FutexKey, &Waiter)> {
-        self.queues.iter().flat_map(|(k, q)| q.iter().filter(|w| w.pi.is_some()).map(|w| (*k, w)))
+        self.queues
+            .iter()
+            .flat_map(|(k, q)| q.iter().filter(|w| w.owner().is_some()).map(|w| (*k, w)))
     }
 }
 
@@ -132,17 +176,19 @@ impl Kernel {
                 self.futex_wait_bitset(call, shared, clock, bits)
             }
             10 => self.futex_wake(call, call.ptr(0), shared, call.int(2), bits),
-            // FUTEX_FD (2) is gone from Linux; 11 and 12 move waiters to PI locks (RT libraries).
-            11 | 12 => self.futex_no_requeue_pi(call),
+            11 => {
+                let clock = if realtime { Clock::Realtime } else { Clock::Monotonic };
+                self.futex_wait_requeue_pi(call, shared, clock)
+            }
+            12 => self.futex_cmp_requeue_pi(call, shared, bits),
+            // FUTEX_FD (2) is gone from Linux.
             _ => Err(Errno::ENOSYS.into()),
         }
     }
 
-    fn futex_no_requeue_pi(&mut self, call: &mut Call<'_>) -> SysResult {
-        let detail = format!("op {}", call.arg(1));
-        let fact = crate::fact::Fact::unsupported("futex: requeue to a PI lock", detail);
-        self.tell(Some(call.task), fact);
-        Err(Errno::ENOSYS.into())
+    /// What `task` adds to a queue.
+    fn futex_waiter(&self, task: TaskId, slot: u32, bitset: u32, awaits: Awaits) -> Waiter {
+        Waiter { task, slot, bitset, rank: self.tasks[task].sched.rank(), awaits }
     }
 
     /// futex_init_timeout() of an absolute time: `None` without one.

@@ -1,9 +1,10 @@
 //! Priority-inheriting locks: FUTEX_LOCK_PI, FUTEX_LOCK_PI2, FUTEX_TRYLOCK_PI, FUTEX_UNLOCK_PI.
-//! The kernel hands the lock to the first waiter; there are no priorities to inherit here.
-//! futex(2), "Priority-inheritance futexes". Neighbours: `robust` (a dying owner).
+//! The kernel hands the lock to the first waiter of the highest real-time priority; nobody runs
+//! sooner for it, so there is nothing to inherit. futex(2), "Priority-inheritance futexes".
+//! Neighbours: `requeue_pi` (who comes from a condition variable), `robust` (a dying owner).
 
 use super::robust::{OWNER_DIED, TID_MASK, WAITERS};
-use super::{FutexProgress, MATCH_ANY, Waiter};
+use super::{Awaits, FutexProgress, MATCH_ANY, Waiter};
 use crate::abi::Errno;
 use crate::kernel::Kernel;
 use crate::mm::FutexKey;
@@ -12,6 +13,18 @@ use crate::syscall::{Call, Progress, Restart, SysResult};
 use crate::task::TaskId;
 use crate::task::timer::clock::Clock;
 use crate::wait_queue::Event;
+
+/// Who wants which lock.
+pub(super) struct Taker {
+    /// Who.
+    pub task: TaskId,
+    /// Where the caller sees its word.
+    pub word: UserPtr,
+    /// The lock.
+    pub key: FutexKey,
+    /// A free one is marked as one that others wait for at once.
+    pub contended: bool,
+}
 
 impl Kernel {
     /// FUTEX_LOCK_PI: EDEADLK if it is ours, ESRCH if its owner does not exist, ETIMEDOUT. A signal
@@ -31,10 +44,12 @@ impl Kernel {
             if call.flight.until.is_none() {
                 call.flight.until = self.futex_absolute_timeout(call, call.ptr(3), clock)?;
             }
-            let key = self.futex_key(task, call.ptr(0), shared)?;
-            let Some(owner) = self.lock_pi_atomic(call, key)? else { return Ok(0) };
-            let pi = Some((call.ptr(0), owner));
-            self.futexes.queue(key, Waiter { task, slot: 0, bitset: MATCH_ANY, pi });
+            let word = call.ptr(0);
+            let key = self.futex_key(task, word, shared)?;
+            let taker = Taker { task, word, key, contended: false };
+            let Some(owner) = self.lock_pi_atomic(call, &taker)? else { return Ok(0) };
+            let awaits = Awaits::Lock { word, owner };
+            self.futexes.queue(key, self.futex_waiter(task, 0, MATCH_ANY, awaits));
             call.flight.progress = Progress::Futex(FutexProgress { slots: 1 });
         }
         self.futex_sleep(call, Restart::NoIntr)
@@ -42,8 +57,9 @@ impl Kernel {
 
     /// FUTEX_TRYLOCK_PI: EAGAIN instead of waiting.
     pub(super) fn futex_trylock_pi(&mut self, call: &mut Call<'_>, shared: bool) -> SysResult {
-        let key = self.futex_key(call.task, call.ptr(0), shared)?;
-        match self.lock_pi_atomic(call, key)? {
+        let (task, word) = (call.task, call.ptr(0));
+        let key = self.futex_key(task, word, shared)?;
+        match self.lock_pi_atomic(call, &Taker { task, word, key, contended: false })? {
             None => Ok(0),
             Some(_) => Err(Errno::EAGAIN.into()),
         }
@@ -51,32 +67,33 @@ impl Kernel {
 
     /// futex_lock_pi_atomic(): takes a free lock (`None`), or marks it as contended and says who
     /// owns it.
-    fn lock_pi_atomic(
+    pub(super) fn lock_pi_atomic(
         &mut self,
         call: &mut Call<'_>,
-        key: FutexKey,
+        taker: &Taker,
     ) -> Result<Option<TaskId>, Errno> {
-        let word = call.read_u32(call.ptr(0))?;
-        let tid = self.task_pid_vnr(call.task);
+        let word = call.read_u32(taker.word)?;
+        let tid = self.task_pid_vnr(taker.task);
         let owner = word & TID_MASK;
         if owner == tid {
             return Err(Errno::EDEADLK);
         }
-        match self.futexes.waiters(key).first() {
+        match self.futexes.waiters(taker.key).first() {
             Some(first) => {
-                let Some((_, owner)) = first.pi else { return Err(Errno::EINVAL) };
-                call.write_u32(call.ptr(0), word | WAITERS)?;
+                let owner = first.owner().ok_or(Errno::EINVAL)?;
+                call.write_u32(taker.word, word | WAITERS)?;
                 return Ok(Some(owner));
             }
             None if owner == 0 => {
-                call.write_u32(call.ptr(0), word & OWNER_DIED | tid)?;
+                let contended = if taker.contended { WAITERS } else { 0 };
+                call.write_u32(taker.word, word & OWNER_DIED | tid | contended)?;
                 return Ok(None);
             }
             None => {}
         }
-        call.write_u32(call.ptr(0), word | WAITERS)?;
+        call.write_u32(taker.word, word | WAITERS)?;
         let found =
-            self.find_task_by_vpid(call.task, owner as i32).filter(|t| !self.tasks[*t].exiting);
+            self.find_task_by_vpid(taker.task, owner as i32).filter(|t| !self.tasks[*t].exiting);
         found.map(Some).ok_or(Errno::ESRCH)
     }
 
@@ -91,9 +108,7 @@ impl Kernel {
             call.write_u32(call.ptr(0), 0)?;
             return Ok(0);
         };
-        if first.pi.is_none() {
-            return Err(Errno::EINVAL.into());
-        }
+        first.owner().ok_or(Errno::EINVAL)?;
         call.write_u32(call.ptr(0), WAITERS | self.task_pid_vnr(first.task))?;
         self.hand_over(key, first);
         Ok(0)
@@ -104,7 +119,9 @@ impl Kernel {
         self.futexes.unqueue(first.task, first.slot);
         if let Some(queue) = self.futexes.queues.get_mut(&key) {
             for waiter in queue.iter_mut() {
-                waiter.pi = waiter.pi.map(|(at, _)| (at, first.task));
+                if let Awaits::Lock { owner, .. } = &mut waiter.awaits {
+                    *owner = first.task;
+                }
             }
         }
         self.publish(Event::Futex(first.task));
@@ -116,13 +133,15 @@ impl Kernel {
         let mut owned: Vec<FutexKey> = self
             .futexes
             .pi_waiters()
-            .filter(|(_, w)| w.pi.is_some_and(|(_, owner)| owner == task))
+            .filter(|(_, w)| w.owner() == Some(task))
             .map(|(key, _)| key)
             .collect();
         owned.dedup();
         for key in owned {
             let Some(first) = self.futexes.waiters(key).first().copied() else { continue };
-            let (Some((at, _)), Some(guest)) = (first.pi, self.tasks[first.task].guest) else {
+            let (Awaits::Lock { word: at, .. }, Some(guest)) =
+                (first.awaits, self.tasks[first.task].guest)
+            else {
                 continue;
             };
             let word = WAITERS | OWNER_DIED | self.task_pid_vnr(first.task);

@@ -143,7 +143,7 @@ impl Kernel {
 
     fn wake_one_shared(&mut self, task: TaskId, at: UserPtr) {
         if let Ok(key) = self.futex_key(task, at, true) {
-            self.futex_wake_key(key, 1);
+            self.futex_wake_one(key);
         }
     }
 }

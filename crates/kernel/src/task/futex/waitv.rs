@@ -3,7 +3,7 @@
 //! Neighbours: `waitwake`, which does the work.
 
 use super::waitwake::Awaited;
-use super::{FutexProgress, MATCH_ANY, Waiter};
+use super::{Awaits, FutexProgress, MATCH_ANY};
 use crate::abi::Errno;
 use crate::fact::Fact;
 use crate::kernel::Kernel;
@@ -85,7 +85,7 @@ impl Kernel {
         if call.read_u32(entries[0].address)? != entries[0].value {
             return Err(Errno::EAGAIN.into());
         }
-        Ok(self.requeue_waiters(from, to, wake, requeue))
+        self.requeue_waiters(from, to, wake, requeue)
     }
 
     /// futex_waitv(2): sleeps on up to 128 futexes; the index of one that was woken.
@@ -157,7 +157,7 @@ impl Kernel {
         }
         for (slot, key) in keys.into_iter().enumerate() {
             let slot = slot as u32;
-            let waiter = Waiter { task: call.task, slot, bitset: MATCH_ANY, pi: None };
+            let waiter = self.futex_waiter(call.task, slot, MATCH_ANY, Awaits::Wake);
             self.futexes.queue(key, waiter);
         }
         Ok(())

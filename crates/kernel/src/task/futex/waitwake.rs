@@ -1,7 +1,7 @@
 //! FUTEX_WAIT, FUTEX_WAKE, their bitset forms, FUTEX_WAKE_OP, FUTEX_REQUEUE, FUTEX_CMP_REQUEUE.
 //! futex(2), rules S-34, S-35. Neighbours: `futex` (the queues), `robust`, `waitv`.
 
-use super::{FutexProgress, MATCH_ANY, Waiter};
+use super::{Awaits, FutexProgress, MATCH_ANY, Waiter};
 use crate::abi::Errno;
 use crate::kernel::Kernel;
 use crate::mm::FutexKey;
@@ -77,7 +77,8 @@ impl Kernel {
             if call.read_u32(awaited.address)? != awaited.value {
                 return Err(Errno::EAGAIN.into());
             }
-            self.futexes.queue(key, Waiter { task, slot: 0, bitset: awaited.bitset, pi: None });
+            let waiter = self.futex_waiter(task, 0, awaited.bitset, Awaits::Wake);
+            self.futexes.queue(key, waiter);
             call.flight.progress = Progress::Futex(FutexProgress { slots: 1 });
         }
         self.futex_sleep(call, restart)
@@ -112,27 +113,44 @@ impl Kernel {
             return Err(Errno::EINVAL.into());
         }
         let key = self.futex_key(call.task, address, shared)?;
-        if self.futexes.waiters(key).iter().any(|w| w.pi.is_some()) {
-            return Err(Errno::EINVAL.into()); // a lock that only its owner hands over
-        }
         let count = u32::try_from(count).unwrap_or(0).max(1);
-        Ok(u64::from(self.futex_wake_bitset(key, count, bitset)))
+        Ok(u64::from(self.futex_wake_bitset(key, count, bitset)?))
     }
 
     /// Wakes the first `count` waiters at `key`; says how many there were.
-    pub fn futex_wake_key(&mut self, key: FutexKey, count: u32) -> u32 {
+    ///
+    /// # Errors
+    /// EINVAL at one who waits for a lock, or to be moved to one; those before it are woken.
+    fn futex_wake_key(&mut self, key: FutexKey, count: u32) -> Result<u32, Errno> {
         self.futex_wake_bitset(key, count, MATCH_ANY)
     }
 
-    fn futex_wake_bitset(&mut self, key: FutexKey, count: u32, bitset: u32) -> u32 {
-        let hears = |w: &&Waiter| w.bitset & bitset != 0 && w.pi.is_none();
-        let woken: Vec<Waiter> =
-            self.futexes.waiters(key).iter().filter(hears).take(count as usize).copied().collect();
-        for waiter in &woken {
-            self.futexes.unqueue(waiter.task, waiter.slot);
-            self.publish(Event::Futex(waiter.task));
+    /// What a death wakes at `key`. One who waits there for a lock is not woken, and nobody is there
+    /// to be told.
+    pub fn futex_wake_one(&mut self, key: FutexKey) {
+        let _refused = self.futex_wake_key(key, 1);
+    }
+
+    fn futex_wake_bitset(&mut self, key: FutexKey, count: u32, bitset: u32) -> Result<u32, Errno> {
+        let mut woken = 0;
+        for waiter in self.futexes.waiters(key).to_vec() {
+            match waiter.awaits {
+                Awaits::Lock { .. } | Awaits::Requeue { .. } => return Err(Errno::EINVAL),
+                Awaits::Wake if waiter.bitset & bitset == 0 => continue,
+                Awaits::Wake => self.futex_wake_waiter(&waiter),
+            }
+            woken += 1;
+            if woken == count {
+                break;
+            }
         }
-        woken.len() as u32
+        Ok(woken)
+    }
+
+    /// It is in no queue any more, and runs.
+    pub(super) fn futex_wake_waiter(&mut self, waiter: &Waiter) {
+        self.futexes.unqueue(waiter.task, waiter.slot);
+        self.publish(Event::Futex(waiter.task));
     }
 
     /// FUTEX_REQUEUE, and with an expected value FUTEX_CMP_REQUEUE: wakes `val` waiters and moves
@@ -154,28 +172,35 @@ impl Kernel {
         {
             return Err(Errno::EAGAIN.into());
         }
-        Ok(self.requeue_waiters(from, to, wake, requeue))
+        self.requeue_waiters(from, to, wake, requeue)
     }
 
+    /// Wakes the first `wake` waiters and moves `requeue` more; how many it was in all.
+    ///
+    /// # Errors
+    /// EINVAL at one who waits for a lock, or to be moved to one; those before it are where they
+    /// belong.
     pub(super) fn requeue_waiters(
         &mut self,
         from: FutexKey,
         to: FutexKey,
         wake: usize,
         requeue: usize,
-    ) -> u64 {
+    ) -> SysResult {
         let all = wake.saturating_add(requeue);
         let touched: Vec<Waiter> = self.futexes.waiters(from).iter().take(all).copied().collect();
         for (i, waiter) in touched.iter().enumerate() {
+            if waiter.awaits != Awaits::Wake {
+                return Err(Errno::EINVAL.into());
+            }
             if i < wake {
-                self.futexes.unqueue(waiter.task, waiter.slot);
-                self.publish(Event::Futex(waiter.task));
+                self.futex_wake_waiter(waiter);
             } else if from != to {
                 self.futexes.unqueue(waiter.task, waiter.slot);
                 self.futexes.queue(to, *waiter);
             }
         }
-        touched.len() as u64
+        Ok(touched.len() as u64)
     }
 
     /// FUTEX_WAKE_OP: changes the second word, wakes at the first, and at the second if its old
@@ -189,9 +214,9 @@ impl Kernel {
         call.write_u32(call.ptr(4), new as u32)?;
         let compares = compares.ok_or(Errno::ENOSYS)?;
         let at_least_one = |n: i32| u32::try_from(n).unwrap_or(0).max(1);
-        let mut woken = self.futex_wake_key(first, at_least_one(wake));
+        let mut woken = self.futex_wake_key(first, at_least_one(wake))?;
         if compares {
-            woken += self.futex_wake_key(second, at_least_one(wake2));
+            woken += self.futex_wake_key(second, at_least_one(wake2))?;
         }
         Ok(u64::from(woken))
     }
