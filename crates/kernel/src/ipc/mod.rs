@@ -1,7 +1,7 @@
 //! System V IPC (sysvipc(7)): what semaphores, message queues and shared memory have in common:
 //! identifiers, keys, permissions, and the rows of /proc/sysvipc. One host is one IPC namespace.
 //! By file: `sem` (semaphores), `msg` (message queues), `shm` (shared memory); and
-//! `mqueue` (POSIX message queues, which share only the room). Objects outlive the
+//! `mqueue` (POSIX message queues, which share only the room), `sysctl` (the limits). Objects outlive the
 //! processes that made them; what a death does to them is in `task/exit`, steps 9 and 10 (rule X-7).
 
 mod mq_transfer;
@@ -11,6 +11,7 @@ mod msg_ctl;
 pub mod sem;
 pub mod shm;
 mod shm_ctl;
+pub mod sysctl;
 
 use crate::abi::Errno;
 use crate::fs::inode::in_group;
@@ -60,6 +61,8 @@ pub struct Ipc {
     pub mq: mqueue::Mqueues,
     /// Segments of shared memory.
     pub shm: shm::SharedMemory,
+    /// The limits of all four.
+    pub sysctls: sysctl::IpcSysctls,
 }
 
 /// kern_ipc_perm: who may do what with an object.
@@ -148,12 +151,14 @@ pub struct IpcIds<T> {
     next: u32,
     last: Option<u32>,
     seq: u16,
+    /// kernel.*_next_id: the identifier that the next object gets, once.
+    pub next_id: Option<i32>,
 }
 
 impl<T> Default for IpcIds<T> {
     fn default() -> IpcIds<T> {
         let (by_index, by_key) = (BTreeMap::new(), BTreeMap::new());
-        IpcIds { by_index, by_key, next: 0, last: None, seq: 0 }
+        IpcIds { by_index, by_key, next: 0, last: None, seq: 0, next_id: None }
     }
 }
 
@@ -178,6 +183,24 @@ impl<T> IpcIds<T> {
         if self.in_use() >= limit.min(IPCMNI as usize) {
             return Err(Errno::ENOSPC);
         }
+        let (index, seq) = self.alloc()?;
+        let id = (u32::from(seq) << 15 | index) as i32;
+        if perm.key != IPC_PRIVATE {
+            self.by_key.insert(perm.key, index);
+        }
+        let perm = IpcPerm { seq, ..perm };
+        self.by_index.insert(index, IpcObject { id, perm, what });
+        Ok(id)
+    }
+
+    /// ipc_idr_alloc(): index and sequence of a new object. ENOSPC.
+    fn alloc(&mut self) -> Result<(u32, u16), Errno> {
+        if let Some(wanted) = self.next_id.take() {
+            // That identifier, or with its sequence the next index that is free.
+            let free = |i: &u32| !self.by_index.contains_key(i);
+            let index = (wanted as u32 % IPCMNI..IPCMNI).find(free).ok_or(Errno::ENOSPC)?;
+            return Ok((index, (wanted as u32 / IPCMNI) as u16));
+        }
         let cycle = (self.in_use() as u32 * 3 / 2).clamp(IPC_MIN_CYCLE, IPCMNI);
         let free = |i: &u32| !self.by_index.contains_key(i);
         let index = (self.next..cycle).find(free).or_else(|| (0..cycle).find(free));
@@ -188,13 +211,7 @@ impl<T> IpcIds<T> {
             self.seq = (self.seq + 1) % (1 << 15);
         }
         self.last = Some(index);
-        let id = (u32::from(self.seq) << 15 | index) as i32;
-        if perm.key != IPC_PRIVATE {
-            self.by_key.insert(perm.key, index);
-        }
-        let perm = IpcPerm { seq: self.seq, ..perm };
-        self.by_index.insert(index, IpcObject { id, perm, what });
-        Ok(id)
+        Ok((index, self.seq))
     }
 
     /// ipc_obtain_object_check(): EINVAL for an identifier that is none, or no more.
@@ -292,6 +309,15 @@ mod tests {
         assert_eq!(ids.add(perm(0), 0, 100), Ok(1 << 15));
         assert_eq!(ids.get(0), Err(Errno::EINVAL));
         assert_eq!(ids.at_index(0).unwrap().id, 1 << 15);
+    }
+
+    #[test]
+    fn the_next_identifier_can_be_chosen_once() {
+        let mut ids: IpcIds<u8> = IpcIds { next_id: Some(7 << 15 | 9), ..IpcIds::default() };
+        assert_eq!(ids.add(perm(0), 0, 100), Ok(7 << 15 | 9));
+        assert_eq!(ids.add(perm(0), 0, 100), Ok(0));
+        ids.next_id = Some(9);
+        assert_eq!(ids.add(perm(0), 0, 100), Ok(10), "its index is in use");
     }
 
     #[test]

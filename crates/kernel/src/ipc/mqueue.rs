@@ -4,6 +4,7 @@
 //! /proc/sys/fs/mqueue.
 
 use super::mq_transfer::{MQ_PRIO_MAX, Message, MqWait};
+use super::sysctl::{HARD_MSGMAX, HARD_MSGSIZEMAX};
 use crate::abi::Errno;
 use crate::abi::open::OFlags;
 use crate::abi::poll::PollBits;
@@ -21,13 +22,6 @@ use crate::task::{Cred, Pid, TaskId};
 use linux_raw_sys::general as raw;
 use std::collections::BTreeMap;
 
-/// fs.mqueue.queues_max, msg_max (msg_default too), msgsize_max (msgsize_default too).
-const QUEUES_MAX: usize = 256;
-const MSG_MAX: u64 = 10;
-const MSGSIZE_MAX: u64 = 8192;
-/// What not even root exceeds.
-const HARD_MSGMAX: u64 = 65536;
-const HARD_MSGSIZEMAX: u64 = 16 << 20;
 /// What a message is charged beside its text (struct msg_msg), and each priority that there can be
 /// (struct posix_msg_tree_node).
 const MESSAGE: u64 = 48;
@@ -168,19 +162,26 @@ impl Kernel {
     ) -> Result<u64, Errno> {
         let cred = &self.tasks[task].cred;
         let privileged = cred.capable(Cap::SysResource);
-        if self.ipc.mq.names.len() >= QUEUES_MAX && !privileged {
+        let limits = &self.ipc.sysctls;
+        if self.ipc.mq.names.len() >= limits.mq_queues_max as usize && !privileged {
             return Err(Errno::ENOSPC);
         }
         let word = |bytes: &[u8; 64], at: usize| {
             i64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|i| bytes[at + i]))
         };
-        let wanted =
-            attr.map_or((MSG_MAX as i64, MSGSIZE_MAX as i64), |b| (word(b, 8), word(b, 16)));
-        let most = if privileged { (HARD_MSGMAX, HARD_MSGSIZEMAX) } else { (MSG_MAX, MSGSIZE_MAX) };
+        let default = (
+            limits.mq_msg_max.min(limits.mq_msg_default).into(),
+            limits.mq_msgsize_max.min(limits.mq_msgsize_default).into(),
+        );
+        let wanted = attr.map_or(default, |b| (word(b, 8), word(b, 16)));
+        let most = match privileged {
+            true => (HARD_MSGMAX, HARD_MSGSIZEMAX),
+            false => (limits.mq_msg_max, limits.mq_msgsize_max),
+        };
         let within =
             |value: i64, most| u64::try_from(value).ok().filter(|n| (1..=most).contains(n));
-        let max_messages = within(wanted.0, most.0).ok_or(Errno::EINVAL)?;
-        let max_size = within(wanted.1, most.1).ok_or(Errno::EINVAL)?;
+        let max_messages = within(wanted.0, most.0.into()).ok_or(Errno::EINVAL)?;
+        let max_size = within(wanted.1, most.1.into()).ok_or(Errno::EINVAL)?;
         let bytes =
             max_messages * (max_size + MESSAGE) + max_messages.min(MQ_PRIO_MAX.into()) * PRIORITY;
         let uid = cred.uid;

@@ -17,12 +17,6 @@ const MSG_NOERROR: i32 = 0o10000;
 const MSG_EXCEPT: i32 = 0o20000;
 /// Copy message number `msgtyp`, leave it in the queue.
 const MSG_COPY: i32 = 0o40000;
-/// kernel.msgmax: bytes of a message.
-pub const MSGMAX: u64 = 8192;
-/// kernel.msgmnb: bytes in a new queue.
-pub const MSGMNB: u64 = 16384;
-/// kernel.msgmni: queues.
-pub const MSGMNI: usize = 32000;
 /// Unlike Linux, where the host's memory says it (ENOMEM): the most messages in all queues.
 const MOST_MESSAGES: usize = 1 << 20;
 
@@ -154,7 +148,7 @@ impl Kernel {
         let queue = MsgQueue {
             messages: VecDeque::new(),
             cbytes: 0,
-            qbytes: MSGMNB,
+            qbytes: self.ipc.sysctls.msgmnb.into(),
             stime: 0,
             rtime: 0,
             ctime: self.real_seconds(),
@@ -163,7 +157,8 @@ impl Kernel {
             receivers: Vec::new(),
             senders: Vec::new(),
         };
-        Ok(self.ipc.msg.ids.add(IpcPerm::new(cred, key, flags), queue, MSGMNI)? as u64)
+        let most = self.ipc.sysctls.msgmni as usize;
+        Ok(self.ipc.msg.ids.add(IpcPerm::new(cred, key, flags), queue, most)? as u64)
     }
 
     /// msgsnd(2).
@@ -173,7 +168,7 @@ impl Kernel {
             return self.msgsnd_again(call);
         }
         let kind = call.read_u64(buf)? as i64;
-        if size > MSGMAX || id < 0 || kind < 1 {
+        if size > self.ipc.sysctls.msgmax.into() || id < 0 || kind < 1 {
             return Err(Errno::EINVAL.into());
         }
         let text = call.read_bytes(buf.add(8), size as usize)?.into();
@@ -346,7 +341,7 @@ impl Kernel {
             return Err(Errno::E2BIG.into());
         }
         if copies {
-            if size.min(MSGMAX) < message.text.len() as u64 {
+            if size.min(self.ipc.sysctls.msgmax.into()) < message.text.len() as u64 {
                 return Err(Errno::EINVAL.into());
             }
             return do_msg_fill(call, &message, size);
@@ -371,7 +366,7 @@ impl Kernel {
         if flags & IPC_NOWAIT != 0 {
             return Err(Errno::ENOMSG.into());
         }
-        let max = if flags & MSG_NOERROR != 0 { MSGMAX } else { call.arg(2) };
+        let max = if flags & MSG_NOERROR != 0 { i32::MAX as u64 } else { call.arg(2) };
         let wait = MsgWait::Receiver { id, search, max, done: None };
         self.ipc.msg.waits.insert(call.task, wait);
         self.ipc.msg.ids.get_mut(id)?.what.receivers.push(call.task);

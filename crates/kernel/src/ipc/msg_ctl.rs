@@ -1,7 +1,7 @@
 //! msgctl(2): what a queue holds, its owner, mode and size, its end; and /proc/sysvipc/msg.
 //! Neighbour: `msg` (queues, senders and receivers).
 
-use super::msg::{MSGMAX, MSGMNB, MSGMNI, MsgQueue};
+use super::msg::MsgQueue;
 use super::{IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, IpcObject, S_IRUGO};
 use crate::abi::Errno;
 use crate::kernel::Kernel;
@@ -46,13 +46,14 @@ impl Kernel {
 
     /// struct msginfo: limits, or with MSG_INFO what is in use.
     fn msgctl_info(&mut self, call: &mut Call<'_>, cmd: i32, to: UserPtr) -> SysResult {
-        let (max, mnb, mni) = (MSGMAX as u32, MSGMNB as u32, MSGMNI as u32);
+        let s = &self.ipc.sysctls;
+        let (max, mnb, mni) = (s.msgmax, s.msgmnb, s.msgmni);
         let (pool, map, tql) = match cmd {
             MSG_INFO => {
                 let (messages, bytes) = self.ipc.msg.in_use();
                 (self.ipc.msg.ids.in_use() as u32, messages as u32, bytes as u32)
             }
-            _ => (mni * (mnb / 1024), mnb, mnb),
+            _ => (mni.wrapping_mul(mnb / 1024), mnb, mnb),
         };
         // msgpool, msgmap, msgmax, msgmnb, msgmni, msgssz, msgtql, msgseg
         let info = [pool, map, max, mnb, mni, 16, tql, 0xffff];
@@ -77,10 +78,11 @@ impl Kernel {
         let bytes = call.read_array::<120>(from)?;
         let qbytes = u32::from_le_bytes([88, 89, 90, 91].map(|i| bytes[i]));
         let now = self.real_seconds();
+        let most = self.ipc.sysctls.msgmnb;
         let queue = self.ipc.msg.ids.get_mut(id)?;
         let cred = &self.tasks[call.task].cred;
         queue.perm.check_owner(cred)?;
-        if u64::from(qbytes) > MSGMNB && !cred.capable(Cap::SysResource) {
+        if qbytes > most && !cred.capable(Cap::SysResource) {
             return Err(Errno::EPERM.into());
         }
         queue.perm.update(bytes.first_chunk().ok_or(Errno::EFAULT)?)?;

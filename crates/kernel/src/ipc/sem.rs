@@ -19,14 +19,6 @@ use std::collections::BTreeMap;
 const SEM_UNDO: i32 = 0x1000;
 /// The greatest value of a semaphore, and of what is undone.
 pub const SEMVMX: i32 = 32767;
-/// kernel.sem: semaphores in a set, in all sets, operations in a call, sets.
-pub const SEMMSL: i32 = 32000;
-/// See [`SEMMSL`].
-pub const SEMMNS: u64 = 1_024_000_000;
-/// See [`SEMMSL`].
-pub const SEMOPM: u64 = 500;
-/// See [`SEMMSL`].
-pub const SEMMNI: usize = 32000;
 /// Unlike Linux, where the host's memory says it (ENOMEM): the most semaphores in all sets.
 const MOST_SEMAPHORES: u64 = 1 << 22;
 
@@ -188,7 +180,8 @@ impl Kernel {
     /// semget(2).
     pub fn sys_semget(&mut self, call: &mut Call<'_>) -> SysResult {
         let (key, count, flags) = (call.int(0), call.int(1), call.int(2));
-        if !(0..=SEMMSL).contains(&count) {
+        let [semmsl, semmns, _, semmni] = self.ipc.sysctls.sem;
+        if !u32::try_from(count).is_ok_and(|it| it <= semmsl) {
             return Err(Errno::EINVAL.into());
         }
         let cred = &self.tasks[call.task].cred;
@@ -200,7 +193,7 @@ impl Kernel {
             return Err(Errno::EINVAL.into());
         }
         let used = self.semaphores_in_use() + count as u64;
-        if used > SEMMNS {
+        if used > semmns.into() {
             return Err(Errno::ENOSPC.into());
         }
         if used > MOST_SEMAPHORES {
@@ -209,7 +202,7 @@ impl Kernel {
         let sems = vec![Sem::default(); count as usize];
         let array = SemArray { sems, otime: 0, ctime: self.real_seconds(), pending: Vec::new() };
         let perm = IpcPerm::new(cred, key, flags);
-        Ok(self.ipc.sem.ids.add(perm, array, SEMMNI)? as u64)
+        Ok(self.ipc.sem.ids.add(perm, array, semmni as usize)? as u64)
     }
 
     /// ns->used_sems.
@@ -237,7 +230,7 @@ impl Kernel {
             let time = self.read_timespec(call, timeout)?;
             call.flight.until = Some(self.now + time);
         }
-        if count > SEMOPM {
+        if count > self.ipc.sysctls.sem[2].into() {
             return Err(Errno::E2BIG.into());
         }
         let bytes = call.read_bytes(call.ptr(1), 6 * count as usize)?;

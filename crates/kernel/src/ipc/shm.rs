@@ -27,10 +27,6 @@ const SHM_EXEC: i32 = 0o100_000;
 const SHM_HUGETLB: i32 = 0o4000;
 /// In a mode: it was removed and goes with the last detach.
 pub const SHM_DEST: u32 = 0o1000;
-/// kernel.shmmni: the most segments.
-pub const SHMMNI: usize = 4096;
-/// kernel.shmmax and kernel.shmall: bytes in a segment, pages in all. In effect no limit.
-pub const SHMMAX: u64 = u64::MAX - (1 << 24);
 
 /// shmid_kernel: one segment.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -80,10 +76,13 @@ impl Kernel {
         if let Some(id) = self.ipc.shm.ids.find(cred, key, flags, |shm| shm.size < size)? {
             return Ok(id as u64);
         }
-        if size == 0 || size > SHMMAX {
+        let (most, pages) = (self.ipc.sysctls.shmmni as usize, self.ipc.sysctls.shmall);
+        if size == 0 || size > self.ipc.sysctls.shmmax {
             return Err(Errno::EINVAL.into());
         }
-        if self.ipc.shm.ids.in_use() >= SHMMNI {
+        let len = page_align(size).ok_or(Errno::ENOSPC)?;
+        let in_all = self.ipc.shm.pages() + len / PAGE_SIZE;
+        if self.ipc.shm.ids.in_use() >= most || in_all > pages {
             return Err(Errno::ENOSPC.into());
         }
         if flags & SHM_HUGETLB != 0 {
@@ -93,14 +92,13 @@ impl Kernel {
             return Err(errno.into());
         }
         // SHM_NORESERVE changes nothing where memory is never overcommitted.
-        let len = page_align(size).ok_or(Errno::ENOSPC)?;
         self.vm_enough_memory(len)?;
         let object = call.user.object_create(len)?;
         let (cpid, ctime) = (self.tgid(call.task).0, self.real_seconds());
         let (made_as, lpid, spaces) = (key, 0, 0);
         let shm = Shm { size, object, made_as, atime: 0, dtime: 0, ctime, cpid, lpid, spaces };
         let perm = IpcPerm::new(&self.tasks[call.task].cred, key, flags);
-        let id = self.ipc.shm.ids.add(perm, shm, SHMMNI);
+        let id = self.ipc.shm.ids.add(perm, shm, most);
         Ok(id.inspect_err(|_| call.user.object_release(object))? as u64)
     }
 

@@ -1,7 +1,7 @@
 //! shmctl(2): what a segment is, its owner and mode, its removal; and /proc/sysvipc/shm.
 //! Neighbour: `shm` (segments and their attachments).
 
-use super::shm::{SHMMAX, SHMMNI, Shm};
+use super::shm::Shm;
 use super::{IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, IpcObject, S_IRUGO};
 use crate::abi::Errno;
 use crate::kernel::Kernel;
@@ -29,9 +29,10 @@ impl Kernel {
         }
         match cmd {
             IPC_INFO => {
-                let mni = SHMMNI as u64;
+                let s = &self.ipc.sysctls;
+                let mni = u64::from(s.shmmni);
                 // shmmax, shmmin, shmmni, shmseg, shmall and four that are not used
-                let info = [SHMMAX, 1, mni, mni, SHMMAX, 0, 0, 0, 0];
+                let info = [s.shmmax, 1, mni, mni, s.shmall, 0, 0, 0, 0];
                 call.write_user(buf, &info.map(u64::to_le_bytes).concat())?;
                 Ok(self.ipc.shm.ids.max_index())
             }

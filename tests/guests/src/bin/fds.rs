@@ -32,6 +32,7 @@ guests::cases! {
     clone_files_shares_the_table_until_the_last_sharer_dies,
     killed_processes_pipe_gives_end_of_file,
     forked_child_keeps_the_pipe_open,
+    fdinfo_tells_what_an_object_is,
     final_releases_run_in_descending_order,
     duplicate_is_released_at_its_highest_number,
     single_closes_release_at_once_in_their_own_order,
@@ -530,5 +531,33 @@ fn epoll_item_goes_with_the_last_reference() -> Check {
     same!(epoll_wait(epoll, 8, 0)?, vec![], "events");
     let rest = dup(0)?;
     same!(rest, reader, "the number is free");
+    Ok(())
+}
+
+/// proc_pid_fdinfo(5).
+fn fdinfo_tells_what_an_object_is() -> Check {
+    let told = |fd: Fd| {
+        let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}"));
+        let text = text.map_err(|error| error.to_string())?;
+        // Position, flags, mount and inode come first; an eventfd's number is the machine's.
+        let own = text.lines().skip(4).filter(|line| !line.starts_with("eventfd-id"));
+        Ok::<String, String>(own.collect::<Vec<_>>().join("\n"))
+    };
+    let counter = raw("eventfd2", libc::SYS_eventfd2, [500, 1, 0, 0, 0, 0])? as Fd;
+    let semaphore = "eventfd-count:              1f4\neventfd-semaphore: 1";
+    same!(told(counter)?, semaphore, "of an eventfd");
+    let timer = raw("timerfd_create", libc::SYS_timerfd_create, [7, 0, 0, 0, 0, 0])? as Fd;
+    let disarmed = "clockid: 7\nticks: 0\nsettime flags: 00\nit_value: (0, 0)\nit_interval: (0, 0)";
+    same!(told(timer)?, disarmed, "of a timerfd");
+    let mask = signal::set(&[SIGCHLD, SIGKILL]);
+    let args = [-1, (&raw const mask) as i64, 8, 0, 0, 0];
+    let signals = raw("signalfd4", libc::SYS_signalfd4, args)? as Fd;
+    same!(told(signals)?, "sigmask:\t0000000000010000", "of a signalfd");
+    let set = epoll()?;
+    same!(told(set)?, "", "of an empty epoll set");
+    epoll_ctl(set, libc::EPOLL_CTL_ADD, counter, libc::EPOLLIN as u32, 77)?;
+    let watched = format!("tfd: {counter:8} events:       19 data:               4d  pos:0 ");
+    ensure!(told(set)?.starts_with(&watched), "of an epoll set: {}", told(set)?);
+    [counter, timer, signals, set].into_iter().try_for_each(close)?;
     Ok(())
 }

@@ -31,6 +31,7 @@ guests::cases! {
     other_users_are_refused,
     a_copy_leaves_the_message,
     bad_arguments_are_refused,
+    the_next_identifier_can_be_chosen_in_a_namespace_of_one_s_own,
 }
 
 /// A queue that is removed at the end of the case.
@@ -392,4 +393,25 @@ fn bad_arguments_are_refused() -> Check {
     let args = [queue.0.into(), 8, 1, 0, 0, 0];
     fails!(raw("msgsnd", libc::SYS_msgsnd, args), EFAULT);
     Ok(())
+}
+
+/// proc_sys_kernel(5): kernel.msg_next_id, for who restores processes; not where a namespace is
+/// not permitted, for the setting is the whole host's.
+fn the_next_identifier_can_be_chosen_in_a_namespace_of_one_s_own() -> Check {
+    const FILE: &str = "/proc/sys/kernel/msg_next_id";
+    let child = fork_check(|| {
+        // SAFETY: no memory is involved.
+        if unsafe { libc::unshare(libc::CLONE_NEWIPC) } != 0
+            || std::fs::write(FILE, "65545").is_err()
+        {
+            return Ok(());
+        }
+        let get = || raw("msgget", libc::SYS_msgget, [0, 0o600, 0, 0, 0, 0]);
+        same!(get()?, 65545, "the chosen identifier");
+        let text = std::fs::read_to_string(FILE).map_err(|error| error.to_string())?;
+        same!(text, "-1\n", "what is chosen for the one after");
+        same!(get()?, 0, "the next identifier");
+        Ok(())
+    })?;
+    wait_ok(child)
 }

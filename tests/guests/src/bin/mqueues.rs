@@ -30,6 +30,7 @@ guests::cases! {
     one_process_is_notified_at_a_time,
     closing_and_dying_end_a_notification,
     bad_arguments_are_refused,
+    limits_are_those_of_the_namespace,
 }
 
 /// A queue's name, which is unlinked at the end of the case.
@@ -402,4 +403,27 @@ fn bad_arguments_are_refused() -> Check {
     let args = [fd.into(), 8, 1, 0, 0, 0];
     fails!(raw("mq_timedsend", libc::SYS_mq_timedsend, args), libc::EFAULT);
     Ok(())
+}
+
+/// mq_overview(7), /proc interfaces; in a namespace of its own, where that is permitted.
+fn limits_are_those_of_the_namespace() -> Check {
+    let set = |file: &str, text: &str| std::fs::write(format!("/proc/sys/fs/mqueue/{file}"), text);
+    let child = fork_check(|| {
+        // SAFETY: no memory is involved.
+        if unsafe { libc::unshare(libc::CLONE_NEWIPC) } != 0 || set("msg_default", "3").is_err() {
+            return Ok(());
+        }
+        let refused = |it: std::io::Result<()>| it.err().and_then(|it| it.raw_os_error());
+        same!(refused(set("msg_max", "0")), Some(EINVAL), "no message");
+        same!(refused(set("msgsize_max", "127")), Some(EINVAL), "no room");
+        same!(refused(set("msg_max", "2 9")), None, "the first number counts");
+        let name = Name::new();
+        let queue = name.open(O_CREAT | O_RDWR, None)?;
+        let mut attr = [0_i64; 8];
+        let args = [queue.into(), 0, attr.as_mut_ptr() as i64, 0, 0, 0];
+        raw("mq_getsetattr", libc::SYS_mq_getsetattr, args)?;
+        same!((attr[1], attr[2]), (2, 8192), "what a queue is made for");
+        Ok(())
+    })?;
+    wait_ok(child)
 }

@@ -18,9 +18,34 @@ const EFD_SEMAPHORE: u32 = 1;
 pub struct Eventfd {
     count: u64,
     semaphore: bool,
+    /// Tells it from the others in fdinfo.
+    number: u32,
+}
+
+impl Anon {
+    /// Of an eventfd: what tells it from the others.
+    pub(super) fn eventfd_number(&self) -> Option<u32> {
+        match self {
+            Anon::Eventfd(it) => Some(it.number),
+            Anon::Timerfd(_)
+            | Anon::Signalfd(_)
+            | Anon::Pidfd(_)
+            | Anon::Inotify(_)
+            | Anon::Mqueue(_)
+            | Anon::Namespace(_) => None,
+        }
+    }
 }
 
 impl Eventfd {
+    /// eventfd_show_fdinfo().
+    pub(super) fn fdinfo(&self) -> String {
+        let (count, number, semaphore) = (self.count, self.number, u32::from(self.semaphore));
+        format!(
+            "eventfd-count: {count:16x}\neventfd-id: {number}\neventfd-semaphore: {semaphore}\n"
+        )
+    }
+
     /// Readable above 0; writable as long as 1 can be added.
     pub fn poll(&self) -> PollBits {
         let mut bits = PollBits::NONE;
@@ -55,7 +80,8 @@ impl Kernel {
             return Err(Errno::EINVAL.into());
         }
         let count = u64::from(call.arg(0) as u32);
-        let object = Anon::Eventfd(Eventfd { count, semaphore: flags & EFD_SEMAPHORE != 0 });
+        let (semaphore, number) = (flags & EFD_SEMAPHORE != 0, self.anon.eventfd_number());
+        let object = Anon::Eventfd(Eventfd { count, semaphore, number });
         let open = OFlags::RDWR | OFlags(flags & OFlags::NONBLOCK.0);
         self.anon_getfd(call.task, object, open, flags & OFlags::CLOEXEC.0 != 0)
     }

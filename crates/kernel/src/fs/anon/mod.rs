@@ -2,6 +2,7 @@
 //! table of them and hands the operations of `file_operations` on to the kinds.
 
 pub mod eventfd;
+mod fdinfo;
 pub mod pidfd;
 pub mod signalfd;
 #[cfg(test)]
@@ -24,7 +25,7 @@ use crate::syscall::{Call, SysResult};
 use crate::task::TaskId;
 use crate::task::nsproxy::Namespace;
 use crate::wait_queue::Event;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One anonymous object.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -81,6 +82,12 @@ impl AnonFiles {
             | Anon::Mqueue(_)
             | Anon::Namespace(_) => None,
         })
+    }
+
+    /// The lowest number that no eventfd has: what tells them apart in fdinfo.
+    pub(super) fn eventfd_number(&self) -> u32 {
+        let taken: BTreeSet<u32> = self.objects.values().filter_map(Anon::eventfd_number).collect();
+        (1..).find(|it| !taken.contains(it)).unwrap_or_default()
     }
 
     /// The message queue that an object is a description of.

@@ -23,6 +23,13 @@ pub struct Signalfd {
     mask: SigSet,
 }
 
+impl Signalfd {
+    /// signalfd_show_fdinfo().
+    pub(super) fn fdinfo(&self) -> String {
+        format!("sigmask:\t{:016x}\n", self.mask.0)
+    }
+}
+
 impl Kernel {
     /// signalfd(2).
     pub fn sys_signalfd(&mut self, call: &mut Call<'_>) -> SysResult {

@@ -24,6 +24,10 @@ const TFD_TIMER_CANCEL_ON_SET: u32 = 2;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Timerfd {
     clock: Clock,
+    /// CLOCK_*, as it was asked for.
+    clockid: i32,
+    /// TFD_TIMER_*, as it was last set.
+    flags: u32,
     arming: Arming,
     /// Expirations that nobody read.
     ticks: u64,
@@ -76,7 +80,7 @@ impl Kernel {
             9 => Clock::Monotonic,
             _ => return Err(Errno::EINVAL.into()),
         };
-        let timerfd = Timerfd { clock, arming: Arming::default(), ticks: 0 };
+        let timerfd = Timerfd { clock, clockid: id, flags: 0, arming: Arming::default(), ticks: 0 };
         let open = OFlags::RDWR | OFlags(flags & OFlags::NONBLOCK.0);
         let cloexec = flags & OFlags::CLOEXEC.0 != 0;
         self.anon_getfd(call.task, Anon::Timerfd(timerfd), open, cloexec)
@@ -107,12 +111,26 @@ impl Kernel {
         let absolute = flags & TFD_TIMER_ABSTIME != 0;
         let at = if absolute { value } else { now.saturating_add(value) };
         let timerfd = self.timerfd(id);
-        timerfd.ticks = 0;
+        (timerfd.ticks, timerfd.flags) = (0, flags);
         timerfd.arming = Arming { expires: (value > 0).then_some(at), interval, fired: None };
         if !old.is_null() {
             self.write_itimerspec(call, old, before)?;
         }
         Ok(0)
+    }
+
+    /// timerfd_show().
+    pub(super) fn timerfd_fdinfo(&self, timerfd: &Timerfd) -> String {
+        let rest = timerfd.arming.remaining(self.clock_now(timerfd.clock));
+        let show = |nanos: u64| format!("({}, {})", nanos / 1_000_000_000, nanos % 1_000_000_000);
+        format!(
+            "clockid: {}\nticks: {}\nsettime flags: 0{:o}\nit_value: {}\nit_interval: {}\n",
+            timerfd.clockid,
+            timerfd.ticks,
+            timerfd.flags,
+            show(rest),
+            show(timerfd.arming.interval)
+        )
     }
 
     /// timerfd_gettime(2).

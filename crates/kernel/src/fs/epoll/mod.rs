@@ -61,6 +61,24 @@ pub struct Epoll {
     watching: BTreeMap<Event, Vec<ItemKey>>,
 }
 
+impl Kernel {
+    /// ep_show_fdinfo(): a line for everything that it watches.
+    pub(crate) fn ep_show_fdinfo(&self, epoll: EpollId) -> String {
+        let mut text = String::new();
+        for (key, item) in &self.epolls[epoll].items {
+            let stat = self.file_stat(key.file);
+            let (fd, events, data, pos) =
+                (key.fd, item.events, item.data, self.files[key.file].pos);
+            let sdev = stat.dev.0 << 20 | stat.dev.1;
+            text.push_str(&format!(
+                "tfd: {fd:8} events: {events:8x} data: {data:16x}  pos:{pos} ino:{:x} sdev:{sdev:x}\n",
+                stat.ino
+            ));
+        }
+        text
+    }
+}
+
 impl Epoll {
     fn mark_ready(&mut self, key: ItemKey) -> bool {
         let fresh = !self.ready.contains(&key);

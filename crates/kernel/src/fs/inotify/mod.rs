@@ -90,6 +90,23 @@ pub struct Inotify {
     events: VecDeque<InotifyEvent>,
 }
 
+impl Kernel {
+    /// inotify_show_fdinfo(): a line for each watch. Unlike Linux, without file handles.
+    pub(crate) fn inotify_fdinfo(&self, inotify: &Inotify) -> String {
+        let mut text = String::new();
+        for (wd, inode) in &inotify.watches {
+            let mark = self.vfs.marks.get(inode).and_then(|all| all.iter().find(|it| it.wd == *wd));
+            let Some(mark) = mark else { continue };
+            let (ino, sdev) = (self.vfs.inodes[*inode].ino, self.vfs.inodes[*inode].dev);
+            let mask = mark.mask;
+            text.push_str(&format!(
+                "inotify wd:{wd:x} ino:{ino:x} sdev:{sdev:x} mask:{mask:x} ignored_mask:0 \n"
+            ));
+        }
+        text
+    }
+}
+
 impl Inotify {
     /// fsnotify_add_event() with inotify_merge(): an event like the last one is dropped; the one
     /// for which there is no room any more says so. True if somebody has to be told.

@@ -3,6 +3,7 @@
 
 use super::sysctl::TcpSysctl;
 use super::tunable::Tunable;
+use crate::ipc::sysctl::IpcSysctl;
 use crate::kernel::Kernel;
 use crate::random::{Purpose, Stream};
 use crate::task::system::{RELEASE, VERSION};
@@ -43,6 +44,11 @@ pub enum SystemFile {
 }
 
 impl SystemFile {
+    /// One that who restores processes may write, whatever its mode says?
+    pub fn is_for_restorers(self) -> bool {
+        matches!(self, SystemFile::Tunable(Tunable::Ipc(which)) if which.mode() == 0o444)
+    }
+
     /// One of those under /proc/sys?
     pub fn is_sysctl(self) -> bool {
         match self {
@@ -99,11 +105,14 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/fs/inotify/max_user_watches", SystemFile::Text("65536\n")),
     ("sys/fs/lease-break-time", SystemFile::Tunable(Tunable::LeaseBreakTime)),
     ("sys/fs/leases-enable", SystemFile::Tunable(Tunable::LeasesEnable)),
-    ("sys/fs/mqueue/msg_default", SystemFile::Text("10\n")),
-    ("sys/fs/mqueue/msg_max", SystemFile::Text("10\n")),
-    ("sys/fs/mqueue/msgsize_default", SystemFile::Text("8192\n")),
-    ("sys/fs/mqueue/msgsize_max", SystemFile::Text("8192\n")),
-    ("sys/fs/mqueue/queues_max", SystemFile::Text("256\n")),
+    ("sys/fs/mqueue/msg_default", SystemFile::Tunable(Tunable::Ipc(IpcSysctl::MqMsgDefault))),
+    ("sys/fs/mqueue/msg_max", SystemFile::Tunable(Tunable::Ipc(IpcSysctl::MqMsgMax))),
+    (
+        "sys/fs/mqueue/msgsize_default",
+        SystemFile::Tunable(Tunable::Ipc(IpcSysctl::MqMsgsizeDefault)),
+    ),
+    ("sys/fs/mqueue/msgsize_max", SystemFile::Tunable(Tunable::Ipc(IpcSysctl::MqMsgsizeMax))),
+    ("sys/fs/mqueue/queues_max", SystemFile::Tunable(Tunable::Ipc(IpcSysctl::MqQueuesMax))),
     ("sys/fs/nr_open", SystemFile::Tunable(Tunable::NrOpen)),
     ("sys/fs/pipe-max-size", SystemFile::Tunable(Tunable::PipeMaxSize)),
     ("sys/fs/pipe-user-pages-hard", SystemFile::Text("0\n")),
@@ -115,9 +124,10 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/kernel/core_uses_pid", SystemFile::Text("0\n")),
     ("sys/kernel/domainname", SystemFile::Tunable(Tunable::Domainname)),
     ("sys/kernel/hostname", SystemFile::Tunable(Tunable::Hostname)),
-    ("sys/kernel/msgmax", SystemFile::Text("8192\n")),
-    ("sys/kernel/msgmnb", SystemFile::Text("16384\n")),
-    ("sys/kernel/msgmni", SystemFile::Text("32000\n")),
+    ("sys/kernel/msg_next_id", SystemFile::Tunable(Tunable::Ipc(IpcSysctl::MsgNextId))),
+    ("sys/kernel/msgmax", SystemFile::Tunable(Tunable::Ipc(IpcSysctl::Msgmax))),
+    ("sys/kernel/msgmnb", SystemFile::Tunable(Tunable::Ipc(IpcSysctl::Msgmnb))),
+    ("sys/kernel/msgmni", SystemFile::Tunable(Tunable::Ipc(IpcSysctl::Msgmni))),
     ("sys/kernel/ngroups_max", SystemFile::Text("65536\n")),
     ("sys/kernel/ns_last_pid", SystemFile::Tunable(Tunable::NsLastPid)),
     ("sys/kernel/osrelease", SystemFile::Osrelease),
@@ -129,11 +139,13 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/kernel/random/entropy_avail", SystemFile::Text("256\n")),
     ("sys/kernel/random/uuid", SystemFile::RandomUuid),
     ("sys/kernel/randomize_va_space", SystemFile::Text("0\n")),
-    ("sys/kernel/sem", SystemFile::Text("32000\t1024000000\t500\t32000\n")),
+    ("sys/kernel/sem", SystemFile::Tunable(Tunable::Ipc(IpcSysctl::Sem))),
+    ("sys/kernel/sem_next_id", SystemFile::Tunable(Tunable::Ipc(IpcSysctl::SemNextId))),
+    ("sys/kernel/shm_next_id", SystemFile::Tunable(Tunable::Ipc(IpcSysctl::ShmNextId))),
     ("sys/kernel/shm_rmid_forced", SystemFile::Text("0\n")),
-    ("sys/kernel/shmall", SystemFile::Text("18446744073692774399\n")),
-    ("sys/kernel/shmmax", SystemFile::Text("18446744073692774399\n")),
-    ("sys/kernel/shmmni", SystemFile::Text("4096\n")),
+    ("sys/kernel/shmall", SystemFile::Tunable(Tunable::Ipc(IpcSysctl::Shmall))),
+    ("sys/kernel/shmmax", SystemFile::Tunable(Tunable::Ipc(IpcSysctl::Shmmax))),
+    ("sys/kernel/shmmni", SystemFile::Tunable(Tunable::Ipc(IpcSysctl::Shmmni))),
     ("sys/kernel/tainted", SystemFile::Text("0\n")),
     ("sys/kernel/threads-max", SystemFile::ThreadsMax),
     ("sys/kernel/version", SystemFile::KernelVersion),

@@ -3,6 +3,7 @@
 
 use crate::abi::Errno;
 use crate::abi::signal::SigSet;
+use crate::fs::file::FileKind;
 use crate::kernel::Kernel;
 use crate::mm::PAGE_SIZE;
 use crate::platform::Platform;
@@ -349,8 +350,10 @@ impl Kernel {
             "pos:\t{}\nflags:\t0{flags:o}\nmnt_id:\t{}\nino:\t{}\n",
             f.pos, stat.mnt_id, stat.ino
         );
-        if let Ok(pidfd) = self.pidfd_of(file) {
-            text.push_str(&self.pidfd_show_fdinfo(pidfd));
+        match f.kind {
+            FileKind::Anon(id) => text.push_str(&self.anon_show_fdinfo(file, id)),
+            FileKind::Epoll(id) => text.push_str(&self.ep_show_fdinfo(id)),
+            _others_have_no_lines => {}
         }
         text.into_bytes()
     }

@@ -3,6 +3,7 @@
 //! proc_sys(5).
 
 use crate::abi::Errno;
+use crate::ipc::sysctl::IpcSysctl;
 use crate::kernel::Kernel;
 use crate::task::TaskId;
 
@@ -13,6 +14,8 @@ pub enum Tunable {
     CorePattern,
     Domainname,
     Hostname,
+    /// A limit of the reader's IPC namespace.
+    Ipc(IpcSysctl),
     LeaseBreakTime,
     LeasesEnable,
     NrOpen,
@@ -55,6 +58,7 @@ impl Tunable {
     /// Permission bits.
     pub(super) fn mode(self) -> u32 {
         match self {
+            Tunable::Ipc(which) => which.mode(),
             Tunable::PidMax => 0o444,
             Tunable::NsLastPid => 0o666,
             Tunable::CorePattern
@@ -78,6 +82,7 @@ impl Kernel {
             Tunable::CorePattern => s.core_pattern.clone(),
             Tunable::Hostname => self.utsname(reader).0,
             Tunable::Domainname => self.utsname(reader).1,
+            Tunable::Ipc(which) => which.text(&self.ipc),
             Tunable::LeaseBreakTime => s.lease_break_time.to_string(),
             Tunable::LeasesEnable => s.leases_enable.to_string(),
             Tunable::NrOpen => s.nr_open.to_string(),
@@ -109,6 +114,7 @@ impl Kernel {
                 let tag = text.trim().parse::<i32>().map_err(|_| Errno::EINVAL)?;
                 self.net_conf(writer).tags[usize::from(i)] = tag;
             }
+            Tunable::Ipc(which) => which.write(&mut self.ipc, text)?,
             Tunable::LeaseBreakTime => self.sysctls.lease_break_time = number()?,
             Tunable::LeasesEnable => self.sysctls.leases_enable = number()?,
             Tunable::NrOpen => {

@@ -1,7 +1,7 @@
 //! semctl(2): values and waiters of a set, its owner and mode, its end; and /proc/sysvipc/sem.
 //! Neighbour: `sem` (the sets and what waits for them).
 
-use super::{SEMMNI, SEMMNS, SEMMSL, SEMOPM, SEMVMX, Sem, SemArray};
+use super::{SEMVMX, Sem, SemArray};
 use crate::abi::Errno;
 use crate::ipc::{IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, IpcObject, S_IRUGO, S_IWUGO};
 use crate::kernel::Kernel;
@@ -76,7 +76,7 @@ impl Kernel {
             SEM_INFO => (self.ipc.sem.ids.in_use() as u32, self.semaphores_in_use() as u32),
             _ => (20, SEMVMX as u32),
         };
-        let (mni, mns, msl, opm) = (SEMMNI as u32, SEMMNS as u32, SEMMSL as u32, SEMOPM as u32);
+        let [msl, mns, opm, mni] = self.ipc.sysctls.sem;
         // semmap, mni, mns, mnu, msl, opm, ume, usz, vmx, aem
         let info = [mns, mni, mns, mns, msl, opm, opm, sets, SEMVMX as u32, semaphores];
         call.write_user(to, &info.map(u32::to_le_bytes).concat())?;
