@@ -16,6 +16,7 @@ pub mod record;
 pub mod scenario;
 pub mod scripted;
 pub mod verdict;
+pub mod wire;
 pub mod world;
 
 pub use record::{LabFact, Record, What};

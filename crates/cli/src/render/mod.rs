@@ -7,7 +7,6 @@ pub mod names;
 pub mod pcap;
 pub mod text;
 pub mod trace;
-pub mod wire;
 pub mod words;
 
 use kernel::time::Instant;

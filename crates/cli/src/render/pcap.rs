@@ -1,10 +1,10 @@
 //! Packets as a pcapng file: nanosecond stamps, one interface per host, the cause of each packet as
-//! its comment. Each packet is there once, where it left. Neighbour: `wire` (bytes).
+//! its comment. Each packet is there once, where it left. Neighbour: `lab::wire` (bytes).
 
-use super::{End, Names, Renderer, wire};
+use super::{End, Names, Renderer};
 use kernel::fact::{Fact, NetFact};
 use kernel::net::tcp::TcpFact;
-use lab::{Record, What};
+use lab::{Record, What, wire};
 use pcap_file::DataLink;
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};

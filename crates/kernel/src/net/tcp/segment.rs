@@ -27,6 +27,10 @@ impl Flags {
     pub const ACK: Flags = Flags(0x10);
     /// The urgent pointer is significant.
     pub const URG: Flags = Flags(0x20);
+    /// ECN-echo (RFC 3168). Never set by us.
+    pub const ECE: Flags = Flags(0x40);
+    /// Congestion window reduced (RFC 3168). Never set by us.
+    pub const CWR: Flags = Flags(0x80);
 
     /// True when all bits of `other` are set.
     pub const fn has(self, other: Flags) -> bool {

@@ -1,11 +1,13 @@
-//! Packets as bytes: IPv4 with TCP, UDP or ICMP and right checksums, for pcap files. Neighbours:
-//! `pcap`; the typed packets are `kernel::net::packet`.
+//! Packets as bytes: IPv4 with TCP, UDP or ICMP and right checksums, for whoever shows them to others:
+//! the pcap files of the command, and packetdrill, whose packets are also read back. The typed ones
+//! are `kernel::net::packet`.
 
+use bytes::Bytes;
 use etherparse::{
     Icmpv4Header, Icmpv4Type, IpDscp, IpEcn, IpNumber, Ipv4Header, TcpHeader, UdpHeader,
 };
-use kernel::net::packet::{Packet, Transport, Unreachable};
-use kernel::net::tcp::{Flags, Segment};
+use kernel::net::packet::{IpChoice, Packet, Transport, Unreachable};
+use kernel::net::tcp::{Flags, Options, Segment, Seq};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The bytes of a packet from the IP header on.
@@ -61,6 +63,8 @@ fn tcp(from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), segment: &Segment) -> Vec<u8>
     header.psh = segment.has(Flags::PSH);
     header.ack = segment.has(Flags::ACK);
     header.urg = segment.has(Flags::URG);
+    header.ece = segment.has(Flags::ECE);
+    header.cwr = segment.has(Flags::CWR);
     header.urgent_pointer = segment.urgent;
     let mut options = Vec::new();
     segment.options.encode(&mut options);
@@ -86,11 +90,71 @@ fn icmp(unreachable: &Unreachable) -> Vec<u8> {
     [&header.to_bytes()[..], &quoted].concat()
 }
 
+/// Reads a packet: an IPv4 header and what is in it.
+///
+/// # Errors
+/// What is wrong with it, or what of it we don't speak, as a clause.
+pub fn decode(bytes: &[u8]) -> Result<Packet, String> {
+    let (ip, rest) = Ipv4Header::from_slice(bytes).map_err(|error| error.to_string())?;
+    let len = usize::from(ip.total_len).checked_sub(ip.header_len());
+    let rest = len.and_then(|len| rest.get(..len)).ok_or("it is shorter than its header says")?;
+    let payload = match ip.protocol {
+        IpNumber::TCP => read_tcp(rest)?,
+        IpNumber::UDP => {
+            let (udp, payload) = UdpHeader::from_slice(rest).map_err(|error| error.to_string())?;
+            let (src_port, dst_port) = (udp.source_port, udp.destination_port);
+            Transport::Udp { src_port, dst_port, payload: Bytes::copy_from_slice(payload) }
+        }
+        IpNumber::ICMP => Transport::Icmp(read_icmp(rest)?),
+        other => return Err(format!("its protocol is {}", other.0)),
+    };
+    let tos = ip.dscp.value() << 2 | ip.ecn.value();
+    Ok(Packet {
+        src: IpAddr::V4(ip.source.into()),
+        dst: IpAddr::V4(ip.destination.into()),
+        id: ip.identification,
+        choice: IpChoice { tos, ttl: ip.time_to_live },
+        payload,
+    })
+}
+
+fn read_tcp(bytes: &[u8]) -> Result<Transport, String> {
+    let (header, payload) = TcpHeader::from_slice(bytes).map_err(|error| error.to_string())?;
+    // The control bits are one byte of the header; etherparse has taken it apart.
+    let segment = Segment {
+        seq: Seq(header.sequence_number),
+        ack: Seq(header.acknowledgment_number),
+        flags: Flags(bytes[13]),
+        window: header.window_size,
+        urgent: header.urgent_pointer,
+        options: Options::decode(header.options.as_slice()),
+        payload: Bytes::copy_from_slice(payload),
+    };
+    let (src_port, dst_port) = (header.source_port, header.destination_port);
+    Ok(Transport::Tcp { src_port, dst_port, segment })
+}
+
+fn read_icmp(bytes: &[u8]) -> Result<Unreachable, String> {
+    let (header, quoted) = Icmpv4Header::from_slice(bytes).map_err(|error| error.to_string())?;
+    // Type and code are the first two bytes of every ICMP message (RFC 792).
+    let (kind, code) = (bytes[0], bytes[1]);
+    if kind != 3 {
+        return Err(format!("it is an ICMP message of type {:?}", header.icmp_type));
+    }
+    let (ip, rest) = Ipv4Header::from_slice(quoted).map_err(|error| error.to_string())?;
+    let [a, b, c, d, ..] = *rest else { return Err("it quotes no ports".to_owned()) };
+    let end = |address: [u8; 4], port| SocketAddr::new(IpAddr::V4(address.into()), port);
+    Ok(Unreachable {
+        code,
+        protocol: ip.protocol.0,
+        from: end(ip.source, u16::from_be_bytes([a, b])),
+        to: end(ip.destination, u16::from_be_bytes([c, d])),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
-    use kernel::net::packet::IpChoice;
 
     #[test]
     fn a_segment_reads_back_with_right_checksums() {
@@ -116,5 +180,21 @@ mod tests {
         assert_eq!(tcp.checksum, tcp.calc_checksum_ipv4(&ip, payload).unwrap());
         assert!(tcp.fin && tcp.ack && !tcp.rst);
         assert_eq!(payload, b"hello");
+        assert_eq!(decode(&bytes), Ok(packet));
+        assert!(decode(&bytes[..bytes.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn an_unreachable_reads_back() {
+        let end = |last, port| SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)), port);
+        let quoted = Unreachable { code: 1, protocol: 6, from: end(1, 7000), to: end(2, 80) };
+        let packet = Packet {
+            src: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9)),
+            dst: end(1, 0).ip(),
+            id: 1,
+            choice: IpChoice::default(),
+            payload: Transport::Icmp(quoted),
+        };
+        assert_eq!(decode(&encode(&packet)), Ok(packet));
     }
 }
