@@ -2,7 +2,7 @@
 //! Run by root, the tests and the guest programs run a second time as `nobody` without any
 //! capability (see nobody.rs), because afterlife must not need privileges.
 
-use crate::{generator, native, nobody, root, tidy, twin, yardstick};
+use crate::{generator, native, nobody, packetdrill, root, tidy, twin, yardstick};
 use std::process::Command;
 use std::time::Instant;
 
@@ -22,6 +22,7 @@ const STEPS: &[Step] = &[
     ("twin: the real kernel and afterlife", || twin::run("")),
     ("generator", || generator::run(&["--programs", "200", "--seconds", "60"])),
     ("Linux's own tests", yardstick::held),
+    ("packetdrill", packetdrill::held),
 ];
 
 /// Runs the steps whose names contain the filter, all for an empty one; the error names the step that

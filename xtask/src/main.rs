@@ -1,5 +1,5 @@
 //! The developers' commands: `cargo xtask ci`, `tidy`, `native`, `twin`, `generator`, `fuzz`,
-//! `mutants`, `full`, `bench`, `yardstick`.
+//! `mutants`, `full`, `bench`, `yardstick`, `packetdrill`.
 //! `ci` is what `.ci/run` runs and stops at the first step that fails; `tidy` reads the sources
 //! and holds the rules of CONTRIBUTING.md; `native` runs the guest programs on the real kernel.
 
@@ -12,6 +12,7 @@ mod generator;
 mod mutants;
 mod native;
 mod nobody;
+mod packetdrill;
 #[path = "../../crates/cli/tests/common/signals.rs"]
 mod signals;
 mod tidy;
@@ -42,7 +43,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench [FILTER]             what a call, a start, a transfer, a death … cost, here and natively
   yardstick [--hold] [FILTER]
                              Linux's own tests (nolibc-test, kselftests) on the real kernel and here,
-                             compared; --hold keeps what passes in xtask/src/yardstick/held.txt";
+                             compared; --hold keeps what passes in xtask/src/yardstick/held.txt
+  packetdrill [FILTER]       packetdrill's scripts on the real kernel and on our TCP (PACKETDRILL names the
+                             program, PACKETDRILL_SCRIPTS more directories with scripts)";
 
 fn main() -> ExitCode {
     signals::start_children_with_default_signals();
@@ -61,6 +64,8 @@ fn main() -> ExitCode {
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["mutants", rest @ ..] => mutants::run(rest),
         ["yardstick", rest @ ..] => yardstick::run(rest),
+        ["packetdrill"] => packetdrill::run(""),
+        ["packetdrill", filter] => packetdrill::run(filter),
         ["generator", rest @ ..] => generator::run(rest),
         ["native", rest @ ..] => native::run(rest),
         _ => Err(USAGE.to_owned()),

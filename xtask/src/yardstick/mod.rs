@@ -64,6 +64,11 @@ pub fn run(words: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
+/// Where Linux's tests are unpacked. The error is a sentence.
+pub fn tests_of_linux() -> Result<PathBuf, String> {
+    source::tree()
+}
+
 /// The step of `ci`: what `held.txt` holds passes in afterlife. Where the sources cannot be had, a
 /// sentence says so, and nothing fails.
 pub fn held() -> Result<(), String> {

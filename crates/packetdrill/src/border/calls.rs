@@ -1,197 +1,39 @@
-//! The border to C: the table of functions that packetdrill calls, and the one symbol by which it
-//! asks for it. Here pointers become slices and errors become errno, and nothing else happens: the
-//! only `unsafe` of this crate. Every call has the number and the arguments of the system call of its
-//! name (syscalls(2)). Neighbour: `turn`.
-#![allow(unsafe_code)]
+//! The functions of packetdrill's table, one a system call, and those for packets and time. Neighbour:
+//! `mod` (the table, and how pointers become slices).
 
+use super::{Any, Bytes, DRILL, drill, given, inout, pieces, plain, result, turn, wanted, word};
 use crate::host::FIRST_FD;
-use crate::turn::{Drill, Turn};
-use core::ffi::{CStr, c_char, c_int, c_long, c_longlong, c_uint, c_ulong, c_void};
+use crate::turn::Turn;
+use core::ffi::{c_int, c_long, c_longlong, c_uint, c_ulong};
 use kernel::time::Duration;
 use libc::{epoll_event, iovec, msghdr, off_t, pollfd, socklen_t, timeval};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 
-/// The host of the script that runs. packetdrill runs one at a time.
-static DRILL: Mutex<Option<Arc<Drill>>> = Mutex::new(None);
-
-type Any = *mut c_void;
-type Bytes = *const c_void;
-
-/// What packetdrill asks for: data of ours, which is the first argument of every function, and the
-/// functions, in this order.
-#[repr(C)]
-pub struct Interface {
-    userdata: Any,
-    free: extern "C" fn(Any),
-    socket: extern "C" fn(Any, c_int, c_int, c_int) -> c_int,
-    bind: unsafe extern "C" fn(Any, c_int, Bytes, socklen_t) -> c_int,
-    listen: extern "C" fn(Any, c_int, c_int) -> c_int,
-    accept: unsafe extern "C" fn(Any, c_int, Any, *mut socklen_t) -> c_int,
-    connect: unsafe extern "C" fn(Any, c_int, Bytes, socklen_t) -> c_int,
-    read: unsafe extern "C" fn(Any, c_int, Any, usize) -> isize,
-    readv: unsafe extern "C" fn(Any, c_int, *const iovec, c_int) -> isize,
-    recv: unsafe extern "C" fn(Any, c_int, Any, usize, c_int) -> isize,
-    recvfrom: unsafe extern "C" fn(Any, c_int, Any, usize, c_int, Any, *mut socklen_t) -> isize,
-    recvmsg: unsafe extern "C" fn(Any, c_int, *mut msghdr, c_int) -> isize,
-    write: unsafe extern "C" fn(Any, c_int, Bytes, usize) -> isize,
-    writev: unsafe extern "C" fn(Any, c_int, *const iovec, c_int) -> isize,
-    send: unsafe extern "C" fn(Any, c_int, Bytes, usize, c_int) -> isize,
-    sendto: unsafe extern "C" fn(Any, c_int, Bytes, usize, c_int, Bytes, socklen_t) -> isize,
-    sendmsg: unsafe extern "C" fn(Any, c_int, *const msghdr, c_int) -> isize,
-    fcntl: extern "C" fn(Any, c_int, c_int, c_long) -> c_int,
-    ioctl: unsafe extern "C" fn(Any, c_int, c_ulong, *mut c_int) -> c_int,
-    close: extern "C" fn(Any, c_int) -> c_int,
-    shutdown: extern "C" fn(Any, c_int, c_int) -> c_int,
-    getsockopt: unsafe extern "C" fn(Any, c_int, c_int, c_int, Any, *mut socklen_t) -> c_int,
-    setsockopt: unsafe extern "C" fn(Any, c_int, c_int, c_int, Bytes, socklen_t) -> c_int,
-    poll: unsafe extern "C" fn(Any, *mut pollfd, c_ulong, c_int) -> c_int,
-    netdev_send: unsafe extern "C" fn(Any, Bytes, usize) -> c_int,
-    netdev_receive: unsafe extern "C" fn(Any, Any, *mut usize, *mut c_longlong) -> c_int,
-    usleep: extern "C" fn(Any, c_uint) -> c_int,
-    gettimeofday: unsafe extern "C" fn(Any, *mut timeval, Any) -> c_int,
-    epoll_create: extern "C" fn(Any, c_int) -> c_int,
-    epoll_ctl: unsafe extern "C" fn(Any, c_int, c_int, c_int, *const epoll_event) -> c_int,
-    epoll_wait: unsafe extern "C" fn(Any, c_int, *mut epoll_event, c_int, c_int) -> c_int,
-    pipe: unsafe extern "C" fn(Any, *mut c_int) -> c_int,
-    splice: unsafe extern "C" fn(Any, c_int, *mut off_t, c_int, *mut off_t, usize, c_uint) -> isize,
-}
-
-/// packetdrill's way in: boots a host and fills the table.
-///
-/// # Safety
-/// `flags` is NULL or a string, `interface` has room for the table.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn packetdrill_interface_init(flags: *const c_char, interface: *mut Interface) {
-    // SAFETY: the caller's promise.
-    let flags = if flags.is_null() { c"" } else { unsafe { CStr::from_ptr(flags) } };
-    match Drill::new(&flags.to_string_lossy()) {
-        Ok(drill) => *DRILL.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(drill)),
-        Err(why) => {
-            eprintln!("{why}");
-            std::process::exit(2);
-        }
-    }
-    let table = Interface {
-        userdata: core::ptr::null_mut(),
-        free,
-        socket,
-        bind,
-        listen,
-        accept,
-        connect,
-        read,
-        readv,
-        recv,
-        recvfrom,
-        recvmsg,
-        write,
-        writev,
-        send,
-        sendto,
-        sendmsg,
-        fcntl,
-        ioctl,
-        close,
-        shutdown,
-        getsockopt: getsockopt_of_host,
-        setsockopt,
-        poll,
-        netdev_send,
-        netdev_receive,
-        usleep,
-        gettimeofday,
-        epoll_create,
-        epoll_ctl,
-        epoll_wait,
-        pipe,
-        splice,
-    };
-    // SAFETY: the caller's promise.
-    unsafe { interface.write(table) };
-}
-
-fn drill() -> Option<Arc<Drill>> {
-    DRILL.lock().unwrap_or_else(PoisonError::into_inner).clone()
-}
-
-/// The host's turn, for `f`.
-fn turn<R>(f: impl FnOnce(Turn<'_>) -> R) -> R {
-    let drill = drill().expect("packetdrill asks for the table before it calls");
-    f(drill.turn())
-}
-
-/// A result as C has it: −1 and errno for an error.
-fn result(value: i64) -> i64 {
-    if (-4095..0).contains(&value) {
-        // SAFETY: errno is the thread's own.
-        unsafe { *libc::__errno_location() = -value as c_int };
-        return -1;
-    }
-    value
-}
-
-/// A call whose arguments are all numbers.
-fn plain(nr: c_long, args: [u64; 6]) -> c_int {
-    result(turn(|turn| turn.call(nr as u64, args).1)) as c_int
-}
-
-fn word(value: c_int) -> u64 {
-    i64::from(value) as u64
-}
-
-/// What the caller gives. NULL is none.
-unsafe fn given<'a>(at: Bytes, len: usize) -> Option<&'a [u8]> {
-    // SAFETY: so many bytes are there, as the caller of the call says, unless it gives NULL.
-    (!at.is_null()).then(|| unsafe { core::slice::from_raw_parts(at.cast(), len) })
-}
-
-/// Where the caller wants something. NULL is none.
-unsafe fn wanted<'a>(at: Any, len: usize) -> Option<&'a mut [u8]> {
-    // SAFETY: as above.
-    (!at.is_null()).then(|| unsafe { core::slice::from_raw_parts_mut(at.cast(), len) })
-}
-
-/// A value of the caller's, as bytes that go in and out.
-unsafe fn inout<'a, T>(at: *mut T, count: usize) -> Option<&'a mut [u8]> {
-    // SAFETY: as above, for `count` values.
-    unsafe { wanted(at.cast(), count * size_of::<T>()) }
-}
-
-/// The pieces of a vector of buffers.
-unsafe fn pieces<'a>(vector: *const iovec, count: usize) -> Vec<Option<&'a mut [u8]>> {
-    if vector.is_null() {
-        return Vec::new();
-    }
-    // SAFETY: `count` of them are there, and each names what the caller has.
-    let vector = unsafe { core::slice::from_raw_parts(vector, count) };
-    vector.iter().map(|piece| unsafe { wanted(piece.iov_base, piece.iov_len) }).collect()
-}
-
-extern "C" fn free(_: Any) {
+pub(super) extern "C" fn free(_: Any) {
     *DRILL.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
-extern "C" fn socket(_: Any, domain: c_int, kind: c_int, protocol: c_int) -> c_int {
+pub(super) extern "C" fn socket(_: Any, domain: c_int, kind: c_int, protocol: c_int) -> c_int {
     plain(libc::SYS_socket, [word(domain), word(kind), word(protocol), 0, 0, 0])
 }
 
-extern "C" fn listen(_: Any, fd: c_int, backlog: c_int) -> c_int {
+pub(super) extern "C" fn listen(_: Any, fd: c_int, backlog: c_int) -> c_int {
     plain(libc::SYS_listen, [word(fd), word(backlog), 0, 0, 0, 0])
 }
 
-extern "C" fn fcntl(_: Any, fd: c_int, command: c_int, argument: c_long) -> c_int {
+pub(super) extern "C" fn fcntl(_: Any, fd: c_int, command: c_int, argument: c_long) -> c_int {
     plain(libc::SYS_fcntl, [word(fd), word(command), argument as u64, 0, 0, 0])
 }
 
-extern "C" fn close(_: Any, fd: c_int) -> c_int {
+pub(super) extern "C" fn close(_: Any, fd: c_int) -> c_int {
     plain(libc::SYS_close, [word(fd), 0, 0, 0, 0, 0])
 }
 
-extern "C" fn shutdown(_: Any, fd: c_int, how: c_int) -> c_int {
+pub(super) extern "C" fn shutdown(_: Any, fd: c_int, how: c_int) -> c_int {
     plain(libc::SYS_shutdown, [word(fd), word(how), 0, 0, 0, 0])
 }
 
-extern "C" fn epoll_create(_: Any, size: c_int) -> c_int {
+pub(super) extern "C" fn epoll_create(_: Any, size: c_int) -> c_int {
     plain(libc::SYS_epoll_create, [word(size), 0, 0, 0, 0, 0])
 }
 
@@ -205,15 +47,15 @@ unsafe fn named(nr: c_long, fd: c_int, name: Bytes, len: socklen_t) -> c_int {
     result(value) as c_int
 }
 
-unsafe extern "C" fn bind(_: Any, fd: c_int, name: Bytes, len: socklen_t) -> c_int {
+pub(super) unsafe extern "C" fn bind(_: Any, fd: c_int, name: Bytes, len: socklen_t) -> c_int {
     unsafe { named(libc::SYS_bind, fd, name, len) }
 }
 
-unsafe extern "C" fn connect(_: Any, fd: c_int, name: Bytes, len: socklen_t) -> c_int {
+pub(super) unsafe extern "C" fn connect(_: Any, fd: c_int, name: Bytes, len: socklen_t) -> c_int {
     unsafe { named(libc::SYS_connect, fd, name, len) }
 }
 
-unsafe extern "C" fn accept(_: Any, fd: c_int, name: Any, len: *mut socklen_t) -> c_int {
+pub(super) unsafe extern "C" fn accept(_: Any, fd: c_int, name: Any, len: *mut socklen_t) -> c_int {
     let (name, len) = unsafe { with_len(name, len) };
     let value = turn(|mut turn| {
         let (at, len_at) = (turn.put(name.as_deref()), turn.put(len.as_deref()));
@@ -235,7 +77,7 @@ unsafe fn with_len<'a>(
     unsafe { (wanted(at, room), inout(len, 1)) }
 }
 
-unsafe extern "C" fn read(_: Any, fd: c_int, into: Any, len: usize) -> isize {
+pub(super) unsafe extern "C" fn read(_: Any, fd: c_int, into: Any, len: usize) -> isize {
     let into = unsafe { wanted(into, len) };
     result(turn(|mut turn| {
         let at = turn.put(into.as_deref());
@@ -246,12 +88,18 @@ unsafe extern "C" fn read(_: Any, fd: c_int, into: Any, len: usize) -> isize {
     })) as isize
 }
 
-unsafe extern "C" fn recv(_: Any, fd: c_int, into: Any, len: usize, flags: c_int) -> isize {
+pub(super) unsafe extern "C" fn recv(
+    _: Any,
+    fd: c_int,
+    into: Any,
+    len: usize,
+    flags: c_int,
+) -> isize {
     let none = core::ptr::null_mut();
     unsafe { recvfrom(none, fd, into, len, flags, none, core::ptr::null_mut()) }
 }
 
-unsafe extern "C" fn recvfrom(
+pub(super) unsafe extern "C" fn recvfrom(
     _: Any,
     fd: c_int,
     into: Any,
@@ -274,7 +122,7 @@ unsafe extern "C" fn recvfrom(
     })) as isize
 }
 
-unsafe extern "C" fn write(_: Any, fd: c_int, from: Bytes, len: usize) -> isize {
+pub(super) unsafe extern "C" fn write(_: Any, fd: c_int, from: Bytes, len: usize) -> isize {
     let from = unsafe { given(from, len) };
     result(turn(|mut turn| {
         let at = turn.put(from);
@@ -282,11 +130,17 @@ unsafe extern "C" fn write(_: Any, fd: c_int, from: Bytes, len: usize) -> isize 
     })) as isize
 }
 
-unsafe extern "C" fn send(_: Any, fd: c_int, from: Bytes, len: usize, flags: c_int) -> isize {
+pub(super) unsafe extern "C" fn send(
+    _: Any,
+    fd: c_int,
+    from: Bytes,
+    len: usize,
+    flags: c_int,
+) -> isize {
     unsafe { sendto(core::ptr::null_mut(), fd, from, len, flags, core::ptr::null(), 0) }
 }
 
-unsafe extern "C" fn sendto(
+pub(super) unsafe extern "C" fn sendto(
     _: Any,
     fd: c_int,
     from: Bytes,
@@ -328,11 +182,21 @@ unsafe fn vectored(nr: c_long, fd: c_int, vector: *const iovec, count: c_int) ->
     })) as isize
 }
 
-unsafe extern "C" fn readv(_: Any, fd: c_int, vector: *const iovec, count: c_int) -> isize {
+pub(super) unsafe extern "C" fn readv(
+    _: Any,
+    fd: c_int,
+    vector: *const iovec,
+    count: c_int,
+) -> isize {
     unsafe { vectored(libc::SYS_readv, fd, vector, count) }
 }
 
-unsafe extern "C" fn writev(_: Any, fd: c_int, vector: *const iovec, count: c_int) -> isize {
+pub(super) unsafe extern "C" fn writev(
+    _: Any,
+    fd: c_int,
+    vector: *const iovec,
+    count: c_int,
+) -> isize {
     unsafe { vectored(libc::SYS_writev, fd, vector, count) }
 }
 
@@ -368,7 +232,12 @@ unsafe fn put_message<'a>(turn: &mut Turn<'_>, message: &msghdr) -> Message<'a> 
     Message { at, places }
 }
 
-unsafe extern "C" fn recvmsg(_: Any, fd: c_int, message: *mut msghdr, flags: c_int) -> isize {
+pub(super) unsafe extern "C" fn recvmsg(
+    _: Any,
+    fd: c_int,
+    message: *mut msghdr,
+    flags: c_int,
+) -> isize {
     // SAFETY: it is there, or NULL.
     let Some(header) = (unsafe { message.as_mut() }) else {
         return plain(libc::SYS_recvmsg, [word(fd), 0, word(flags), 0, 0, 0]) as isize;
@@ -388,7 +257,12 @@ unsafe extern "C" fn recvmsg(_: Any, fd: c_int, message: *mut msghdr, flags: c_i
     })) as isize
 }
 
-unsafe extern "C" fn sendmsg(_: Any, fd: c_int, message: *const msghdr, flags: c_int) -> isize {
+pub(super) unsafe extern "C" fn sendmsg(
+    _: Any,
+    fd: c_int,
+    message: *const msghdr,
+    flags: c_int,
+) -> isize {
     // SAFETY: it is there, or NULL.
     let Some(header) = (unsafe { message.as_ref() }) else {
         return plain(libc::SYS_sendmsg, [word(fd), 0, word(flags), 0, 0, 0]) as isize;
@@ -399,7 +273,12 @@ unsafe extern "C" fn sendmsg(_: Any, fd: c_int, message: *const msghdr, flags: c
     })) as isize
 }
 
-unsafe extern "C" fn ioctl(_: Any, fd: c_int, request: c_ulong, value: *mut c_int) -> c_int {
+pub(super) unsafe extern "C" fn ioctl(
+    _: Any,
+    fd: c_int,
+    request: c_ulong,
+    value: *mut c_int,
+) -> c_int {
     // packetdrill asks only for numbers (SIOCINQ and its like).
     let number = unsafe { inout(value, 1) };
     let done = turn(|mut turn| {
@@ -411,7 +290,7 @@ unsafe extern "C" fn ioctl(_: Any, fd: c_int, request: c_ulong, value: *mut c_in
     result(done) as c_int
 }
 
-unsafe extern "C" fn getsockopt_of_host(
+pub(super) unsafe extern "C" fn getsockopt_of_host(
     _: Any,
     fd: c_int,
     level: c_int,
@@ -466,7 +345,7 @@ pub unsafe extern "C" fn getsockopt(
     unsafe { libc::syscall(libc::SYS_getsockopt, fd, level, name, value, len) as c_int }
 }
 
-unsafe extern "C" fn setsockopt(
+pub(super) unsafe extern "C" fn setsockopt(
     _: Any,
     fd: c_int,
     level: c_int,
@@ -483,7 +362,12 @@ unsafe extern "C" fn setsockopt(
     result(done) as c_int
 }
 
-unsafe extern "C" fn poll(_: Any, fds: *mut pollfd, count: c_ulong, timeout: c_int) -> c_int {
+pub(super) unsafe extern "C" fn poll(
+    _: Any,
+    fds: *mut pollfd,
+    count: c_ulong,
+    timeout: c_int,
+) -> c_int {
     let fds = unsafe { inout(fds, count as usize) };
     let value = turn(|mut turn| {
         let at = turn.put(fds.as_deref());
@@ -495,7 +379,7 @@ unsafe extern "C" fn poll(_: Any, fds: *mut pollfd, count: c_ulong, timeout: c_i
     result(value) as c_int
 }
 
-unsafe extern "C" fn epoll_ctl(
+pub(super) unsafe extern "C" fn epoll_ctl(
     _: Any,
     epoll: c_int,
     op: c_int,
@@ -510,7 +394,7 @@ unsafe extern "C" fn epoll_ctl(
     result(value) as c_int
 }
 
-unsafe extern "C" fn epoll_wait(
+pub(super) unsafe extern "C" fn epoll_wait(
     _: Any,
     epoll: c_int,
     events: *mut epoll_event,
@@ -528,7 +412,7 @@ unsafe extern "C" fn epoll_wait(
     result(value) as c_int
 }
 
-unsafe extern "C" fn pipe(_: Any, ends: *mut c_int) -> c_int {
+pub(super) unsafe extern "C" fn pipe(_: Any, ends: *mut c_int) -> c_int {
     let ends = unsafe { inout(ends, 2) };
     let value = turn(|mut turn| {
         let at = turn.put(ends.as_deref());
@@ -539,7 +423,7 @@ unsafe extern "C" fn pipe(_: Any, ends: *mut c_int) -> c_int {
     result(value) as c_int
 }
 
-unsafe extern "C" fn splice(
+pub(super) unsafe extern "C" fn splice(
     _: Any,
     from: c_int,
     from_at: *mut off_t,
@@ -559,7 +443,7 @@ unsafe extern "C" fn splice(
     })) as isize
 }
 
-unsafe extern "C" fn netdev_send(_: Any, packet: Bytes, len: usize) -> c_int {
+pub(super) unsafe extern "C" fn netdev_send(_: Any, packet: Bytes, len: usize) -> c_int {
     let packet = unsafe { given(packet, len) };
     turn(|turn| turn.deliver(packet.unwrap_or_default()));
     0
@@ -567,7 +451,7 @@ unsafe extern "C" fn netdev_send(_: Any, packet: Bytes, len: usize) -> c_int {
 
 /// Success without a byte stands for "nothing will ever come": after a failure packetdrill would
 /// ask again for ever.
-unsafe extern "C" fn netdev_receive(
+pub(super) unsafe extern "C" fn netdev_receive(
     _: Any,
     into: Any,
     len: *mut usize,
@@ -585,12 +469,12 @@ unsafe extern "C" fn netdev_receive(
     0
 }
 
-extern "C" fn usleep(_: Any, micros: c_uint) -> c_int {
+pub(super) extern "C" fn usleep(_: Any, micros: c_uint) -> c_int {
     turn(|turn| turn.sleep(Duration::from_micros(micros.into())));
     0
 }
 
-unsafe extern "C" fn gettimeofday(_: Any, into: *mut timeval, _: Any) -> c_int {
+pub(super) unsafe extern "C" fn gettimeofday(_: Any, into: *mut timeval, _: Any) -> c_int {
     let micros = turn(|turn| turn.time()) as i64;
     let time = timeval { tv_sec: micros / 1_000_000, tv_usec: micros % 1_000_000 };
     // SAFETY: packetdrill gives it.
