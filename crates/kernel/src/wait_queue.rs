@@ -7,6 +7,7 @@
 use crate::abi::poll::PollBits;
 use crate::fs::epoll::EpollId;
 use crate::fs::inode::InodeId;
+use crate::fs::mount::namespace::MntNs;
 use crate::fs::pipe::PipeId;
 use crate::kernel::Kernel;
 use crate::net::conn::ConnId;
@@ -51,6 +52,8 @@ pub enum Event {
     TtySlave(TtyId),
     /// A pseudoterminal's master got output or room, or lost its slave.
     TtyMaster(TtyId),
+    /// The tree of this mount namespace changed.
+    Mounts(MntNs),
     /// A lock on this inode was released, or its FIFO got a reader or writer.
     Inode(InodeId),
 }

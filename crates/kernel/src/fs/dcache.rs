@@ -14,6 +14,8 @@ use crate::fs::inode::{Inode, InodeId, InodeKind};
 use crate::fs::lease::Lease;
 use crate::fs::locks::InodeLocks;
 use crate::fs::loop_device::LoopDevice;
+use crate::fs::mount::namespace::MntNamespaces;
+use crate::fs::mount::show::MountList;
 use crate::fs::mount::tmpfs::ShmemSbInfo;
 use crate::fs::mount::{Mount, MountId, SuperBlock};
 use crate::fs::path::Path;
@@ -79,6 +81,10 @@ pub struct Vfs {
     pub(super) mountpoints: BTreeMap<Path, MountId>,
     /// Unmounted ones, which somebody may still use.
     pub(super) detached: Vec<MountId>,
+    /// Who sees which tree of mounts.
+    pub(super) mnt_namespaces: MntNamespaces,
+    /// Open lists of mounts.
+    pub(super) mount_lists: BTreeMap<FileId, MountList>,
     /// The last [`MountId`].
     pub(super) mnt_id_ctr: u32,
     /// Where memfds are: a file system that nobody can walk to.

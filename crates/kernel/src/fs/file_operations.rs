@@ -158,8 +158,8 @@ impl Kernel {
             FileKind::PtyMaster(tty) => self.pty_master_poll(tty),
             FileKind::PtySlave(tty) => self.pty_slave_poll(tty),
             FileKind::Urandom if self.is_dev_random(file) => PollBits::IN | PollBits::RDNORM,
-            FileKind::Inode
-            | FileKind::Null
+            FileKind::Inode => self.mounts_poll(file).unwrap_or(DEFAULT_POLLMASK),
+            FileKind::Null
             | FileKind::Zero
             | FileKind::Full
             | FileKind::Loop(_)
@@ -180,8 +180,9 @@ impl Kernel {
             | FileKind::PtySlave(_) => true,
             // /dev/random has .poll, /dev/urandom has not.
             FileKind::Urandom => self.is_dev_random(file),
-            FileKind::Inode
-            | FileKind::Null
+            // Of all files with a name only lists of mounts.
+            FileKind::Inode => self.mounts_of(file).is_some(),
+            FileKind::Null
             | FileKind::Zero
             | FileKind::Loop(_)
             | FileKind::LoopControl
@@ -199,8 +200,8 @@ impl Kernel {
             FileKind::Console(_) => vec![Event::Console],
             FileKind::PtyMaster(tty) => vec![Event::TtyMaster(tty)],
             FileKind::PtySlave(tty) => vec![Event::TtySlave(tty)],
-            FileKind::Inode
-            | FileKind::Null
+            FileKind::Inode => self.mounts_of(file).map(Event::Mounts).into_iter().collect(),
+            FileKind::Null
             | FileKind::Zero
             | FileKind::Full
             | FileKind::Loop(_)

@@ -141,6 +141,7 @@ impl Kernel {
         let _ = task;
         self.vfs.snapshots.remove(&file);
         self.vfs.proc_texts.remove(&file);
+        self.mounts_release(file);
     }
 
     /// The FIFO whose inode names `pipe` has nobody left: its inode forgets the id.

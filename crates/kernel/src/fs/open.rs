@@ -281,7 +281,11 @@ impl Kernel {
             // Sockets are connected to, not opened; links were ELOOP already.
             InodeKind::Socket(_) | InodeKind::Symlink(_) => return Err(Errno::ENXIO.into()),
         };
-        Ok(self.dentry_open(task, path, kind, op.flags))
+        let file = self.dentry_open(task, path, kind, op.flags);
+        if let InodeKind::Proc(node) = self.vfs.inode(dentry).kind {
+            self.proc_open(file, node).inspect_err(|_| self.fput(Some(task), file))?;
+        }
+        Ok(file)
     }
 
     /// A description of what is at `path`, no questions asked.

@@ -76,6 +76,9 @@ impl Kernel {
         let ready = revents.iter().filter(|r| **r != 0).count();
         let over = call.flight.until.is_some_and(|until| self.now >= until);
         if ready > 0 || over || self.signal_pending(call.task) {
+            for held in call.flight.held.clone() {
+                self.mounts_polled(held.file);
+            }
             for (i, bits) in revents.iter().enumerate() {
                 let at = call.ptr(0).add(i as u64 * POLLFD + 6);
                 call.write_user(at, &bits.to_le_bytes())?;

@@ -175,6 +175,7 @@ impl Kernel {
             }
             self.drop_link(r.new_dir, new);
             self.vfs.d_delete(new, false);
+            self.detach_mounts(new);
         }
         let old_name = self.vfs.dentries[r.old].name.clone();
         let below = self.vfs.has_below(r.old_dir, &old_name, user);

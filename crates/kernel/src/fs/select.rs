@@ -77,6 +77,9 @@ impl Kernel {
         if ready == 0 && !over {
             return Err(self.poll_wait(call).with_restart(Restart::NoHand).into());
         }
+        for held in call.flight.held.clone() {
+            self.mounts_polled(held.file);
+        }
         for (i, set) in found.iter().enumerate() {
             let bytes: Vec<u8> = set.iter().flat_map(|word| word.to_le_bytes()).collect();
             call.write_user(call.ptr(1 + i), &bytes)?;

@@ -326,7 +326,7 @@ impl Kernel {
             (false, true) => return Err(Errno::EISDIR),
             (true, true) | (false, false) => {}
         }
-        if self.vfs.dentries[victim].mounted > 0 {
+        if self.is_local_mountpoint(task, victim) {
             return Err(Errno::EBUSY);
         }
         let fixed = parent.dev == dev::DEVPTS || self.vfs.is_proc(parent.dev);
@@ -344,6 +344,7 @@ impl Kernel {
             self.fsnotify_link_count(inode);
         }
         self.vfs.d_delete(victim, below);
+        self.detach_mounts(victim);
         self.touch_dir(dir);
         self.dentry_reap(victim);
         self.fsnotify_delete(dir, &name, is_dir);

@@ -104,6 +104,7 @@ impl Kernel {
         let newborn = self.create_new_namespaces(task, args.flags);
         let newborn = newborn.and_then(|nsproxy| Ok((nsproxy, self.copy_mm(call, args, nsproxy)?)));
         let (nsproxy, born) = newborn.inspect_err(|_| {
+            self.release_mnt_namespaces();
             if let Some(fd) = pidfd {
                 self.table_mut(task).put_unused_fd(fd);
             }
@@ -112,6 +113,10 @@ impl Kernel {
         let mut child = self.dup_task_struct(task, args);
         child.files = self.copy_files(task, args);
         child.fs = self.copy_fs(task, args);
+        let own = self.tasks[task].nsproxy.mnt;
+        if let Some(fs) = child.fs.filter(|_| own != nsproxy.mnt) {
+            self.fs_struct_to_ns(fs, own, nsproxy.mnt);
+        }
         child.undo_list = self.copy_semundo(task, args.has(lx::CLONE_SYSVSEM));
         let sighand = self.copy_sighand(task, args);
         child.mm = Some(born.mm);

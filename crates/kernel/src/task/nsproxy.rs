@@ -7,6 +7,7 @@ use crate::abi::Errno;
 use crate::fact::Fact;
 use crate::fs::anon::Anon;
 use crate::fs::file::FileKind;
+use crate::fs::mount::namespace::MntNs;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
 use crate::task::TaskId;
@@ -26,7 +27,7 @@ pub const CLONE_NAMESPACES: u32 = lx::CLONE_NEWNS
     | lx::CLONE_NEWNET
     | CLONE_NEWTIME;
 /// Those that are here.
-const HERE: u32 = lx::CLONE_NEWPID | lx::CLONE_NEWUTS | lx::CLONE_NEWNET;
+const HERE: u32 = lx::CLONE_NEWPID | lx::CLONE_NEWUTS | lx::CLONE_NEWNET | lx::CLONE_NEWNS;
 /// PROC_*_INIT_INO and those after it: the files of the first namespaces.
 const INIT_INUMS: [(NsKind, u32); 8] = [
     (NsKind::Ipc, 0xefff_ffff),
@@ -94,6 +95,8 @@ pub enum Namespace {
     Uts(UtsNs),
     /// Of networks.
     Net(NetNs),
+    /// Of mounts.
+    Mnt(MntNs),
     /// The only one of its kind.
     Only(NsKind),
 }
@@ -105,6 +108,7 @@ impl Namespace {
             Namespace::Pid(_) => NsKind::Pid,
             Namespace::Uts(_) => NsKind::Uts,
             Namespace::Net(_) => NsKind::Net,
+            Namespace::Mnt(_) => NsKind::Mnt,
             Namespace::Only(kind) => kind,
         }
     }
@@ -172,6 +176,8 @@ pub struct Nsproxy {
     pub uts: UtsNs,
     /// Which network its sockets are in.
     pub net: NetNs,
+    /// Which tree of mounts it sees.
+    pub mnt: MntNs,
 }
 
 impl Kernel {
@@ -216,6 +222,10 @@ impl Kernel {
             let parent = proxy.pid_for_children;
             proxy.pid_for_children = self.pids.create_pid_namespace(parent, inum)?;
         }
+        if flags & lx::CLONE_NEWNS != 0 {
+            let inum = self.new_inum();
+            proxy.mnt = self.copy_mnt_ns(proxy.mnt, inum)?;
+        }
         Ok(proxy)
     }
 
@@ -229,6 +239,8 @@ impl Kernel {
         let made = match ns {
             Namespace::Pid(ns) => self.pids.namespace(ns).map(|ns| ns.inum),
             Namespace::Uts(UtsNs(0)) | Namespace::Net(NetNs(0)) | Namespace::Only(_) => None,
+            Namespace::Mnt(MntNs::INIT) => None,
+            Namespace::Mnt(ns) => Some(self.vfs.mnt_ns(ns).inum),
             Namespace::Net(NetNs(n)) => Some(self.namespaces.net[n as usize].inum),
             Namespace::Uts(UtsNs(n)) => Some(self.namespaces.uts[n as usize - 1].inum),
         };
@@ -242,9 +254,8 @@ impl Kernel {
             NsKind::Pid => Namespace::Pid(self.task_active_pid_ns(task)),
             NsKind::Uts => Namespace::Uts(self.tasks[task].nsproxy.uts),
             NsKind::Net => Namespace::Net(self.tasks[task].nsproxy.net),
-            NsKind::Cgroup | NsKind::Ipc | NsKind::Mnt | NsKind::Time | NsKind::User => {
-                Namespace::Only(kind)
-            }
+            NsKind::Mnt => Namespace::Mnt(self.tasks[task].nsproxy.mnt),
+            NsKind::Cgroup | NsKind::Ipc | NsKind::Time | NsKind::User => Namespace::Only(kind),
         }
     }
 
@@ -311,10 +322,14 @@ impl Kernel {
             | Anon::Mqueue(_) => return Err(Errno::EINVAL.into()),
         };
         let mut proxy = self.tasks[task].nsproxy;
-        for ns in wanted {
-            self.install_namespace(task, &mut proxy, ns)?;
+        for ns in &wanted {
+            self.install_namespace(task, &mut proxy, *ns)?;
         }
         self.tasks[task].nsproxy = proxy;
+        if wanted.contains(&Namespace::Mnt(proxy.mnt)) {
+            self.enter_mnt_ns(task, proxy.mnt);
+            self.release_mnt_namespaces();
+        }
         Ok(0)
     }
 
@@ -338,6 +353,13 @@ impl Kernel {
             }
             Namespace::Uts(ns) => proxy.uts = ns,
             Namespace::Net(ns) => proxy.net = ns,
+            Namespace::Mnt(ns) => {
+                if !self.tasks[task].cred.capable(Cap::SysChroot) {
+                    return Err(Errno::EPERM);
+                }
+                self.may_enter_mnt_ns(task)?;
+                proxy.mnt = ns;
+            }
             // It is there already.
             Namespace::Only(_) => {}
         }

@@ -44,13 +44,17 @@ impl Kernel {
         if flags & lx::CLONE_SYSVSEM != 0 {
             self.exit_sem(task);
         }
-        if flags & lx::CLONE_FS != 0 {
+        if flags & (lx::CLONE_FS | lx::CLONE_NEWNS) != 0 {
             self.unshare_fs(task);
         }
         if flags & lx::CLONE_FILES != 0 {
             self.unshare_files(task)?;
         }
-        self.tasks[task].nsproxy = nsproxy;
+        let old = core::mem::replace(&mut self.tasks[task].nsproxy, nsproxy);
+        if let Some(fs) = self.tasks[task].fs.filter(|_| old.mnt != nsproxy.mnt) {
+            self.fs_struct_to_ns(fs, old.mnt, nsproxy.mnt);
+            self.release_mnt_namespaces();
+        }
         Ok(0)
     }
 }

@@ -103,6 +103,11 @@ impl AnonFiles {
         }
     }
 
+    /// Is there an object that is a file of `ns`?
+    pub(crate) fn holds_namespace(&self, ns: Namespace) -> bool {
+        self.objects.values().any(|object| *object == Anon::Namespace(ns))
+    }
+
     /// The namespace that an object is a file of.
     pub(crate) fn namespace(&self, id: u64) -> Option<Namespace> {
         match self.objects.get(&id) {
@@ -245,7 +250,10 @@ impl Kernel {
             Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) => {}
             Anon::Pidfd(_) | Anon::Namespace(_) => {}
         }
-        self.anon.objects.remove(&id);
+        let gone = self.anon.objects.remove(&id);
+        if let Some(Anon::Namespace(Namespace::Mnt(_))) = gone {
+            self.release_mnt_namespaces();
+        }
     }
 
     /// As /proc/self/fd shows it.

@@ -89,6 +89,7 @@ impl Kernel {
         while sent < max as u64 {
             let Some(key) = list.pop_front() else { break };
             let bits = self.ep_item_poll(call.task, epoll, key);
+            self.mounts_polled(key.file);
             if bits.is_empty() {
                 continue;
             }

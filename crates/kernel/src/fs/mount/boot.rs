@@ -8,6 +8,7 @@ use crate::fs::dcache::{Child, Dentry, DentryId, Vfs};
 use crate::fs::file_bytes::FileBytes;
 use crate::fs::inode::{Device, InodeKind};
 use crate::fs::loop_device::LOOP_MIN_COUNT;
+use crate::fs::mount::namespace::{MntNamespaces, MntNs};
 use crate::fs::mount::{MountId, SuperBlock, tmpfs};
 use crate::fs::path::Path;
 use crate::kernel::Config;
@@ -79,6 +80,8 @@ impl Vfs {
             mounts: BTreeMap::new(),
             mountpoints: BTreeMap::new(),
             detached: Vec::new(),
+            mnt_namespaces: MntNamespaces::default(),
+            mount_lists: BTreeMap::new(),
             mnt_id_ctr: 0,
             shm_mnt: MountId::default(),
             shmem: BTreeMap::new(),
@@ -97,6 +100,7 @@ impl Vfs {
             epoch: config.epoch,
             next_ino: 0,
         };
+        vfs.alloc_mnt_ns(0);
         vfs.mount(dev::OVERLAY, "/", "overlay", raw::MS_RELATIME, 0x794c_7630);
         let proc = vfs.mount(dev::PROC, "/proc", "proc", NOTHING | raw::MS_RELATIME, 0x9fa0);
         vfs.fill_proc(proc);
@@ -131,9 +135,13 @@ impl Vfs {
         let mnt = self.alloc_vfsmnt(dev, root, fstype.into(), flags);
         if path == "/" {
             self.root = self.mnt_root(mnt);
+            self.mnt_ns_mut(MntNs::INIT).root = Some(mnt);
         }
-        let at = (path != "/").then(|| self.ensure_path(path.as_bytes()));
-        self.attach_mnt(mnt, at);
+        if path != "/" {
+            let at = self.ensure_path(path.as_bytes());
+            self.attach_mnt(mnt, at);
+        }
+        self.commit_tree(mnt, MntNs::INIT);
         root
     }
 

@@ -1,7 +1,7 @@
 //! mount(2): new file systems in memory, and new flags for what is mounted. Errors come in Linux's
 //! order: copies (EFAULT), path, permission (EPERM), then what is asked for. What is not here is
-//! refused loudly: bind mounts, moves, propagation other than private, file systems other than
-//! tmpfs. Neighbours: `tmpfs` (options), `umount`, `show`.
+//! refused loudly: propagation other than private, file systems other than tmpfs. Neighbours: `bind`
+//! (MS_BIND, MS_MOVE), `tmpfs` (options), `umount`, `show`.
 
 use super::tmpfs::{self, ShmemOptions, ShmemSbInfo};
 use super::{MountId, SuperBlock, dev};
@@ -9,7 +9,7 @@ use crate::abi::Errno;
 use crate::fact::Fact;
 use crate::fs::dcache::Vfs;
 use crate::fs::inode::InodeKind;
-use crate::fs::namei::{AT_FDCWD, Lookup};
+use crate::fs::namei::{AT_FDCWD, Found, Lookup};
 use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
@@ -35,6 +35,8 @@ const MS_MGC: (u32, u32) = (0xc0ed_0000, 0xffff_0000);
 struct Request {
     source: Option<Vec<u8>>,
     fstype: Option<Vec<u8>>,
+    /// What is at `source`, for who mounts something again.
+    from: Option<Path>,
     at: Path,
     flags: u32,
     /// Flags of the mount.
@@ -77,13 +79,31 @@ impl Kernel {
         if !self.tasks[call.task].cred.capable(Cap::SysAdmin) {
             return Err(Errno::EPERM.into());
         }
-        if flags & (raw::MS_BIND | raw::MS_MOVE) != 0 && flags & raw::MS_REMOUNT == 0 {
-            let from = source.as_deref().filter(|from| !from.is_empty()).ok_or(Errno::EINVAL)?;
-            self.user_path_at(call.task, AT_FDCWD, from, Lookup::FOLLOW, call.user)?;
-        }
-        let request = Request { source, fstype, at, flags, mnt_flags: mnt_flags(flags), data };
+        let from =
+            match (flags & raw::MS_REMOUNT, flags & (raw::MS_BIND | PROPAGATION | raw::MS_MOVE)) {
+                (0, what) if what & raw::MS_BIND != 0 || what & PROPAGATION == 0 && what != 0 => {
+                    let from =
+                        source.as_deref().filter(|from| !from.is_empty()).ok_or(Errno::EINVAL)?;
+                    Some(self.mount_source(call, from)?)
+                }
+                _ => None,
+            };
+        let mnt_flags = mnt_flags(flags);
+        let request = Request { source, from, fstype, at, flags, mnt_flags, data };
         self.path_mount(call.task, request)?;
         Ok(0)
+    }
+
+    /// What MS_BIND or MS_MOVE is to show elsewhere.
+    fn mount_source(&mut self, call: &mut Call<'_>, from: &[u8]) -> Result<Path, Errno> {
+        match self.filename_lookup(call.task, AT_FDCWD, from, Lookup::FOLLOW, call.user)? {
+            Found::Path(path) => Ok(path),
+            Found::File(_) => Err(Errno::EINVAL),
+            Found::Namespace(_) => {
+                self.tell(Some(call.task), Fact::unsupported("mount", "MS_BIND of a namespace"));
+                Err(Errno::EINVAL)
+            }
+        }
     }
 
     /// path_mount(): what the flags ask for.
@@ -91,21 +111,21 @@ impl Kernel {
         let flags = request.flags;
         let has = |flag: u32| flags & flag != 0;
         if has(raw::MS_REMOUNT) && has(raw::MS_BIND) {
-            return self.do_reconfigure_mnt(&request);
+            return self.do_reconfigure_mnt(task, &request);
         }
         if has(raw::MS_REMOUNT) {
             return self.do_remount(task, &request);
         }
-        if has(raw::MS_BIND) {
-            self.tell(Some(task), Fact::unsupported("mount", "MS_BIND"));
-            return Err(Errno::EINVAL);
+        if has(raw::MS_BIND)
+            && let Some(from) = request.from
+        {
+            return self.do_loopback(task, from, request.at, has(raw::MS_REC));
         }
         if has(PROPAGATION) {
             return self.do_change_type(task, &request);
         }
-        if has(raw::MS_MOVE) {
-            self.tell(Some(task), Fact::unsupported("mount", "MS_MOVE"));
-            return Err(Errno::EINVAL);
+        if let Some(from) = request.from {
+            return self.do_move_mount(task, from, request.at);
         }
         self.do_new_mount(task, request)
     }
@@ -117,7 +137,7 @@ impl Kernel {
         if request.flags & !known != 0 || !propagation.is_power_of_two() {
             return Err(Errno::EINVAL);
         }
-        self.mount_at(request.at)?;
+        self.mount_at(task, request.at)?;
         if propagation & (raw::MS_PRIVATE | raw::MS_SLAVE) == 0 {
             let what = format!("propagation {propagation:#x}");
             self.tell(Some(task), Fact::unsupported("mount", what));
@@ -126,9 +146,10 @@ impl Kernel {
         Ok(())
     }
 
-    /// The mount whose root is `at`. EINVAL if it is no root of one.
-    pub(super) fn mount_at(&self, at: Path) -> Result<MountId, Errno> {
-        let here = self.vfs.is_mount_root(at) && self.vfs.mounts[&at.mnt].attached;
+    /// The mount whose root is `at`. EINVAL if it is no root of one
+    /// in the namespace of `task`.
+    pub(super) fn mount_at(&self, task: TaskId, at: Path) -> Result<MountId, Errno> {
+        let here = self.vfs.is_mount_root(at) && self.check_mnt(task, at.mnt);
         if here { Ok(at.mnt) } else { Err(Errno::EINVAL) }
     }
 
@@ -141,11 +162,12 @@ impl Kernel {
             return Err(Errno::ENODEV);
         }
         let options = self.shmem_options(task, &request.data)?;
-        if !self.vfs.inode(request.at.dentry).is_dir() {
-            return Err(Errno::ENOTDIR);
+        let at = self.lock_mount(request.at)?;
+        if !self.check_mnt(task, at.mnt) {
+            return Err(Errno::EINVAL);
         }
-        if !self.vfs.dentries[request.at.dentry].hashed {
-            return Err(Errno::ENOENT);
+        if !self.vfs.inode(at.dentry).is_dir() {
+            return Err(Errno::ENOTDIR);
         }
         let cred = &self.tasks[task].cred;
         let owner = (cred.fsuid, cred.fsgid);
@@ -164,8 +186,7 @@ impl Kernel {
         self.vfs.supers.insert(dev, sb);
         let source = request.source.unwrap_or_else(|| b"none".to_vec());
         let mnt = self.vfs.alloc_vfsmnt(dev, root, source, request.mnt_flags);
-        self.vfs.attach_mnt(mnt, Some(request.at));
-        Ok(())
+        self.graft_tree(mnt, at)
     }
 
     fn shmem_options(&mut self, task: TaskId, data: &[u8]) -> Result<ShmemOptions, Errno> {
@@ -178,8 +199,8 @@ impl Kernel {
     }
 
     /// do_reconfigure_mnt(): MS_REMOUNT | MS_BIND changes the mount and not the file system.
-    fn do_reconfigure_mnt(&mut self, request: &Request) -> Result<(), Errno> {
-        let mnt = self.mount_at(request.at)?;
+    fn do_reconfigure_mnt(&mut self, task: TaskId, request: &Request) -> Result<(), Errno> {
+        let mnt = self.mount_at(task, request.at)?;
         let readonly = request.flags & raw::MS_RDONLY != 0;
         if readonly && !self.vfs.mnt_has(mnt, raw::MS_RDONLY) && self.mnt_has_writers(mnt) {
             return Err(Errno::EBUSY);
@@ -201,7 +222,7 @@ impl Kernel {
     /// do_remount(): the file system's flags and options, and the mount's. Only root's tmpfs has
     /// options; others ignore theirs loudly.
     fn do_remount(&mut self, task: TaskId, request: &Request) -> Result<(), Errno> {
-        let mnt = self.mount_at(request.at)?;
+        let mnt = self.mount_at(task, request.at)?;
         let dev = self.vfs.mounts[&mnt].dev;
         if self.vfs.shmem.contains_key(&dev) {
             let options = self.shmem_options(task, &request.data)?;
@@ -221,17 +242,20 @@ impl Kernel {
         Ok(())
     }
 
+    /// do_umount_root().
+    pub(super) fn sb_make_readonly(&mut self, dev: u32) -> Result<(), Errno> {
+        if self.has_writers(dev) && self.vfs.supers[&dev].flags & raw::MS_RDONLY == 0 {
+            return Err(Errno::EBUSY);
+        }
+        self.vfs.supers.get_mut(&dev).expect("what is mounted has one").flags |= raw::MS_RDONLY;
+        Ok(())
+    }
+
     /// reconfigure_super(): EBUSY for what is to be read-only while somebody writes.
     fn check_remount_readonly(&self, dev: u32, request: &Request) -> Result<(), Errno> {
         let was = self.vfs.supers[&dev].flags & raw::MS_RDONLY != 0;
         let wanted = request.flags & raw::MS_RDONLY != 0;
         if wanted && !was && self.has_writers(dev) { Err(Errno::EBUSY) } else { Ok(()) }
-    }
-
-    /// pivot_root(2): the root stays. EPERM, as for whoever may not.
-    pub fn sys_pivot_root(&mut self, call: &mut Call<'_>) -> SysResult {
-        self.tell(Some(call.task), Fact::unsupported("pivot_root", ""));
-        Err(Errno::EPERM.into())
     }
 
     /// name_to_handle_at(2), open_by_handle_at(2): no file system here has handles.

@@ -1,12 +1,16 @@
 //! Mounts: which file system is seen where, with which flags. A file system (`SuperBlock`) can be
 //! seen by several mounts, and a mount by the processes of one namespace. Neighbours: `boot` (what
-//! is mounted from the beginning), `calls` (mount(2)), `umount` (umount2(2)), `tmpfs` (its options
-//! and limits), `show` (/proc/mounts), `fs/path` (steps between mounts), `dcache`.
+//! is mounted from the beginning), `calls` and `bind` (mount(2)), `umount` (umount2(2)), `tree`,
+//! `namespace`, `tmpfs` (its options and limits), `show` (/proc/mounts), `fs/path` (steps between
+//! mounts), `dcache`.
 
+mod bind;
 pub mod boot;
 pub mod calls;
-mod show;
+pub mod namespace;
+pub mod show;
 pub mod tmpfs;
+mod tree;
 pub mod umount;
 
 pub use boot::dev;
@@ -16,6 +20,7 @@ use crate::fs::dcache::{DentryId, Vfs};
 use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use linux_raw_sys::general as raw;
+use namespace::MntNs;
 
 /// Names a [`Mount`]. Later ones are greater, and none is used again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -50,8 +55,8 @@ pub struct Mount {
     /// Where it is seen (mnt_parent, mnt_mountpoint); None for the root of a tree, and for one that
     /// is in none. It holds a reference.
     pub parent: Option<Path>,
-    /// In the tree; false once it was unmounted, and for the kernel's own.
-    pub attached: bool,
+    /// Whose tree it is in (mnt_ns); None once it was unmounted, and for the kernel's own.
+    pub ns: Option<MntNs>,
     /// MNT_EXPIRE saw it unused. Unlike Linux, uses that are over by now do not take the mark off.
     pub expiry: bool,
 }
@@ -95,40 +100,7 @@ impl Vfs {
     pub fn path_noexec(&self, path: Path) -> bool {
         self.mnt_has(path.mnt, raw::MS_NOEXEC)
     }
-
-    /// alloc_vfsmnt(): one that is in no tree yet. It is known by the lowest number that is free.
-    pub(super) fn alloc_vfsmnt(
-        &mut self,
-        dev: u32,
-        root: DentryId,
-        source: Vec<u8>,
-        flags: u32,
-    ) -> MountId {
-        let taken: Vec<u64> = self.mounts.values().map(|mount| mount.id).collect();
-        let id = (FIRST_MNT_ID..).find(|id| !taken.contains(id)).expect("numbers do not end");
-        self.mnt_id_ctr += 1;
-        let mnt = MountId(self.mnt_id_ctr);
-        self.dget(root);
-        let parent = None;
-        let mount = Mount { id, dev, root, source, flags, parent, attached: false, expiry: false };
-        self.mounts.insert(mnt, mount);
-        mnt
-    }
-
-    /// attach_mnt(): `mnt` is seen at `at` from now on, whatever was seen there before.
-    pub(super) fn attach_mnt(&mut self, mnt: MountId, at: Option<Path>) {
-        let mount = self.mounts.get_mut(&mnt).expect("somebody just made it");
-        (mount.parent, mount.attached) = (at, true);
-        if let Some(at) = at {
-            self.dget(at.dentry);
-            self.dentries[at.dentry].mounted += 1;
-            self.mountpoints.insert(at, mnt);
-        }
-    }
 }
-
-/// mnt_id of the root. Unlike Linux, which begins with its own mounts.
-const FIRST_MNT_ID: u64 = 20;
 
 impl Kernel {
     /// Does anybody use this mount: a file open through it, a process working or rooted there, a
@@ -137,6 +109,7 @@ impl Kernel {
         let there = |path: Path| path.mnt == mnt;
         self.files.iter().any(|(_, file)| file.path.is_some_and(there))
             || self.fs_structs.iter().any(|(_, fs)| there(fs.pwd) || there(fs.root))
+            || self.vfs.mount_lists.values().any(|list| there(list.root))
             || self.unix_is_bound_on(mnt)
     }
 

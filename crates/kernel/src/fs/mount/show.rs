@@ -1,10 +1,16 @@
-//! /proc/PID/mounts and /proc/PID/mountinfo (proc(5)): one line for each mount that is in the tree,
-//! in the order of mounting. Neighbours: `fs/procfs/task`.
+//! /proc/PID/mounts and /proc/PID/mountinfo (proc(5)): one line for each mount of the process's
+//! namespace that can be seen from its root. What is shown is settled when the file is opened; poll(2)
+//! tells of changes. Neighbours: `fs/procfs`, `namespace`.
 
-use super::MountId;
+use super::namespace::MntNs;
+use super::{Mount, MountId};
+use crate::abi::Errno;
+use crate::abi::poll::PollBits;
 use crate::fs::dcache::Vfs;
+use crate::fs::file::FileId;
 use crate::fs::path::Path;
 use crate::kernel::Kernel;
+use crate::task::TaskId;
 use linux_raw_sys::general as raw;
 
 /// show_sb_opts().
@@ -47,6 +53,10 @@ fn mangle(text: &[u8]) -> String {
 }
 
 impl Vfs {
+    fn rootfs_id(&self, root: &Mount) -> u64 {
+        root.ns.map_or(1, |ns| self.mnt_ns(ns).rootfs)
+    }
+
     /// show_sb_opts() and show_options().
     fn super_options(&self, dev: u32) -> String {
         let flags = self.supers[&dev].flags;
@@ -76,7 +86,7 @@ impl Vfs {
         Some(format!(
             "{} {} 0:{} {} {} {}{} - {} {} {}{}\n",
             m.id,
-            m.parent.map_or(1, |at| self.mounts[&at.mnt].id),
+            m.parent.map_or_else(|| self.rootfs_id(m), |at| self.mounts[&at.mnt].id),
             m.dev,
             mangle(&self.dentry_path(m.root)),
             mangle(&self.path_below(self.mnt_root(mnt), root)?),
@@ -90,20 +100,67 @@ impl Vfs {
     }
 }
 
+/// What an open list of mounts shows (struct proc_mounts).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MountList {
+    /// Whose mounts.
+    pub ns: MntNs,
+    /// As seen from where.
+    pub root: Path,
+    /// Which changes of the namespace poll(2) has told of.
+    event: u64,
+}
+
 impl Kernel {
-    fn attached_mounts(&self) -> impl Iterator<Item = MountId> {
-        self.vfs.mounts.iter().filter(|(_, mount)| mount.attached).map(|(mnt, _)| *mnt)
+    /// mounts_open_common(): a list of the mounts of `task`. ENOENT, EINVAL for the dead.
+    pub(crate) fn mounts_open(&mut self, file: FileId, task: TaskId) -> Result<(), Errno> {
+        let fs = self.tasks[task].fs.ok_or(Errno::EINVAL)?;
+        let (ns, root) = (self.tasks[task].nsproxy.mnt, self.fs_structs[fs].root);
+        self.vfs.dget(root.dentry);
+        let event = self.vfs.mnt_ns(ns).event;
+        self.vfs.mount_lists.insert(file, MountList { ns, root, event });
+        Ok(())
     }
 
-    /// /proc/PID/mounts.
-    pub(crate) fn proc_mounts(&self) -> String {
-        let line = |mnt| self.vfs.show_vfsmnt(mnt, self.vfs.root);
-        self.attached_mounts().filter_map(line).collect()
+    /// mounts_release().
+    pub(crate) fn mounts_release(&mut self, file: FileId) {
+        if let Some(list) = self.vfs.mount_lists.remove(&file) {
+            self.path_put(list.root);
+            self.release_mnt_namespaces();
+        }
     }
 
-    /// /proc/PID/mountinfo.
-    pub(crate) fn proc_mountinfo(&self) -> String {
-        let line = |mnt| self.vfs.show_mountinfo(mnt, self.vfs.root);
-        self.attached_mounts().filter_map(line).collect()
+    /// The text of an open list, one line for each mount, the oldest first.
+    pub(crate) fn mounts_show(&self, file: FileId, info: bool) -> String {
+        let Some(MountList { ns, root, .. }) = self.vfs.mount_lists.get(&file) else {
+            return String::new();
+        };
+        let here = self.vfs.mounts.iter().filter(|(_, mount)| mount.ns == Some(*ns));
+        let line = |(mnt, _): (&MountId, &Mount)| match info {
+            true => self.vfs.show_mountinfo(*mnt, *root),
+            false => self.vfs.show_vfsmnt(*mnt, *root),
+        };
+        here.filter_map(line).collect()
+    }
+
+    /// The namespace whose changes an open list waits for.
+    pub(crate) fn mounts_of(&self, file: FileId) -> Option<MntNs> {
+        self.vfs.mount_lists.get(&file).map(|list| list.ns)
+    }
+
+    /// mounts_poll(): POLLERR and POLLPRI when the tree changed. None for a file that is no list.
+    pub(crate) fn mounts_poll(&self, file: FileId) -> Option<PollBits> {
+        let list = self.vfs.mount_lists.get(&file)?;
+        let changed = self.vfs.mnt_ns(list.ns).event != list.event;
+        let news = if changed { PollBits::ERR | PollBits::PRI } else { PollBits(0) };
+        Some(PollBits::IN | PollBits::RDNORM | news)
+    }
+
+    /// The rest of mounts_poll(): somebody was told, by poll(2), select(2) or an epoll set.
+    pub(crate) fn mounts_polled(&mut self, file: FileId) {
+        if let Some(ns) = self.mounts_of(file) {
+            let event = self.vfs.mnt_ns(ns).event;
+            self.vfs.mount_lists.get_mut(&file).expect("it was just there").event = event;
+        }
     }
 }

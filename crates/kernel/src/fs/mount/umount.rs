@@ -2,14 +2,14 @@
 //! MNT_DETACH in any case; then it goes when its last user does. Neighbours: `calls`, `dcache`,
 //! `inotify` (whoever watched hears of it).
 
-use super::{Mount, MountId, dev};
+use super::{MountId, dev};
 use crate::abi::Errno;
-use crate::fact::Fact;
-use crate::fs::dcache::{Child, DentryId, Vfs};
+use crate::fs::dcache::{Child, DentryId};
 use crate::fs::namei::{AT_FDCWD, Lookup};
 use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
+use crate::task::TaskId;
 use crate::task::capability::Cap;
 use linux_raw_sys::general as raw;
 
@@ -30,23 +30,18 @@ impl Kernel {
         if !self.tasks[call.task].cred.capable(Cap::SysAdmin) {
             return Err(Errno::EPERM.into());
         }
-        let mnt = self.mount_at(at)?;
-        if self.vfs.mounts[&mnt].dev < dev::FIRST_MOUNTED {
-            // Linux would let it go; here the kernel itself relies on it.
-            let what = String::from_utf8_lossy(&path).into_owned();
-            self.tell(Some(call.task), Fact::unsupported("umount of the boot's", what));
-            return Err(Errno::EBUSY.into());
-        }
-        self.do_umount(mnt, flags)?;
+        let mnt = self.mount_at(call.task, at)?;
+        self.do_umount(call.task, mnt, flags)?;
         self.release_dead_objects(call.user);
         Ok(0)
     }
 
-    /// do_umount().
-    fn do_umount(&mut self, mnt: MountId, flags: u32) -> Result<(), Errno> {
+    /// do_umount(). The caller's own root becomes read-only instead.
+    fn do_umount(&mut self, task: TaskId, mnt: MountId, flags: u32) -> Result<(), Errno> {
+        let own_root = self.fs(task).root.mnt == mnt;
         let busy = self.is_mount_busy(mnt) || self.vfs.mounts_on(mnt).next().is_some();
         if flags & raw::MNT_EXPIRE != 0 {
-            if flags & (raw::MNT_FORCE | raw::MNT_DETACH) != 0 {
+            if own_root || flags & (raw::MNT_FORCE | raw::MNT_DETACH) != 0 {
                 return Err(Errno::EINVAL);
             }
             if busy {
@@ -57,6 +52,9 @@ impl Kernel {
                 return Err(Errno::EAGAIN);
             }
         }
+        if own_root && flags & raw::MNT_DETACH == 0 {
+            return self.sb_make_readonly(self.vfs.mounts[&mnt].dev);
+        }
         if busy && flags & raw::MNT_DETACH == 0 {
             return Err(Errno::EBUSY);
         }
@@ -65,24 +63,50 @@ impl Kernel {
         Ok(())
     }
 
-    /// umount_tree(): this mount and all that are on it leave the tree.
-    fn umount_tree(&mut self, mnt: MountId) {
-        for above in self.vfs.mounts_on(mnt).collect::<Vec<_>>() {
-            self.umount_tree(above);
-        }
-        if let Some(covered) = self.vfs.detach_mnt(mnt) {
+    /// umount_tree(): this mount and all that are on it leave their tree.
+    pub(super) fn umount_tree(&mut self, mnt: MountId) {
+        for mnt in self.vfs.mount_tree(mnt).into_iter().rev() {
+            let covered = self.vfs.detach_mnt(mnt);
             self.vfs.detached.push(mnt);
-            self.path_put(covered);
+            let mount = self.vfs.mounts.get_mut(&mnt).expect("it was in the tree");
+            if let Some(ns) = mount.ns.take() {
+                let space = self.vfs.mnt_ns_mut(ns);
+                space.root = space.root.filter(|root| *root != mnt);
+                self.touch_mnt_namespace(ns);
+            }
+            if let Some(covered) = covered {
+                self.path_put(covered);
+            }
         }
     }
 
-    /// cleanup_mnt() of each mount that is in no tree and that nobody uses any more.
+    /// __detach_mounts(): `dentry` lost its name; what other namespaces mounted there goes.
+    pub(crate) fn detach_mounts(&mut self, dentry: DentryId) {
+        if self.vfs.dentries[dentry].mounted == 0 {
+            return;
+        }
+        let there = |at: &Path| at.dentry == dentry;
+        let mounts = self.vfs.mountpoints.iter().filter(|(at, _)| there(at));
+        for mnt in mounts.map(|(_, mnt)| *mnt).collect::<Vec<_>>() {
+            self.umount_tree(mnt);
+        }
+        self.release_detached();
+    }
+
+    /// is_local_mountpoint(): has the namespace of `task` something mounted on `dentry`?
+    pub(crate) fn is_local_mountpoint(&self, task: TaskId, dentry: DentryId) -> bool {
+        let here = |(at, mnt): (&Path, &MountId)| at.dentry == dentry && self.check_mnt(task, *mnt);
+        self.vfs.dentries[dentry].mounted > 0 && self.vfs.mountpoints.iter().any(here)
+    }
+
+    /// cleanup_mnt() of each mount that is in no tree and that nobody uses any more. The host's
+    /// first root is never forgotten: processes are born there.
     pub(crate) fn release_detached(&mut self) {
         if self.vfs.detached.is_empty() {
             return;
         }
-        let dead: Vec<MountId> =
-            self.vfs.detached.iter().filter(|mnt| !self.is_mount_busy(**mnt)).copied().collect();
+        let dead = |mnt: &&MountId| **mnt != self.vfs.root.mnt && !self.is_mount_busy(**mnt);
+        let dead: Vec<MountId> = self.vfs.detached.iter().filter(dead).copied().collect();
         for mnt in dead {
             self.vfs.detached.retain(|other| *other != mnt);
             if let Some(mount) = self.vfs.mounts.remove(&mnt) {
@@ -126,23 +150,5 @@ impl Kernel {
             }
             self.dentry_reap(dentry);
         }
-    }
-}
-
-impl Vfs {
-    /// The mounts that are on this one.
-    pub(super) fn mounts_on(&self, mnt: MountId) -> impl Iterator<Item = MountId> {
-        let on_it = move |mount: &Mount| mount.parent.is_some_and(|at| at.mnt == mnt);
-        self.mounts.iter().filter(move |(_, mount)| on_it(mount)).map(|(mnt, _)| *mnt)
-    }
-
-    /// It leaves the tree. Gives where it was, for the caller to put.
-    fn detach_mnt(&mut self, mnt: MountId) -> Option<Path> {
-        let mount = self.mounts.get_mut(&mnt)?;
-        mount.attached = false;
-        let at = mount.parent.take()?;
-        self.mountpoints.remove(&at);
-        self.dentries[at.dentry].mounted -= 1;
-        Some(at)
     }
 }

@@ -390,6 +390,16 @@ impl Kernel {
         }
     }
 
+    /// .open of what needs to know when it was opened.
+    pub(crate) fn proc_open(&mut self, file: FileId, node: ProcNode) -> Result<(), Errno> {
+        match node {
+            ProcNode::File(task, PidFile::Mountinfo | PidFile::Mounts) => {
+                self.mounts_open(file, task)
+            }
+            _ => Ok(()), // texts are made when they are read
+        }
+    }
+
     /// Reads a file of procfs: the text is made at its beginning and kept for the description.
     pub(crate) fn proc_read(
         &mut self,
@@ -402,7 +412,11 @@ impl Kernel {
         if pos == 0 || !self.vfs.proc_texts.contains_key(&file) {
             // Unlike Linux, the reader is whose process opened it.
             let opener = self.files[file].opened_by.and_then(|pid| self.pids.task(pid));
-            let text = self.proc_show(opener.unwrap_or(self.init_task()), node, user)?;
+            let text = match node {
+                ProcNode::File(_, PidFile::Mountinfo) => self.mounts_show(file, true).into(),
+                ProcNode::File(_, PidFile::Mounts) => self.mounts_show(file, false).into(),
+                _ => self.proc_show(opener.unwrap_or(self.init_task()), node, user)?,
+            };
             self.vfs.proc_texts.insert(file, Arc::new(text));
         }
         let text = &self.vfs.proc_texts[&file];

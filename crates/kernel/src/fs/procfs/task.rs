@@ -156,8 +156,8 @@ impl Kernel {
             PidFile::Loginuid | PidFile::Sessionid => u32::MAX.to_string().into(),
             PidFile::Maps => self.proc_maps(task, false),
             PidFile::Smaps => self.proc_maps(task, true),
-            PidFile::Mountinfo => self.proc_mountinfo().into(),
-            PidFile::Mounts => self.proc_mounts().into(),
+            // Shown to the description that was opened; see proc_read().
+            PidFile::Mountinfo | PidFile::Mounts => Vec::new(),
             PidFile::OomScore => self.proc_oom_score(task).into(),
             PidFile::OomScoreAdj => format!("{}\n", self.oom_score_adj(task)).into(),
             PidFile::Personality => format!("{:08x}\n", self.tasks[task].personality).into(),

@@ -1,0 +1,157 @@
+//! mount(2) of what is mounted already: MS_BIND shows a part of the tree at another place too,
+//! MS_MOVE takes a mount elsewhere; pivot_root(2) changes the places of two. Neighbours: `calls`,
+//! `tree`.
+
+use super::MountId;
+use crate::abi::Errno;
+use crate::fs::namei::{AT_FDCWD, Lookup};
+use crate::fs::path::Path;
+use crate::kernel::Kernel;
+use crate::syscall::{Call, SysResult};
+use crate::task::TaskId;
+use crate::task::capability::Cap;
+
+impl Kernel {
+    /// lock_mount(): what a new mount would be on. ENOENT in a directory that was removed.
+    pub(super) fn lock_mount(&self, at: Path) -> Result<Path, Errno> {
+        let there = self.vfs.traverse_mounts(at);
+        if self.vfs.dentries[there.dentry].hashed { Ok(there) } else { Err(Errno::ENOENT) }
+    }
+
+    /// do_loopback(): what is at `from`, with MS_REC all that is mounted below too, is seen at `at`.
+    pub(super) fn do_loopback(
+        &mut self,
+        task: TaskId,
+        from: Path,
+        at: Path,
+        recurse: bool,
+    ) -> Result<(), Errno> {
+        let at = self.lock_mount(at)?;
+        if !self.check_mnt(task, at.mnt) || !self.check_mnt(task, from.mnt) {
+            return Err(Errno::EINVAL);
+        }
+        let copy = match recurse {
+            true => self.vfs.copy_tree(from),
+            false => self.vfs.clone_mnt(from.mnt, from.dentry),
+        };
+        self.graft_tree(copy, at).inspect_err(|_| self.umount_tree(copy))
+    }
+
+    /// do_move_mount(): EINVAL for what is no mount, not in this namespace, or the root; ELOOP onto
+    /// itself.
+    pub(super) fn do_move_mount(
+        &mut self,
+        task: TaskId,
+        from: Path,
+        at: Path,
+    ) -> Result<(), Errno> {
+        let at = self.lock_mount(at)?;
+        let is_dir = |path: Path| self.vfs.inode(path.dentry).is_dir();
+        if !self.check_mnt(task, at.mnt)
+            || !self.check_mnt(task, from.mnt)
+            || !self.vfs.is_mount_root(from)
+            || self.vfs.mounts[&from.mnt].parent.is_none()
+            || is_dir(from) != is_dir(at)
+        {
+            return Err(Errno::EINVAL);
+        }
+        if self.vfs.lineage(at.mnt).contains(&from.mnt) {
+            return Err(Errno::ELOOP);
+        }
+        let old = self.vfs.detach_mnt(from.mnt);
+        self.attach_recursive_mnt(from.mnt, at);
+        if let Some(old) = old {
+            self.path_put(old);
+        }
+        Ok(())
+    }
+
+    /// pivot_root(2): the root of the caller's namespace goes to `put_old`, `new_root` takes its
+    /// place; so do all processes that were there.
+    pub fn sys_pivot_root(&mut self, call: &mut Call<'_>) -> SysResult {
+        let task = call.task;
+        if !self.tasks[task].cred.capable(Cap::SysAdmin) {
+            return Err(Errno::EPERM.into());
+        }
+        let lookup = Lookup { directory: true, ..Lookup::FOLLOW };
+        let path = call.read_path(call.ptr(0))?;
+        let new = self.user_path_at(task, AT_FDCWD, &path, lookup, call.user)?;
+        let path = call.read_path(call.ptr(1))?;
+        let old = self.user_path_at(task, AT_FDCWD, &path, lookup, call.user)?;
+        let (old, root) = (self.lock_mount(old)?, self.fs(task).root);
+        self.may_pivot_root(task, root, new, old)?;
+        let covered = self.vfs.detach_mnt(new.mnt);
+        let place = self.vfs.detach_mnt(root.mnt);
+        self.vfs.attach_mnt(root.mnt, old);
+        let ns = self.tasks[task].nsproxy.mnt;
+        match place {
+            Some(place) => self.vfs.attach_mnt(new.mnt, place),
+            None => self.vfs.mnt_ns_mut(ns).root = Some(new.mnt),
+        }
+        self.touch_mnt_namespace(ns);
+        for put in [covered, place].into_iter().flatten() {
+            self.path_put(put);
+        }
+        self.chroot_fs_refs(root, new);
+        Ok(0)
+    }
+
+    /// The checks of path_pivot_root(), in their order.
+    fn may_pivot_root(&self, task: TaskId, root: Path, new: Path, old: Path) -> Result<(), Errno> {
+        if !self.check_mnt(task, root.mnt) || !self.check_mnt(task, new.mnt) {
+            return Err(Errno::EINVAL);
+        }
+        if !self.vfs.dentries[new.dentry].hashed {
+            return Err(Errno::ENOENT);
+        }
+        if new.mnt == root.mnt || old.mnt == root.mnt {
+            return Err(Errno::EBUSY);
+        }
+        // What Linux asks besides, that the root is on something, always holds: on the rootfs.
+        if !self.vfs.is_mount_root(root)
+            || !self.vfs.is_mount_root(new)
+            || self.vfs.mounts[&new.mnt].parent.is_none()
+            || !self.vfs.is_path_reachable(old, new)
+            || !self.vfs.is_path_reachable(new, root)
+        {
+            return Err(Errno::EINVAL);
+        }
+        Ok(())
+    }
+
+    /// chroot_fs_refs(): who was rooted or working at `old` is at `new`.
+    fn chroot_fs_refs(&mut self, old: Path, new: Path) {
+        for (_, fs) in self.fs_structs.iter_mut() {
+            for path in [&mut fs.root, &mut fs.pwd] {
+                if *path == old {
+                    *path = new;
+                }
+            }
+        }
+    }
+}
+
+impl crate::fs::dcache::Vfs {
+    /// A mount and those that it is on, up to the root.
+    pub(super) fn lineage(&self, mnt: MountId) -> Vec<MountId> {
+        let mut lineage = vec![mnt];
+        let mut at = mnt;
+        while let Some(parent) = self.mounts[&at].parent {
+            at = parent.mnt;
+            lineage.push(at);
+        }
+        lineage
+    }
+
+    /// is_path_reachable(): does one come up to `root` from `path`?
+    fn is_path_reachable(&self, path: Path, root: Path) -> bool {
+        let mut at = path;
+        while at.mnt != root.mnt {
+            match self.mounts[&at.mnt].parent {
+                Some(parent) => at = parent,
+                None => return false,
+            }
+        }
+        self.is_subdir(at.dentry, root.dentry)
+    }
+}
