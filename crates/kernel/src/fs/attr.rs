@@ -112,14 +112,15 @@ impl Kernel {
         self.is_unchangeable(dentry)?;
         let (time, cred) = (self.current_time(), &self.tasks[task].cred);
         let inode = self.vfs.inode(dentry);
-        if !inode.owner_or_capable(cred) {
+        if !inode.owner_or_capable(&self.namespaces.user, cred) {
             return Err(Errno::EPERM.into());
         }
         if inode.is_symlink() {
             return Err(Errno::EOPNOTSUPP.into());
         }
         let mut mode = mode & S_IALLUGO;
-        if !in_group(cred, inode.gid) && !cred.capable(Cap::Fsetid) {
+        let caps = self.namespaces.user.caps_over_file(cred, inode.uid, inode.gid);
+        if !in_group(cred, inode.gid) && !caps.has(Cap::Fsetid) {
             mode &= !S_ISGID;
         }
         let inode = self.vfs.inode_mut(dentry);
@@ -157,11 +158,15 @@ impl Kernel {
     /// chown_common(): −1 leaves an id as it is. The owner may give the file to a group of theirs,
     /// only root to another user.
     fn chown_common(&mut self, task: TaskId, path: Path, uid: u32, gid: u32) -> SysResult {
+        let uid = if uid == u32::MAX { uid } else { self.make_kuid(task, uid)? };
+        let gid = if gid == u32::MAX { gid } else { self.make_kgid(task, gid)? };
         let dentry = path.dentry;
         self.may_setattr(path)?;
         self.is_unchangeable(dentry)?;
-        let (time, root) = (self.current_time(), self.tasks[task].cred.capable(Cap::Chown));
-        let (cred, inode) = (&self.tasks[task].cred, self.vfs.inode(dentry));
+        let (time, cred, inode) =
+            (self.current_time(), &self.tasks[task].cred, self.vfs.inode(dentry));
+        let caps = self.namespaces.user.caps_over_file(cred, inode.uid, inode.gid);
+        let root = caps.has(Cap::Chown);
         let owner = cred.fsuid == inode.uid;
         let uid_ok = uid == u32::MAX || (owner && uid == inode.uid);
         let gid_ok = gid == u32::MAX || (owner && (gid == inode.gid || in_group(cred, gid)));
@@ -360,7 +365,7 @@ impl Kernel {
             return Err(Errno::EPERM.into());
         }
         let (cred, inode) = (&self.tasks[task].cred, self.vfs.inode(dentry));
-        if !inode.owner_or_capable(cred) {
+        if !inode.owner_or_capable(&self.namespaces.user, cred) {
             if times != [NewTime::Now; 2] {
                 return Err(Errno::EPERM.into());
             }

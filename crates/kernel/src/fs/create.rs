@@ -9,6 +9,7 @@ use crate::fs::mount::dev;
 use crate::fs::procfs::ProcNode;
 use crate::kernel::Kernel;
 use crate::task::capability::Cap;
+use crate::task::user_namespace::UserNs;
 use crate::task::{Cred, TaskId};
 use linux_raw_sys::general as raw;
 
@@ -31,10 +32,11 @@ impl Kernel {
         {
             // proc_sys_permission(): not even root writes what has no write bit; ipc_permissions()
             // gives it to who restores processes.
-            let restores = file.is_for_restorers() && cred.checkpoint_restore_capable();
+            let caps = self.namespaces.user.caps_over(cred, UserNs::INIT);
+            let restores = file.is_for_restorers() && caps.checkpoint_restore();
             return if restores { Ok(()) } else { Err(Errno::EACCES) };
         }
-        inode.permission(cred, mask)
+        inode.permission(&self.namespaces.user, cred, mask)
     }
 
     /// may_create(): may `task` put a new name into `dir`? ENOENT if the directory was removed.
@@ -62,6 +64,7 @@ impl Kernel {
         };
         let cred = &self.tasks[task].cred;
         let parent = self.vfs.inode(dir);
+        let users = &self.namespaces.user;
         let (uid, mut gid) = (cred.fsuid, cred.fsgid);
         if parent.mode & S_ISGID != 0 {
             gid = parent.gid;
@@ -69,7 +72,7 @@ impl Kernel {
                 mode |= S_ISGID;
             } else if mode & (S_ISGID | 0o010) == S_ISGID | 0o010
                 && !in_group(cred, gid)
-                && !cred.capable(Cap::Fsetid)
+                && !users.caps_over_file(cred, parent.uid, gid).has(Cap::Fsetid)
             {
                 mode &= !S_ISGID;
             }

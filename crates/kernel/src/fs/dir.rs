@@ -159,7 +159,7 @@ impl Kernel {
     pub fn sys_chroot(&mut self, call: &mut Call<'_>) -> SysResult {
         let dir = self.lookup_dir_arg(call)?;
         self.inode_permission(dir.dentry, &self.tasks[call.task].cred, MAY_EXEC)?;
-        if !self.tasks[call.task].cred.capable(Cap::SysChroot) {
+        if !self.tasks[call.task].cred.has_cap(Cap::SysChroot) {
             return Err(Errno::EPERM.into());
         }
         self.set_fs_root(self.fs_id(call), dir);

@@ -15,7 +15,7 @@ use crate::fs::path::Path;
 use crate::fs::pipe::PipeId;
 use crate::kernel::Kernel;
 use crate::net::socket::SocketId;
-use crate::task::{Pid, TaskId};
+use crate::task::{Cred, Pid, TaskId};
 use crate::tty::TtyId;
 
 /// Names a [`File`].
@@ -74,6 +74,8 @@ pub struct File {
     pub f_pipe: u32,
     /// FMODE_CREATED: this open made the file.
     pub created: bool,
+    /// f_cred: who opened it, where that is asked for later (files of procfs).
+    pub f_cred: Option<Box<Cred>>,
     /// The process that made it, for the story.
     pub opened_by: Option<Pid>,
 }
@@ -90,6 +92,7 @@ impl File {
             owner: Fown::default(),
             f_pipe: 0,
             created: false,
+            f_cred: None,
             opened_by: None,
         }
     }

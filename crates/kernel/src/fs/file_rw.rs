@@ -139,7 +139,9 @@ impl Kernel {
     ) -> Result<(usize, u64), Errno> {
         if let InodeKind::Proc(node) = self.vfs.inodes[self.inode_of(file)].kind {
             let done = match node {
-                ProcNode::File(target, what) => self.proc_write(task, target, what, from)?,
+                ProcNode::File(target, what) => {
+                    self.proc_write((task, file), target, what, (pos, from))?
+                }
                 ProcNode::System(SystemFile::Tcp(setting)) => {
                     self.tcp_sysctl_write(task, setting, from)?
                 }

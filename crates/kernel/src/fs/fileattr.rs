@@ -80,7 +80,7 @@ impl Kernel {
         let flags = call.read_u32(UserPtr(arg))?;
         self.vfs.mnt_want_write(mnt)?;
         let (cred, inode) = (&self.tasks[call.task].cred, self.vfs.inode(dentry));
-        if !inode.owner_or_capable(cred) {
+        if !inode.owner_or_capable(&self.namespaces.user, cred) {
             return Err(Errno::EPERM.into());
         }
         let changed = flags ^ inode.fsflags;

@@ -21,6 +21,13 @@ impl Kernel {
         }
     }
 
+    /// current_chrooted(): is its root another than its mount namespace's?
+    pub fn current_chrooted(&self, task: TaskId) -> bool {
+        let fs = self.tasks[task].fs.map(|fs| &self.fs_structs[fs]);
+        let top = self.vfs.mnt_ns_root(self.tasks[task].nsproxy.mnt);
+        fs.is_some_and(|fs| Some(fs.root) != top)
+    }
+
     /// free_fs_struct(): one user less; the last lets go of its directories.
     pub fn free_fs_struct(&mut self, fs: FsId) {
         self.fs_structs[fs].users -= 1;

@@ -15,6 +15,7 @@ use crate::fs::procfs::ProcNode;
 use crate::net::socket::SocketId;
 use crate::task::Cred;
 use crate::task::capability::{Cap, CapSet};
+use crate::task::user_namespace::{IdKind, UserNamespaces};
 use std::collections::BTreeMap;
 
 /// Names an [`Inode`].
@@ -197,7 +198,7 @@ impl Inode {
     }
 
     /// generic_permission(): may `cred` do `mask` (MAY_*)? Root may all but execute what nobody may.
-    pub fn permission(&self, cred: &Cred, mask: u32) -> Result<(), Errno> {
+    pub fn permission(&self, users: &UserNamespaces, cred: &Cred, mask: u32) -> Result<(), Errno> {
         let class = if cred.fsuid == self.uid {
             6
         } else if in_group(cred, self.gid) {
@@ -210,13 +211,15 @@ impl Inode {
         }
         let reads = if self.is_dir() { mask & MAY_WRITE == 0 } else { mask == MAY_READ };
         let executable = self.is_dir() || self.mode & 0o111 != 0;
-        let over = cred.capable(Cap::DacOverride) && (mask & MAY_EXEC == 0 || executable);
-        if over || reads && cred.capable(Cap::DacReadSearch) { Ok(()) } else { Err(Errno::EACCES) }
+        let caps = users.caps_over_file(cred, self.uid, self.gid);
+        let over = caps.has(Cap::DacOverride) && (mask & MAY_EXEC == 0 || executable);
+        if over || reads && caps.has(Cap::DacReadSearch) { Ok(()) } else { Err(Errno::EACCES) }
     }
 
     /// inode_owner_or_capable(): may `cred` change mode and times?
-    pub fn owner_or_capable(&self, cred: &Cred) -> bool {
-        cred.fsuid == self.uid || cred.capable(Cap::Fowner)
+    pub fn owner_or_capable(&self, users: &UserNamespaces, cred: &Cred) -> bool {
+        let known = users.from_kid(cred.user_ns, IdKind::User, self.uid).is_some();
+        cred.fsuid == self.uid || known && cred.has_cap(Cap::Fowner)
     }
 
     /// What a write or a change of owner takes away: set-user-id, and set-group-id where the group
@@ -231,11 +234,11 @@ impl Inode {
     }
 
     /// check_sticky(): true if this directory's sticky bit forbids `cred` to remove `victim`.
-    pub fn sticky_forbids(&self, cred: &Cred, victim: &Inode) -> bool {
+    pub fn sticky_forbids(&self, users: &UserNamespaces, cred: &Cred, victim: &Inode) -> bool {
         self.mode & S_ISVTX != 0
             && cred.fsuid != victim.uid
             && cred.fsuid != self.uid
-            && !cred.capable(Cap::Fowner)
+            && !users.caps_over_file(cred, victim.uid, victim.gid).has(Cap::Fowner)
     }
 }
 
@@ -249,9 +252,10 @@ pub fn in_group(cred: &Cred, gid: u32) -> bool {
     cred.fsgid == gid || cred.groups.contains(&gid)
 }
 
-/// `cred` with its real ids in place of the file-system ones: what access(2) asks with.
-pub fn access_override_creds(cred: &Cred) -> Cred {
-    let cap_effective = if cred.uid == 0 { cred.cap_permitted } else { CapSet::EMPTY };
+/// `cred` with its real ids in place of the file-system ones: what access(2) asks with. `root` is
+/// who is root in its user namespace.
+pub fn access_override_creds(cred: &Cred, root: Option<u32>) -> Cred {
+    let cap_effective = if Some(cred.uid) == root { cred.cap_permitted } else { CapSet::EMPTY };
     Cred { fsuid: cred.uid, fsgid: cred.gid, cap_effective, ..cred.clone() }
 }
 
@@ -285,17 +289,32 @@ mod tests {
     #[test]
     fn the_owners_class_decides_even_when_others_may_more() {
         let owner = Cred::user(10, 20);
-        assert_eq!(file(0o077).permission(&owner, MAY_READ), Err(Errno::EACCES));
+        assert_eq!(
+            file(0o077).permission(&UserNamespaces::default(), &owner, MAY_READ),
+            Err(Errno::EACCES)
+        );
         let member = Cred { groups: vec![20], ..Cred::user(11, 99) };
-        assert_eq!(file(0o707).permission(&member, MAY_READ), Err(Errno::EACCES));
-        assert_eq!(file(0o704).permission(&Cred::user(11, 99), MAY_READ), Ok(()));
+        assert_eq!(
+            file(0o707).permission(&UserNamespaces::default(), &member, MAY_READ),
+            Err(Errno::EACCES)
+        );
+        assert_eq!(
+            file(0o704).permission(&UserNamespaces::default(), &Cred::user(11, 99), MAY_READ),
+            Ok(())
+        );
     }
 
     #[test]
     fn root_executes_only_what_somebody_may_execute() {
         let root = Cred::default();
-        assert_eq!(file(0o000).permission(&root, MAY_READ | MAY_WRITE), Ok(()));
-        assert_eq!(file(0o666).permission(&root, MAY_EXEC), Err(Errno::EACCES));
-        assert_eq!(file(0o001).permission(&root, MAY_EXEC), Ok(()));
+        assert_eq!(
+            file(0o000).permission(&UserNamespaces::default(), &root, MAY_READ | MAY_WRITE),
+            Ok(())
+        );
+        assert_eq!(
+            file(0o666).permission(&UserNamespaces::default(), &root, MAY_EXEC),
+            Err(Errno::EACCES)
+        );
+        assert_eq!(file(0o001).permission(&UserNamespaces::default(), &root, MAY_EXEC), Ok(()));
     }
 }

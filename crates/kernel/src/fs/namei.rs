@@ -230,7 +230,8 @@ impl Kernel {
 
     /// May the walker search the directory where the walk is?
     fn may_lookup(&self, nd: &Nameidata) -> Result<(), Errno> {
-        self.vfs.inode(nd.at.dentry).permission(&self.tasks[nd.task].cred, MAY_EXEC)
+        let (users, cred) = (&self.namespaces.user, &self.tasks[nd.task].cred);
+        self.vfs.inode(nd.at.dentry).permission(users, cred, MAY_EXEC)
     }
 
     /// ENOTDIR unless the walk is at a directory.

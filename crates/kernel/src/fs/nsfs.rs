@@ -15,6 +15,7 @@ use crate::syscall::{Call, SysResult};
 use crate::task::TaskId;
 use crate::task::capability::Cap;
 use crate::task::nsproxy::{Namespace, NsKind};
+use crate::task::user_namespace::UserNs;
 
 const NS_GET_USERNS: u32 = 0xb701;
 const NS_GET_PARENT: u32 = 0xb702;
@@ -87,17 +88,24 @@ impl Kernel {
 
     /// ns_ioctl(): EPERM for the parent of the first of its kind, EINVAL where there are no parents.
     pub(crate) fn ns_ioctl(&mut self, call: &mut Call<'_>, ns: Namespace, cmd: u32) -> SysResult {
-        let user = Namespace::Only(NsKind::User);
         let found = match (cmd, ns) {
             (NS_GET_NSTYPE, _) => return Ok(ns.kind().flag().into()),
-            (NS_GET_OWNER_UID, Namespace::Only(NsKind::User)) => {
-                call.write_u32(call.ptr(2), 0)?;
+            (NS_GET_OWNER_UID, Namespace::User(ns)) => {
+                let owner = self.namespaces.user.get(ns).owner;
+                call.write_u32(call.ptr(2), self.uid_seen_by(call.task, owner))?;
                 return Ok(0);
             }
-            (NS_GET_USERNS | NS_GET_PARENT, Namespace::Only(NsKind::User)) => {
+            (NS_GET_USERNS | NS_GET_PARENT, Namespace::User(UserNs::INIT)) => {
                 return Err(Errno::EPERM.into());
             }
-            (NS_GET_USERNS, _) => user,
+            (NS_GET_USERNS, _) | (NS_GET_PARENT, Namespace::User(_)) => {
+                // ns_get_owner(): one's own or one below.
+                let owner = self.owner_of(ns);
+                if !self.namespaces.user.is_within(owner, self.tasks[call.task].cred.user_ns) {
+                    return Err(Errno::EPERM.into());
+                }
+                Namespace::User(owner)
+            }
             (NS_GET_PARENT, Namespace::Pid(ns)) => {
                 let own = self.task_active_pid_ns(call.task);
                 let parent = self.pids.parent_of(ns).ok_or(Errno::EPERM)?;

@@ -244,7 +244,7 @@ impl Kernel {
         if inode.is_append() && overwrites {
             return Err(Errno::EPERM);
         }
-        if op.has(raw::O_NOATIME) && !inode.owner_or_capable(cred) {
+        if op.has(raw::O_NOATIME) && !inode.owner_or_capable(&self.namespaces.user, cred) {
             return Err(Errno::EPERM);
         }
         let stored = inode.is_reg() || inode.is_dir();
@@ -283,7 +283,7 @@ impl Kernel {
         };
         let file = self.dentry_open(task, path, kind, op.flags);
         if let InodeKind::Proc(node) = self.vfs.inode(dentry).kind {
-            self.proc_open(file, node).inspect_err(|_| self.fput(Some(task), file))?;
+            self.proc_open(task, file, node).inspect_err(|_| self.fput(Some(task), file))?;
         }
         Ok(file)
     }

@@ -111,7 +111,8 @@ impl Kernel {
         pos: Option<u64>,
     ) -> SysResult {
         let file = self.fdget(call, call.int(0))?;
-        if pos.is_some() && !self.file_has_positions(file) {
+        let seq = direction == Direction::Write && self.is_seq_file(file);
+        if pos.is_some() && (seq || !self.file_has_positions(file)) {
             return Err(Errno::ESPIPE.into());
         }
         self.check_rw_mode(file, direction)?;

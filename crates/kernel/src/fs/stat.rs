@@ -15,6 +15,7 @@ use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
+use crate::task::TaskId;
 use crate::task::capability::Cap;
 use linux_raw_sys::general as raw;
 
@@ -196,8 +197,8 @@ impl Kernel {
     /// fstat(2).
     pub fn sys_fstat(&mut self, call: &mut Call<'_>) -> SysResult {
         let file = self.table(call.task).get(call.int(0))?;
-        let stat = self.file_stat(file).to_stat();
-        call.write_user(call.ptr(1), &stat)?;
+        let stat = self.cp_stat(call.task, self.file_stat(file));
+        call.write_user(call.ptr(1), &stat.to_stat())?;
         Ok(0)
     }
 
@@ -235,11 +236,18 @@ impl Kernel {
         let path = if empty && path.is_null() { Vec::new() } else { call.read_path(path)? };
         let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
         let lookup = Lookup { follow, empty, ..Lookup::NOFOLLOW };
-        Ok(match self.filename_lookup(call.task, dfd, &path, lookup, call.user)? {
+        let stat = match self.filename_lookup(call.task, dfd, &path, lookup, call.user)? {
             Found::Path(path) => self.path_stat(path),
             Found::File(file) => self.file_stat(file),
             Found::Namespace(ns) => self.ns_stat(ns),
-        })
+        };
+        Ok(self.cp_stat(call.task, stat))
+    }
+
+    /// cp_new_stat(): the owners as the caller's user namespace calls them.
+    fn cp_stat(&self, task: TaskId, stat: Stat) -> Stat {
+        let (uid, gid) = (self.uid_seen_by(task, stat.uid), self.gid_seen_by(task, stat.gid));
+        Stat { uid, gid, ..stat }
     }
 
     /// statx(2).
@@ -291,7 +299,7 @@ impl Kernel {
         let cred = if flags & AT_EACCESS != 0 {
             effective.clone()
         } else {
-            access_override_creds(&effective)
+            access_override_creds(&effective, self.make_kuid(call.task, 0).ok())
         };
         // The walk is done with those credentials too.
         self.tasks[call.task].cred = cred.clone();

@@ -202,7 +202,7 @@ impl Kernel {
     /// set-id, and readable and writable for the caller.
     fn may_linkat(&self, task: TaskId, source: DentryId) -> Result<(), Errno> {
         let (cred, inode) = (&self.tasks[task].cred, self.vfs.inode(source));
-        if inode.owner_or_capable(cred) {
+        if inode.owner_or_capable(&self.namespaces.user, cred) {
             return Ok(());
         }
         let set_id = inode.mode & S_ISUID != 0 || inode.mode & (S_ISGID | 0o010) == S_ISGID | 0o010;
@@ -315,7 +315,7 @@ impl Kernel {
         self.inode_permission(dir, cred, MAY_WRITE | MAY_EXEC)?;
         let (parent, inode) = (self.vfs.inode(dir), self.vfs.inode(victim));
         if parent.is_append()
-            || parent.sticky_forbids(cred, inode)
+            || parent.sticky_forbids(&self.namespaces.user, cred, inode)
             || inode.is_append()
             || inode.is_immutable()
         {

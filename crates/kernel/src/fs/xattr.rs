@@ -93,7 +93,7 @@ impl Kernel {
             Space::Trusted if !cred.capable(Cap::SysAdmin) => return Err(denied),
             Space::User if !inode.is_reg() && !inode.is_dir() => return Err(denied),
             Space::User if write && inode.is_dir() && inode.mode & 0o1000 != 0 => {
-                if !inode.owner_or_capable(cred) {
+                if !inode.owner_or_capable(&self.namespaces.user, cred) {
                     return Err(Errno::EPERM);
                 }
             }
@@ -157,7 +157,12 @@ impl Kernel {
         if acl && (value.len() < 4 || value[..4] != 2u32.to_le_bytes()) {
             return Errno::EINVAL;
         }
-        if acl && !self.vfs.inode(dentry).owner_or_capable(&self.tasks[task].cred) {
+        if acl
+            && !self
+                .vfs
+                .inode(dentry)
+                .owner_or_capable(&self.namespaces.user, &self.tasks[task].cred)
+        {
             return Errno::EPERM;
         }
         let detail = String::from_utf8_lossy(name).into_owned();

@@ -26,6 +26,7 @@ use crate::fs::file::FileId;
 use crate::kernel::Kernel;
 use crate::platform::{GuestId, MapChange, Platform};
 use crate::task::TaskId;
+use crate::task::user_namespace::UserNs;
 use area::Areas;
 
 /// Names an [`Mm`].
@@ -67,6 +68,8 @@ pub struct Mm {
     pub exe_file: Option<FileId>,
     /// PR_SET_DUMPABLE.
     pub dumpable: bool,
+    /// Where its program was started.
+    pub user_ns: UserNs,
     /// mlockall(MCL_FUTURE): what is mapped from now on is locked (`def_flags`).
     pub locks_future: bool,
     /// MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED was called.

@@ -266,7 +266,11 @@ impl Kernel {
         let [pid, uid, gid] = match &self.net.sockets[socket].kind {
             SocketKind::Unix(_) => {
                 let [pid, uid, gid] = self.unix_peercred(socket);
-                [self.pid_vnr(task, Pid(pid)), uid, gid]
+                [
+                    self.pid_vnr(task, Pid(pid)),
+                    self.uid_seen_by(task, uid),
+                    self.gid_seen_by(task, gid),
+                ]
             }
             // sk_peer_pid is never set: pid 0 and the overflow ids of "nobody".
             SocketKind::Tcp(_) | SocketKind::Udp(_) => [0, u32::MAX, u32::MAX],

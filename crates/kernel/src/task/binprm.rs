@@ -5,12 +5,14 @@
 use crate::abi::Errno;
 use crate::fact::{Fact, TaskFact};
 use crate::fs::file::FileId;
+use crate::fs::inode::Inode;
 use crate::kernel::Kernel;
 use crate::platform::{Platform, UserPtr};
 use crate::syscall::{Call, Held};
 use crate::task::binfmt_script::{BINPRM_BUF_SIZE, Script};
 use crate::task::elf::{EHDR_SIZE, Elf, Header};
 use crate::task::rlimit::RLIMIT_STACK;
+use crate::task::user_namespace::IdKind;
 use crate::task::{Cred, TaskId};
 use linux_raw_sys::general::{MS_NOSUID, S_ISGID, S_ISUID, S_IXGRP};
 
@@ -234,9 +236,22 @@ impl Kernel {
         let mut cred = self.tasks[task].cred.clone();
         let inode = self.file_inode(file).map(|inode| &self.vfs.inodes[inode]);
         let path = self.files[file].path;
-        let nosuid = path.is_some_and(|path| self.vfs.mnt_has(path.mnt, MS_NOSUID));
+        // mnt_may_suid(): neither what somebody below mounted counts.
+        let nosuid = path.is_some_and(|path| {
+            let sb = self.vfs.super_of(self.vfs.mounts[&path.mnt].dev);
+            let users = &self.namespaces.user;
+            self.vfs.mnt_has(path.mnt, MS_NOSUID)
+                || sb.is_some_and(|sb| !users.is_within(cred.user_ns, sb.user_ns))
+        });
         let may_gain = !self.tasks[task].no_new_privs && !nosuid;
-        if let Some(inode) = inode.filter(|_| may_gain) {
+        // The ids must be known where the program runs.
+        let users = &self.namespaces.user;
+        let known = |inode: &&Inode| {
+            users.from_kid(cred.user_ns, IdKind::User, inode.uid).is_some()
+                && users.from_kid(cred.user_ns, IdKind::Group, inode.gid).is_some()
+        };
+        let inode = inode.filter(|_| may_gain).filter(known);
+        if let Some(inode) = inode {
             if inode.mode & S_ISUID != 0 {
                 cred.euid = inode.uid;
             }
@@ -248,7 +263,8 @@ impl Kernel {
         (cred.suid, cred.fsuid) = (cred.euid, cred.euid);
         (cred.sgid, cred.fsgid) = (cred.egid, cred.egid);
         let old = &self.tasks[task].cred;
-        cred.cap_bprm_creds_from_file(cred.euid != old.euid || cred.egid != old.egid);
+        let root = users.make_kid(cred.user_ns, IdKind::User, 0);
+        cred.cap_bprm_creds_from_file(cred.euid != old.euid || cred.egid != old.egid, root);
         let secure = cred.uid != cred.euid || cred.gid != cred.egid;
         (cred, secure)
     }

@@ -7,6 +7,7 @@ use crate::abi::Errno;
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
+use crate::task::user_namespace::UserNs;
 use crate::task::{Cred, TaskId};
 use linux_raw_sys::prctl as pr;
 
@@ -38,6 +39,7 @@ pub enum Cap {
     SysTime = 25,
     Mknod = 27,
     Lease = 28,
+    Setfcap = 31,
     MacOverride = 32,
     WakeAlarm = 35,
     CheckpointRestore = 40,
@@ -88,6 +90,12 @@ impl CapSet {
         self.0 >> cap as u64 & 1 != 0
     }
 
+    /// checkpoint_restore_ns_capable(): CAP_CHECKPOINT_RESTORE, or CAP_SYS_ADMIN as before there was
+    /// that.
+    pub const fn checkpoint_restore(self) -> bool {
+        self.has(Cap::CheckpointRestore) || self.has(Cap::SysAdmin)
+    }
+
     /// Are all of these in `other`?
     pub const fn is_subset(self, other: CapSet) -> bool {
         self.0 & !other.0 == 0
@@ -107,30 +115,32 @@ impl CapSet {
 }
 
 impl Cred {
-    /// capable(): has it the power, in effect?
+    /// capable(): has it the power over the host, in effect? Who is in a user namespace of its own
+    /// never has.
     pub fn capable(&self, cap: Cap) -> bool {
-        self.cap_effective.has(cap)
+        self.user_ns == UserNs::INIT && self.has_cap(cap)
     }
 
-    /// CAP_CHECKPOINT_RESTORE, or CAP_SYS_ADMIN as before there was that.
-    pub fn checkpoint_restore_capable(&self) -> bool {
-        self.capable(Cap::CheckpointRestore) || self.capable(Cap::SysAdmin)
+    /// ns_capable() over the user namespace that it is in.
+    pub fn has_cap(&self, cap: Cap) -> bool {
+        self.cap_effective.has(cap)
     }
 
     /// cap_emulate_setxuid(): who leaves root for good loses all capabilities unless it asked to keep
     /// them, who leaves it for now has none in effect, who comes back has them again. `old` and `new`
-    /// are real, effective, saved.
-    pub(super) fn cap_emulate_setxuid(&mut self, old: [u32; 3], new: [u32; 3]) {
+    /// are real, effective, saved; `root` is the root of its user namespace, if that has one.
+    pub(super) fn cap_emulate_setxuid(&mut self, old: [u32; 3], new: [u32; 3], root: Option<u32>) {
         if self.securebits & NO_SETUID_FIXUP != 0 {
             return;
         }
-        if old.contains(&0) && !new.contains(&0) {
+        let is_root = |id: u32| Some(id) == root;
+        if old.into_iter().any(is_root) && !new.into_iter().any(is_root) {
             if self.securebits & KEEP_CAPS == 0 {
                 (self.cap_permitted, self.cap_effective) = (CapSet::EMPTY, CapSet::EMPTY);
             }
             self.cap_ambient = CapSet::EMPTY;
         }
-        match (old[1] == 0, new[1] == 0) {
+        match (is_root(old[1]), is_root(new[1])) {
             (true, false) => self.cap_effective = CapSet::EMPTY,
             (false, true) => self.cap_effective = self.cap_permitted,
             (true, true) | (false, false) => {}
@@ -138,11 +148,11 @@ impl Cred {
     }
 
     /// cap_task_fix_setuid() of LSM_SETID_FS: those about files go and come with fsuid 0.
-    pub(super) fn cap_fix_fsuid(&mut self, old: u32, new: u32) {
+    pub(super) fn cap_fix_fsuid(&mut self, old: u32, new: u32, root: Option<u32>) {
         if self.securebits & NO_SETUID_FIXUP != 0 {
             return;
         }
-        match (old == 0, new == 0) {
+        match (Some(old) == root, Some(new) == root) {
             (true, false) => self.cap_effective = self.cap_effective.without(CapSet::FS),
             (false, true) => {
                 let back = self.cap_permitted.and(CapSet::FS);
@@ -153,18 +163,18 @@ impl Cred {
     }
 
     /// cap_bprm_creds_from_file(), of a program whose file has no capabilities. `setid` says that it
-    /// changed an effective id.
-    pub(super) fn cap_bprm_creds_from_file(&mut self, setid: bool) {
-        let root = self.securebits & NOROOT == 0;
+    /// changed an effective id, `root` who is root in its user namespace.
+    pub(super) fn cap_bprm_creds_from_file(&mut self, setid: bool, root: Option<u32>) {
+        let root = root.filter(|_| self.securebits & NOROOT == 0);
         let mut permitted = CapSet::EMPTY;
-        if root && (self.uid == 0 || self.euid == 0) {
+        if root.is_some_and(|root| self.uid == root || self.euid == root) {
             permitted = self.cap_bset.or(self.cap_inheritable);
         }
         if setid {
             self.cap_ambient = CapSet::EMPTY;
         }
         self.cap_permitted = permitted.or(self.cap_ambient);
-        let effective = root && self.euid == 0;
+        let effective = root == Some(self.euid);
         self.cap_effective = if effective { self.cap_permitted } else { self.cap_ambient };
         self.securebits &= !KEEP_CAPS;
     }
@@ -174,7 +184,7 @@ impl Cred {
         &mut self,
         [effective, permitted, inheritable]: [CapSet; 3],
     ) -> Result<(), Errno> {
-        let capped = !self.capable(Cap::Setpcap);
+        let capped = !self.has_cap(Cap::Setpcap);
         let may = inheritable.is_subset(self.cap_inheritable.or(self.cap_bset))
             && (!capped || inheritable.is_subset(self.cap_inheritable.or(self.cap_permitted)))
             && permitted.is_subset(self.cap_permitted)
@@ -200,7 +210,7 @@ impl Cred {
         let allowed = locks >> 1 & changed == 0
             && locks & !new == 0
             && new & !(ALL_BITS | ALL_LOCKS) == 0
-            && (harmless || self.capable(Cap::Setpcap));
+            && (harmless || self.has_cap(Cap::Setpcap));
         if !allowed {
             return Err(Errno::EPERM);
         }
@@ -250,7 +260,7 @@ impl Kernel {
         Some(match option {
             pr::PR_CAPBSET_READ if arg <= LAST => Ok(cred.cap_bset.0 >> arg & 1),
             pr::PR_CAPBSET_READ => Err(Errno::EINVAL.into()),
-            pr::PR_CAPBSET_DROP if !cred.capable(Cap::Setpcap) => Err(Errno::EPERM.into()),
+            pr::PR_CAPBSET_DROP if !cred.has_cap(Cap::Setpcap) => Err(Errno::EPERM.into()),
             pr::PR_CAPBSET_DROP if arg > LAST => Err(Errno::EINVAL.into()),
             pr::PR_CAPBSET_DROP => {
                 cred.cap_bset = cred.cap_bset.without(CapSet(1 << arg));
@@ -346,13 +356,13 @@ mod tests {
     #[test]
     fn who_leaves_root_for_good_has_nothing_left_unless_it_asked() {
         let mut cred = Cred::default();
-        cred.cap_emulate_setxuid([0; 3], [5; 3]);
+        cred.cap_emulate_setxuid([0; 3], [5; 3], Some(0));
         assert_eq!(cred.cap_permitted, CapSet::EMPTY);
         let mut cred = Cred { securebits: KEEP_CAPS, ..Cred::default() };
-        cred.cap_emulate_setxuid([0; 3], [5; 3]);
+        cred.cap_emulate_setxuid([0; 3], [5; 3], Some(0));
         assert_eq!((cred.cap_permitted, cred.cap_effective), (CapSet::FULL, CapSet::EMPTY));
         let mut cred = Cred { securebits: NO_SETUID_FIXUP, ..Cred::default() };
-        cred.cap_emulate_setxuid([0; 3], [5; 3]);
+        cred.cap_emulate_setxuid([0; 3], [5; 3], Some(0));
         assert_eq!(cred.cap_effective, CapSet::FULL);
     }
 
@@ -362,10 +372,10 @@ mod tests {
         cred.cap_inheritable = CapSet::FULL;
         let raise = pr::PR_CAP_AMBIENT_RAISE.into();
         assert_eq!(cred.cap_ambient([raise, Cap::NetRaw as u64, 0, 0]), Ok(0));
-        cred.cap_bprm_creds_from_file(false);
+        cred.cap_bprm_creds_from_file(false, Some(0));
         let left = CapSet(1 << Cap::NetRaw as u64);
         assert_eq!((cred.cap_permitted, cred.cap_effective), (left, left));
-        cred.cap_bprm_creds_from_file(true);
+        cred.cap_bprm_creds_from_file(true, Some(0));
         assert_eq!(cred.cap_permitted, CapSet::EMPTY);
     }
 
@@ -375,7 +385,7 @@ mod tests {
         let mut cred = Cred { cap_bset, ..Cred::default() };
         assert_eq!(cred.cap_capset([CapSet::EMPTY; 3]), Ok(()));
         assert_eq!(cred.cap_capset([CapSet(1), CapSet(1), CapSet::EMPTY]), Err(Errno::EPERM));
-        cred.cap_bprm_creds_from_file(false);
+        cred.cap_bprm_creds_from_file(false, Some(0));
         assert_eq!(cred.cap_effective, cred.cap_bset);
     }
 

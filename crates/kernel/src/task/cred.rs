@@ -5,6 +5,7 @@ use crate::abi::Errno;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
 use crate::task::capability::Cap;
+use crate::task::user_namespace::IdKind;
 use crate::task::{Cred, TaskId};
 
 /// "Leave it as it is": −1.
@@ -83,9 +84,9 @@ impl Cred {
 
     /// commit_creds() for users: the file system's id follows the effective one, and capabilities
     /// follow all three.
-    fn set_uids(&mut self, ids: Ids) {
+    fn set_uids(&mut self, ids: Ids, root: Option<u32>) {
         let numbers = |ids: Ids| [ids.real, ids.effective, ids.saved];
-        self.cap_emulate_setxuid(numbers(self.uids()), numbers(ids));
+        self.cap_emulate_setxuid(numbers(self.uids()), numbers(ids), root);
         (self.uid, self.euid, self.suid) = (ids.real, ids.effective, ids.saved);
         self.fsuid = self.euid;
     }
@@ -106,8 +107,9 @@ impl Kernel {
     ) -> SysResult {
         let cred = &self.tasks[task].cred;
         let (mut ids, old) = (cred.uids(), cred.euid);
-        change(&mut ids, cred.capable(Cap::Setuid))?;
-        self.tasks[task].cred.set_uids(ids);
+        change(&mut ids, cred.has_cap(Cap::Setuid))?;
+        let root = self.make_kuid(task, 0).ok();
+        self.tasks[task].cred.set_uids(ids, root);
         self.note_changed_cred(task, ids.effective != old);
         Ok(0)
     }
@@ -119,13 +121,13 @@ impl Kernel {
     ) -> SysResult {
         let cred = &self.tasks[task].cred;
         let (mut ids, old) = (cred.gids(), cred.egid);
-        change(&mut ids, cred.capable(Cap::Setgid))?;
+        change(&mut ids, cred.has_cap(Cap::Setgid))?;
         self.tasks[task].cred.set_gids(ids);
         self.note_changed_cred(task, ids.effective != old);
         Ok(0)
     }
 
-    fn note_changed_cred(&mut self, task: TaskId, changed: bool) {
+    pub(super) fn note_changed_cred(&mut self, task: TaskId, changed: bool) {
         if changed {
             self.tasks[task].pdeath_signal = None;
             if let Some(mm) = self.tasks[task].mm {
@@ -134,75 +136,103 @@ impl Kernel {
         }
     }
 
+    /// The ids that a call gives, as the host's own; −1 stays, EINVAL for one that is nobody's.
+    fn ids_or_keep<const N: usize>(
+        &self,
+        call: &Call<'_>,
+        kind: IdKind,
+    ) -> Result<[u32; N], Errno> {
+        let (ns, users) = (self.tasks[call.task].cred.user_ns, &self.namespaces.user);
+        let mut ids = [KEEP; N];
+        for (i, id) in ids.iter_mut().enumerate() {
+            let asked = call.arg(i) as u32;
+            if asked != KEEP {
+                *id = users.make_kid(ns, kind, asked).ok_or(Errno::EINVAL)?;
+            }
+        }
+        Ok(ids)
+    }
+
+    fn write_ids(&self, call: &mut Call<'_>, ids: Ids, kind: IdKind) -> SysResult {
+        let ns = self.tasks[call.task].cred.user_ns;
+        for (i, id) in [ids.real, ids.effective, ids.saved].into_iter().enumerate() {
+            call.write_u32(call.ptr(i), self.munged(ns, kind, id))?;
+        }
+        Ok(0)
+    }
+
     /// setuid(2).
     pub fn sys_setuid(&mut self, call: &mut Call<'_>) -> SysResult {
-        let id = valid(call.arg(0))?;
+        let id = self.make_kuid(call.task, call.arg(0) as u32)?;
         self.change_uids(call.task, |ids, root| ids.set(id, root))
     }
 
     /// setgid(2).
     pub fn sys_setgid(&mut self, call: &mut Call<'_>) -> SysResult {
-        let id = valid(call.arg(0))?;
+        let id = self.make_kgid(call.task, call.arg(0) as u32)?;
         self.change_gids(call.task, |ids, root| ids.set(id, root))
     }
 
     /// setreuid(2).
     pub fn sys_setreuid(&mut self, call: &mut Call<'_>) -> SysResult {
-        let (real, effective) = (call.arg(0) as u32, call.arg(1) as u32);
+        let [real, effective] = self.ids_or_keep(call, IdKind::User)?;
         self.change_uids(call.task, |ids, root| ids.set_re(real, effective, root))
     }
 
     /// setregid(2).
     pub fn sys_setregid(&mut self, call: &mut Call<'_>) -> SysResult {
-        let (real, effective) = (call.arg(0) as u32, call.arg(1) as u32);
+        let [real, effective] = self.ids_or_keep(call, IdKind::Group)?;
         self.change_gids(call.task, |ids, root| ids.set_re(real, effective, root))
     }
 
     /// setresuid(2).
     pub fn sys_setresuid(&mut self, call: &mut Call<'_>) -> SysResult {
-        let new = [0, 1, 2].map(|i| call.arg(i) as u32);
+        let new = self.ids_or_keep(call, IdKind::User)?;
         self.change_uids(call.task, |ids, root| ids.set_res(new, root))
     }
 
     /// setresgid(2).
     pub fn sys_setresgid(&mut self, call: &mut Call<'_>) -> SysResult {
-        let new = [0, 1, 2].map(|i| call.arg(i) as u32);
+        let new = self.ids_or_keep(call, IdKind::Group)?;
         self.change_gids(call.task, |ids, root| ids.set_res(new, root))
     }
 
     /// getresuid(2).
     pub fn sys_getresuid(&mut self, call: &mut Call<'_>) -> SysResult {
         let ids = self.tasks[call.task].cred.uids();
-        write_ids(call, ids)
+        self.write_ids(call, ids, IdKind::User)
     }
 
     /// getresgid(2).
     pub fn sys_getresgid(&mut self, call: &mut Call<'_>) -> SysResult {
         let ids = self.tasks[call.task].cred.gids();
-        write_ids(call, ids)
+        self.write_ids(call, ids, IdKind::Group)
     }
 
     /// setfsuid(2): returns the old id, whether or not the new one was taken.
     pub fn sys_setfsuid(&mut self, call: &mut Call<'_>) -> SysResult {
-        let id = call.arg(0) as u32;
+        let id = self.make_kuid(call.task, call.arg(0) as u32).ok();
+        let root = self.make_kuid(call.task, 0).ok();
         let cred = &mut self.tasks[call.task].cred;
         let old = cred.fsuid;
-        if id != KEEP && (cred.uids().has(id) || id == old || cred.capable(Cap::Setuid)) {
+        let may = |id: &u32| cred.uids().has(*id) || *id == old || cred.has_cap(Cap::Setuid);
+        if let Some(id) = id.filter(may) {
             cred.fsuid = id;
-            cred.cap_fix_fsuid(old, id);
+            cred.cap_fix_fsuid(old, id, root);
         }
-        Ok(u64::from(old))
+        Ok(self.uid_seen_by(call.task, old).into())
     }
 
     /// setfsgid(2): likewise.
     pub fn sys_setfsgid(&mut self, call: &mut Call<'_>) -> SysResult {
-        let id = call.arg(0) as u32;
+        let id = self.make_kgid(call.task, call.arg(0) as u32).ok();
         let cred = &mut self.tasks[call.task].cred;
         let old = cred.fsgid;
-        if id != KEEP && (cred.gids().has(id) || id == old || cred.capable(Cap::Setgid)) {
+        let may = |id: &u32| cred.gids().has(*id) || *id == old || cred.has_cap(Cap::Setgid);
+        if let Some(id) = id.filter(may) {
             cred.fsgid = id;
         }
-        Ok(u64::from(old))
+        Ok(self.gid_seen_by(call.task, old).into())
     }
 
     /// getgroups(2).
@@ -212,16 +242,21 @@ impl Kernel {
         if size < 0 || (size > 0 && (size as usize) < count) {
             return Err(Errno::EINVAL.into());
         }
-        let bytes: Vec<u8> = groups.iter().flat_map(|g| g.to_le_bytes()).collect();
+        let seen = groups.iter().map(|g| self.gid_seen_by(call.task, *g));
+        let bytes: Vec<u8> = seen.flat_map(u32::to_le_bytes).collect();
         if size > 0 {
             call.write_user(call.ptr(1), &bytes)?;
         }
         Ok(count as u64)
     }
 
-    /// setgroups(2).
+    /// setgroups(2). In a user namespace only once its map of groups is there, and unless it was
+    /// denied (may_setgroups()).
     pub fn sys_setgroups(&mut self, call: &mut Call<'_>) -> SysResult {
-        if !self.tasks[call.task].cred.capable(Cap::Setgid) {
+        let cred = &self.tasks[call.task].cred;
+        let mapped = !self.namespaces.user.map(cred.user_ns, IdKind::Group).0.is_empty();
+        let allowed = mapped && self.namespaces.user.get(cred.user_ns).setgroups_allowed;
+        if !cred.has_cap(Cap::Setgid) || !allowed {
             return Err(Errno::EPERM.into());
         }
         let count = call.arg(0) as u32;
@@ -230,25 +265,15 @@ impl Kernel {
         }
         let bytes = call.read_bytes(call.ptr(1), 4 * count as usize)?;
         let words = bytes.chunks_exact(4);
-        let mut groups: Vec<u32> =
-            words.map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let words = words.map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let mut groups = Vec::with_capacity(count as usize);
+        for word in words {
+            groups.push(self.make_kgid(call.task, word)?);
+        }
         groups.sort_unstable();
         self.tasks[call.task].cred.groups = groups;
         Ok(0)
     }
-}
-
-/// An id that is one; −1 is none (EINVAL).
-fn valid(id: u64) -> Result<u32, Errno> {
-    let id = id as u32;
-    if id == KEEP { Err(Errno::EINVAL) } else { Ok(id) }
-}
-
-fn write_ids(call: &mut Call<'_>, ids: Ids) -> SysResult {
-    for (i, id) in [ids.real, ids.effective, ids.saved].into_iter().enumerate() {
-        call.write_u32(call.ptr(i), id)?;
-    }
-    Ok(0)
 }
 
 #[cfg(test)]

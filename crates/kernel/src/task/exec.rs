@@ -189,6 +189,7 @@ impl Kernel {
         self.files[bprm.image.file].count += 1;
         let mut mm = Mm::new(user.user_range());
         mm.exe_file = Some(bprm.image.file);
+        mm.user_ns = self.tasks[task].cred.user_ns;
         let mm = self.mms.insert(mm);
         let t = &mut self.tasks[task];
         let (old_mm, old_guest) = (t.mm.replace(mm), t.guest.replace(guest));
@@ -367,10 +368,10 @@ impl Kernel {
             phnum: u64::from(bprm.image.elf.header.phnum),
             base: interp.map_or(0, |i| i.bias),
             entry: plan.entry,
-            uid: cred.uid,
-            euid: cred.euid,
-            gid: cred.gid,
-            egid: cred.egid,
+            uid: self.uid_seen_by(at.task, cred.uid),
+            euid: self.uid_seen_by(at.task, cred.euid),
+            gid: self.gid_seen_by(at.task, cred.gid),
+            egid: self.gid_seen_by(at.task, cred.egid),
             secure: bprm.secure,
             random,
             hwcap,

@@ -102,8 +102,9 @@ impl Kernel {
         self.may_clone(task, args)?;
         let pidfd = self.pidfd_prepare(call, args)?;
         let newborn = self.create_new_namespaces(task, args.flags);
-        let newborn = newborn.and_then(|nsproxy| Ok((nsproxy, self.copy_mm(call, args, nsproxy)?)));
-        let (nsproxy, born) = newborn.inspect_err(|_| {
+        let newborn = newborn
+            .and_then(|(nsproxy, cred)| Ok((nsproxy, cred, self.copy_mm(call, args, nsproxy)?)));
+        let (nsproxy, cred, born) = newborn.inspect_err(|_| {
             self.release_mnt_namespaces();
             if let Some(fd) = pidfd {
                 self.table_mut(task).put_unused_fd(fd);
@@ -123,7 +124,7 @@ impl Kernel {
         child.guest = Some(born.guest);
         child.regs = copy_thread(&self.tasks[task].regs, args);
         child.tid = pid;
-        child.nsproxy = nsproxy;
+        (child.nsproxy, child.cred) = (nsproxy, cred);
         self.pids.publish_names(&born.pid);
         let child = self.tasks.insert(child);
         match sighand {
@@ -214,7 +215,9 @@ impl Kernel {
         let words = bytes.chunks_exact(4);
         let wishes: Vec<i32> =
             words.map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        if !wishes.is_empty() && !self.tasks[call.task].cred.checkpoint_restore_capable() {
+        let users = &self.namespaces.user;
+        let caps = users.caps_over(&self.tasks[call.task].cred, self.pids.owner_of(ns));
+        if !wishes.is_empty() && !caps.checkpoint_restore() {
             return Err(match wishes.len() as u32 > self.pids.level(ns) + 1 || wishes[0] < 1 {
                 true => Errno::EINVAL,
                 false => Errno::EPERM,

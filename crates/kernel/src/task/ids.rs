@@ -23,22 +23,22 @@ impl Kernel {
 
     /// getuid(2).
     pub fn sys_getuid(&mut self, call: &mut Call<'_>) -> SysResult {
-        Ok(u64::from(self.tasks[call.task].cred.uid))
+        Ok(self.uid_seen_by(call.task, self.tasks[call.task].cred.uid).into())
     }
 
     /// geteuid(2).
     pub fn sys_geteuid(&mut self, call: &mut Call<'_>) -> SysResult {
-        Ok(u64::from(self.tasks[call.task].cred.euid))
+        Ok(self.uid_seen_by(call.task, self.tasks[call.task].cred.euid).into())
     }
 
     /// getgid(2).
     pub fn sys_getgid(&mut self, call: &mut Call<'_>) -> SysResult {
-        Ok(u64::from(self.tasks[call.task].cred.gid))
+        Ok(self.gid_seen_by(call.task, self.tasks[call.task].cred.gid).into())
     }
 
     /// getegid(2).
     pub fn sys_getegid(&mut self, call: &mut Call<'_>) -> SysResult {
-        Ok(u64::from(self.tasks[call.task].cred.egid))
+        Ok(self.gid_seen_by(call.task, self.tasks[call.task].cred.egid).into())
     }
 
     /// set_tid_address(2).

@@ -5,7 +5,7 @@
 //! The life of a process by file: `fork` (copy_process) → `exec` → `signal/` (send_signal,
 //! complete_signal, get_signal, frames) → `exit` (do_group_exit, do_exit) → `wait`. Beside them:
 //! `pid` (numbers), `pid_namespace`, `nsproxy`, `sched` (who runs next), `futex`, `timer`, `cred`,
-//! `capability`.
+//! `capability`, `user_namespace`.
 
 pub mod binfmt_script;
 pub mod binprm;
@@ -18,6 +18,7 @@ pub mod exit;
 pub mod exit_notify;
 pub mod fork;
 pub mod futex;
+pub mod id_map;
 pub mod ids;
 pub mod init;
 pub mod kcmp;
@@ -33,12 +34,14 @@ pub mod rusage;
 pub mod sched;
 pub mod sched_calls;
 pub mod session;
+pub mod setns;
 pub mod signal;
 pub mod spawn;
 pub mod system;
 pub mod task_struct;
 pub mod timer;
 pub mod unshare;
+pub mod user_namespace;
 pub mod wait;
 
 pub use pid::Pid;

@@ -1,18 +1,16 @@
 //! Which namespaces a task has (namespaces(7)): `nsproxy`, unshare(2) and clone(2) of namespaces,
-//! setns(2). Those of processes are in `pid_namespace`, those of names (UTS) and networks here; of the
-//! others there is one of each, which nobody can leave (loudly). Neighbours: `fs/nsfs` (the files that
-//! stand for them), `unshare`, `fork`.
+//! and who owns them. Those of processes are in `pid_namespace`, those of users in `user_namespace`,
+//! those of names (UTS) and networks here; of the others there is one of each, which nobody can leave
+//! (loudly). Neighbours: `setns`, `fs/nsfs` (the files that stand for them), `unshare`, `fork`.
 
 use crate::abi::Errno;
 use crate::fact::Fact;
-use crate::fs::anon::Anon;
-use crate::fs::file::FileKind;
 use crate::fs::mount::namespace::MntNs;
 use crate::kernel::Kernel;
-use crate::syscall::{Call, SysResult};
-use crate::task::TaskId;
 use crate::task::capability::Cap;
 use crate::task::pid_namespace::PidNs;
+use crate::task::user_namespace::{UserNamespaces, UserNs};
+use crate::task::{Cred, TaskId};
 use linux_raw_sys::general as lx;
 
 /// CLONE_NEWTIME.
@@ -27,9 +25,10 @@ pub const CLONE_NAMESPACES: u32 = lx::CLONE_NEWNS
     | lx::CLONE_NEWNET
     | CLONE_NEWTIME;
 /// Those that are here.
-const HERE: u32 = lx::CLONE_NEWPID | lx::CLONE_NEWUTS | lx::CLONE_NEWNET | lx::CLONE_NEWNS;
+const HERE: u32 =
+    lx::CLONE_NEWPID | lx::CLONE_NEWUTS | lx::CLONE_NEWNET | lx::CLONE_NEWNS | lx::CLONE_NEWUSER;
 /// PROC_*_INIT_INO and those after it: the files of the first namespaces.
-const INIT_INUMS: [(NsKind, u32); 8] = [
+pub(super) const INIT_INUMS: [(NsKind, u32); 8] = [
     (NsKind::Ipc, 0xefff_ffff),
     (NsKind::Uts, 0xefff_fffe),
     (NsKind::User, 0xefff_fffd),
@@ -97,6 +96,8 @@ pub enum Namespace {
     Net(NetNs),
     /// Of mounts.
     Mnt(MntNs),
+    /// Of users.
+    User(UserNs),
     /// The only one of its kind.
     Only(NsKind),
 }
@@ -109,6 +110,7 @@ impl Namespace {
             Namespace::Uts(_) => NsKind::Uts,
             Namespace::Net(_) => NsKind::Net,
             Namespace::Mnt(_) => NsKind::Mnt,
+            Namespace::User(_) => NsKind::User,
             Namespace::Only(kind) => kind,
         }
     }
@@ -134,6 +136,7 @@ impl NetNs {
 pub struct NetConf {
     /// By their place above.
     pub tags: [i32; 3],
+    owner: UserNs,
     inum: u32,
 }
 
@@ -142,10 +145,11 @@ pub struct NetConf {
 pub struct UtsNamespace {
     hostname: String,
     domainname: String,
+    owner: UserNs,
     inum: u32,
 }
 
-/// The namespaces that tasks made, but those of processes.
+/// The namespaces of all kinds but those of processes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Namespaces {
     /// setdomainname(2) of the host's own.
@@ -153,6 +157,8 @@ pub struct Namespaces {
     uts: Vec<UtsNamespace>,
     /// The host's own network first.
     net: Vec<NetConf>,
+    /// User namespaces.
+    pub user: UserNamespaces,
     made: u32,
 }
 
@@ -162,6 +168,7 @@ impl Default for Namespaces {
             domainname: "(none)".into(),
             uts: Vec::new(),
             net: vec![NetConf::default()],
+            user: UserNamespaces::default(),
             made: 0,
         }
     }
@@ -181,37 +188,42 @@ pub struct Nsproxy {
 }
 
 impl Kernel {
-    /// copy_namespaces() and create_new_namespaces(): what `task`, or its child, has after `flags`.
-    /// EPERM without CAP_SYS_ADMIN; loudly for kinds that there is one of.
+    /// copy_namespaces() and create_new_namespaces(): what `task`, or its child, has after `flags`,
+    /// and the credentials that it has then: what is new belongs to their user namespace. EPERM
+    /// without CAP_SYS_ADMIN there; loudly EINVAL for kinds that there is one of.
     pub(super) fn create_new_namespaces(
         &mut self,
         task: TaskId,
         flags: u64,
-    ) -> Result<Nsproxy, Errno> {
+    ) -> Result<(Nsproxy, Cred), Errno> {
         let flags = flags as u32 & CLONE_NAMESPACES;
-        let mut proxy = self.tasks[task].nsproxy;
+        let (mut proxy, mut cred) = (self.tasks[task].nsproxy, self.tasks[task].cred.clone());
         if flags == 0 {
-            return Ok(proxy);
+            return Ok((proxy, cred));
         }
         if flags & !HERE != 0 {
             let what = format!("flags {:#x}", flags & !HERE);
             self.tell(Some(task), Fact::unsupported("new namespaces", what));
-            return Err(Errno::EPERM);
+            return Err(Errno::EINVAL);
         }
-        if !self.tasks[task].cred.capable(Cap::SysAdmin) {
+        if flags & lx::CLONE_NEWUSER != 0 {
+            self.create_user_ns(task, &mut cred)?;
+        }
+        let owner = cred.user_ns;
+        if flags & !lx::CLONE_NEWUSER != 0 && !cred.has_cap(Cap::SysAdmin) {
             return Err(Errno::EPERM);
         }
         if flags & lx::CLONE_NEWUTS != 0 {
             let (hostname, domainname) = self.utsname(task);
             let inum = self.new_inum();
-            self.namespaces.uts.push(UtsNamespace { hostname, domainname, inum });
+            self.namespaces.uts.push(UtsNamespace { hostname, domainname, owner, inum });
             proxy.uts = UtsNs(self.namespaces.uts.len() as u32);
         }
         if flags & lx::CLONE_NEWNET != 0 {
             let inum = self.new_inum();
             // `all` and `default` are as the host's are now, the loopback as `default`.
             let [all, default, _] = self.namespaces.net[0].tags;
-            self.namespaces.net.push(NetConf { tags: [all, default, default], inum });
+            self.namespaces.net.push(NetConf { tags: [all, default, default], owner, inum });
             proxy.net = NetNs(self.namespaces.net.len() as u32 - 1);
         }
         if flags & lx::CLONE_NEWPID != 0 {
@@ -220,16 +232,16 @@ impl Kernel {
             }
             let inum = self.new_inum();
             let parent = proxy.pid_for_children;
-            proxy.pid_for_children = self.pids.create_pid_namespace(parent, inum)?;
+            proxy.pid_for_children = self.pids.create_pid_namespace(parent, owner, inum)?;
         }
         if flags & lx::CLONE_NEWNS != 0 {
             let inum = self.new_inum();
-            proxy.mnt = self.copy_mnt_ns(proxy.mnt, inum)?;
+            proxy.mnt = self.copy_mnt_ns(proxy.mnt, owner, inum)?;
         }
-        Ok(proxy)
+        Ok((proxy, cred))
     }
 
-    fn new_inum(&mut self) -> u32 {
+    pub(super) fn new_inum(&mut self) -> u32 {
         self.namespaces.made += 1;
         FIRST_INUM + self.namespaces.made
     }
@@ -241,11 +253,26 @@ impl Kernel {
             Namespace::Uts(UtsNs(0)) | Namespace::Net(NetNs(0)) | Namespace::Only(_) => None,
             Namespace::Mnt(MntNs::INIT) => None,
             Namespace::Mnt(ns) => Some(self.vfs.mnt_ns(ns).inum),
+            Namespace::User(UserNs::INIT) => None,
+            Namespace::User(ns) => Some(self.namespaces.user.get(ns).inum),
             Namespace::Net(NetNs(n)) => Some(self.namespaces.net[n as usize].inum),
             Namespace::Uts(UtsNs(n)) => Some(self.namespaces.uts[n as usize - 1].inum),
         };
         let first = INIT_INUMS.iter().find(|(kind, _)| *kind == ns.kind());
         made.or(first.map(|(_, inum)| *inum)).expect("each kind has a first one")
+    }
+
+    /// The user namespace that a namespace belongs to; of one of users, its parent (the host's own is
+    /// its own).
+    pub fn owner_of(&self, ns: Namespace) -> UserNs {
+        match ns {
+            Namespace::Pid(ns) => self.pids.owner_of(ns),
+            Namespace::Uts(UtsNs(0)) | Namespace::Only(_) => UserNs::INIT,
+            Namespace::Uts(UtsNs(n)) => self.namespaces.uts[n as usize - 1].owner,
+            Namespace::Net(NetNs(n)) => self.namespaces.net[n as usize].owner,
+            Namespace::Mnt(ns) => self.vfs.mnt_ns(ns).owner,
+            Namespace::User(ns) => self.namespaces.user.get(ns).parent.unwrap_or_default(),
+        }
     }
 
     /// Which namespace of a kind a task has.
@@ -255,7 +282,8 @@ impl Kernel {
             NsKind::Uts => Namespace::Uts(self.tasks[task].nsproxy.uts),
             NsKind::Net => Namespace::Net(self.tasks[task].nsproxy.net),
             NsKind::Mnt => Namespace::Mnt(self.tasks[task].nsproxy.mnt),
-            NsKind::Cgroup | NsKind::Ipc | NsKind::Time | NsKind::User => Namespace::Only(kind),
+            NsKind::User => Namespace::User(self.tasks[task].cred.user_ns),
+            NsKind::Cgroup | NsKind::Ipc | NsKind::Time => Namespace::Only(kind),
         }
     }
 
@@ -288,81 +316,5 @@ impl Kernel {
             (UtsNs(n), false) => &mut self.namespaces.uts[n as usize - 1].hostname,
             (UtsNs(n), true) => &mut self.namespaces.uts[n as usize - 1].domainname,
         }
-    }
-
-    /// setns(2): into the namespace of a file of /proc/PID/ns, or into those of a pidfd's process
-    /// that `nstype` names. A pid namespace is where children are born from now on.
-    pub fn sys_setns(&mut self, call: &mut Call<'_>) -> SysResult {
-        let (task, nstype) = (call.task, call.int(1) as u32);
-        let file = self.fdget(call, call.int(0))?;
-        let FileKind::Anon(id) = self.files[file].kind else { return Err(Errno::EINVAL.into()) };
-        let wanted: Vec<Namespace> = match *self.anon.of(id) {
-            Anon::Namespace(ns) => {
-                if nstype != 0 && nstype != ns.kind().flag() {
-                    return Err(Errno::EINVAL.into());
-                }
-                vec![ns]
-            }
-            Anon::Pidfd(pidfd) => {
-                if nstype == 0 || nstype & !CLONE_NAMESPACES != 0 {
-                    return Err(Errno::EINVAL.into());
-                }
-                let leader = self.groups.get(pidfd.group).map(|group| group.leader);
-                let target = pidfd.thread.or(leader);
-                let target = target.filter(|t| !self.is_zombie(*t)).ok_or(Errno::ESRCH)?;
-                self.ptrace_may_access(task, target).map_err(|_| Errno::EPERM)?;
-                let kinds = INIT_INUMS.iter().map(|(kind, _)| *kind);
-                let kinds = kinds.filter(|kind| nstype & kind.flag() != 0);
-                kinds.map(|kind| self.namespace_of(target, kind)).collect()
-            }
-            Anon::Eventfd(_)
-            | Anon::Timerfd(_)
-            | Anon::Signalfd(_)
-            | Anon::Inotify(_)
-            | Anon::Mqueue(_) => return Err(Errno::EINVAL.into()),
-        };
-        let mut proxy = self.tasks[task].nsproxy;
-        for ns in &wanted {
-            self.install_namespace(task, &mut proxy, *ns)?;
-        }
-        self.tasks[task].nsproxy = proxy;
-        if wanted.contains(&Namespace::Mnt(proxy.mnt)) {
-            self.enter_mnt_ns(task, proxy.mnt);
-            self.release_mnt_namespaces();
-        }
-        Ok(0)
-    }
-
-    /// proc_ns_operations.install: EPERM without CAP_SYS_ADMIN; EINVAL for a pid namespace that is
-    /// not one's own or below, and for one's own user namespace.
-    fn install_namespace(
-        &self,
-        task: TaskId,
-        proxy: &mut Nsproxy,
-        ns: Namespace,
-    ) -> Result<(), Errno> {
-        let privileged = self.tasks[task].cred.capable(Cap::SysAdmin);
-        match ns {
-            Namespace::Only(NsKind::User) => return Err(Errno::EINVAL),
-            _ if !privileged => return Err(Errno::EPERM),
-            Namespace::Pid(ns) => {
-                if !self.pids.is_within(ns, self.task_active_pid_ns(task)) {
-                    return Err(Errno::EINVAL);
-                }
-                proxy.pid_for_children = ns;
-            }
-            Namespace::Uts(ns) => proxy.uts = ns,
-            Namespace::Net(ns) => proxy.net = ns,
-            Namespace::Mnt(ns) => {
-                if !self.tasks[task].cred.capable(Cap::SysChroot) {
-                    return Err(Errno::EPERM);
-                }
-                self.may_enter_mnt_ns(task)?;
-                proxy.mnt = ns;
-            }
-            // It is there already.
-            Namespace::Only(_) => {}
-        }
-        Ok(())
     }
 }

@@ -195,12 +195,14 @@ impl Kernel {
     /// pid_ns_ctl_handler(): who may choose numbers (CAP_CHECKPOINT_RESTORE) writes the last one of
     /// its namespace.
     pub(crate) fn pid_ns_ctl_write(&mut self, task: TaskId, bytes: &[u8]) -> Result<usize, Errno> {
-        if !self.tasks[task].cred.checkpoint_restore_capable() {
+        let ns = self.task_active_pid_ns(task);
+        let users = &self.namespaces.user;
+        let caps = users.caps_over(&self.tasks[task].cred, self.pids.owner_of(ns));
+        if !caps.checkpoint_restore() {
             return Err(Errno::EPERM);
         }
         let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
         let last = text.trim().parse().map_err(|_| Errno::EINVAL)?;
-        let ns = self.task_active_pid_ns(task);
         self.pids.set_last_in(ns, last)?;
         Ok(bytes.len())
     }

@@ -8,6 +8,7 @@ use crate::abi::signal::Signal;
 use crate::kernel::Kernel;
 use crate::task::pid::{NewPid, Pid, PidTable, next_free, wished};
 use crate::task::signal::{SigInfo, Target};
+use crate::task::user_namespace::UserNs;
 use crate::task::{GroupId, Run, TaskId};
 use std::collections::BTreeMap;
 
@@ -34,6 +35,7 @@ impl PidNs {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PidNamespace {
     parent: PidNs,
+    owner: UserNs,
     /// The numbers that are taken here, and whose they are.
     pub(super) numbers: BTreeMap<u32, Pid>,
     last: u32,
@@ -47,12 +49,18 @@ pub struct PidNamespace {
 
 impl PidTable {
     /// create_pid_namespace(): ENOSPC if it were too deep.
-    pub fn create_pid_namespace(&mut self, parent: PidNs, inum: u32) -> Result<PidNs, Errno> {
+    pub fn create_pid_namespace(
+        &mut self,
+        parent: PidNs,
+        owner: UserNs,
+        inum: u32,
+    ) -> Result<PidNs, Errno> {
         if self.level(parent) >= MAX_LEVEL {
             return Err(Errno::ENOSPC);
         }
         self.namespaces.push(PidNamespace {
             parent,
+            owner,
             numbers: BTreeMap::new(),
             last: 0,
             disabled: false,
@@ -60,6 +68,11 @@ impl PidTable {
             inum,
         });
         Ok(PidNs(self.namespaces.len() as u32))
+    }
+
+    /// The user namespace that it belongs to.
+    pub fn owner_of(&self, ns: PidNs) -> UserNs {
+        self.namespace(ns).map_or(UserNs::INIT, |ns| ns.owner)
     }
 
     /// How many are above it.
@@ -310,8 +323,8 @@ mod tests {
     fn a_process_has_a_number_in_each_namespace_above() {
         let mut pids = PidTable::default();
         assert_eq!(pids.alloc_pid(None), Ok(Pid(1)));
-        let outer = pids.create_pid_namespace(PidNs::INIT, 5).unwrap();
-        let inner = pids.create_pid_namespace(outer, 6).unwrap();
+        let outer = pids.create_pid_namespace(PidNs::INIT, UserNs::INIT, 5).unwrap();
+        let inner = pids.create_pid_namespace(outer, UserNs::INIT, 6).unwrap();
         let wished = pids.alloc_pid_in(outer, &[7]);
         assert_eq!(wished, Err(Errno::EINVAL), "the first one can only be PID 1");
         let first = pids.alloc_pid_in(outer, &[]).unwrap();
@@ -336,9 +349,9 @@ mod tests {
         let mut pids = PidTable::default();
         let mut ns = PidNs::INIT;
         for _ in 0..MAX_LEVEL {
-            ns = pids.create_pid_namespace(ns, 0).unwrap();
+            ns = pids.create_pid_namespace(ns, UserNs::INIT, 0).unwrap();
         }
-        assert_eq!(pids.create_pid_namespace(ns, 0), Err(Errno::ENOSPC));
+        assert_eq!(pids.create_pid_namespace(ns, UserNs::INIT, 0), Err(Errno::ENOSPC));
         assert!(pids.is_within(ns, PidNs::INIT) && !pids.is_within(PidNs::INIT, ns));
     }
 }

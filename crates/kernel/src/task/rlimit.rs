@@ -133,7 +133,10 @@ impl Kernel {
         let (me, them) = (&self.tasks[call.task].cred, &self.tasks[target].cred);
         let same = [them.uid, them.euid, them.suid] == [me.uid; 3]
             && [them.gid, them.egid, them.sgid] == [me.gid; 3];
-        if target != call.task && !same && !me.capable(Cap::SysResource) {
+        if target != call.task
+            && !same
+            && !self.ns_capable(call.task, them.user_ns, Cap::SysResource)
+        {
             return Err(Errno::EPERM.into());
         }
         let which = resource(call.arg(1))?;

@@ -95,7 +95,7 @@ impl Kernel {
     fn may_schedule(&self, call: &Call<'_>, target: TaskId) -> Result<bool, Errno> {
         let (me, them) = (&self.tasks[call.task].cred, &self.tasks[target].cred);
         let mine = [them.uid, them.euid].contains(&me.euid);
-        if mine || me.capable(Cap::SysNice) {
+        if mine || self.ns_capable(call.task, them.user_ns, Cap::SysNice) {
             Ok(me.capable(Cap::SysNice))
         } else {
             Err(Errno::EPERM)
@@ -349,7 +349,8 @@ impl Kernel {
                 self.pids.iter().map(|(_, t)| t).filter(in_group).collect()
             }
             2 => {
-                let uid = if who == 0 { me.cred.uid } else { who as u32 };
+                let named = self.make_kuid(call.task, who as u32).map_err(|_| Errno::ESRCH);
+                let uid = if who == 0 { me.cred.uid } else { named? };
                 let of_user = |t: &TaskId| self.tasks[*t].cred.uid == uid;
                 self.pids.iter().map(|(_, t)| t).filter(of_user).collect()
             }

@@ -7,6 +7,7 @@ use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
 use crate::task::capability::Cap;
+use crate::task::nsproxy::Namespace;
 use crate::task::prctl::UNAME26;
 
 /// The Linux that this is true to (uname -r).
@@ -47,7 +48,8 @@ impl Kernel {
     }
 
     fn set_utsname(&mut self, call: &mut Call<'_>, domain: bool) -> SysResult {
-        if !self.tasks[call.task].cred.capable(Cap::SysAdmin) {
+        let owner = self.owner_of(Namespace::Uts(self.tasks[call.task].nsproxy.uts));
+        if !self.ns_capable(call.task, owner, Cap::SysAdmin) {
             return Err(Errno::EPERM.into());
         }
         let len = call.int(1);

@@ -16,6 +16,7 @@ use crate::task::pid::Pid;
 use crate::task::rlimit::Rlimits;
 use crate::task::rseq::Rseq;
 use crate::task::signal::{AltStack, JobCtl, LastFault, SigHandId, SigPending};
+use crate::task::user_namespace::UserNs;
 use crate::time::{Duration, Instant};
 use crate::wait_queue::Event;
 
@@ -66,7 +67,8 @@ pub enum Run {
     Zombie,
 }
 
-/// Virtual credentials (credentials(7)); root's by default.
+/// Virtual credentials (credentials(7)); root's by default. Ids are the host's own (kuid_t), whatever
+/// the user namespace calls them: `user_namespace` translates.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
 pub struct Cred {
@@ -87,6 +89,8 @@ pub struct Cred {
     pub cap_ambient: CapSet,
     /// PR_SET_SECUREBITS, PR_SET_KEEPCAPS.
     pub securebits: u32,
+    /// Where its capabilities count.
+    pub user_ns: UserNs,
 }
 
 impl Default for Cred {
@@ -115,6 +119,7 @@ impl Cred {
             cap_bset: CapSet::FULL,
             cap_ambient: CapSet::EMPTY,
             securebits: 0,
+            user_ns: UserNs::INIT,
         }
     }
 }

@@ -40,11 +40,12 @@ impl Kernel {
         {
             self.may_dup_fd(table)?;
         }
-        let nsproxy = self.create_new_namespaces(task, flags.into())?;
+        let (nsproxy, cred) = self.create_new_namespaces(task, flags.into())?;
         if flags & lx::CLONE_SYSVSEM != 0 {
             self.exit_sem(task);
         }
-        if flags & (lx::CLONE_FS | lx::CLONE_NEWNS) != 0 {
+        let directories = lx::CLONE_FS | lx::CLONE_NEWNS | lx::CLONE_NEWUSER;
+        if flags & directories != 0 {
             self.unshare_fs(task);
         }
         if flags & lx::CLONE_FILES != 0 {
@@ -55,6 +56,7 @@ impl Kernel {
             self.fs_struct_to_ns(fs, old.mnt, nsproxy.mnt);
             self.release_mnt_namespaces();
         }
+        self.commit_user_ns(task, cred);
         Ok(0)
     }
 }

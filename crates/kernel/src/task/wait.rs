@@ -263,7 +263,8 @@ impl Kernel {
         let mut rusage = self.rusage_of_group(child);
         rusage.utime += c.cutime;
         rusage.stime += c.cstime;
-        let uid = self.tasks[c.leader].cred.uid;
+        let kuid = self.tasks[c.leader].cred.uid;
+        let uid = c.parent.map_or(0, |p| self.uid_seen_by(self.groups[p].leader, kuid));
         let pid = c.parent.map_or(0, |p| self.pid_vnr(self.groups[p].leader, c.tgid));
         Report { pid, uid, status, code, value, rusage }
     }

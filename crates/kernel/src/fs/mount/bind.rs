@@ -9,7 +9,6 @@ use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
 use crate::task::TaskId;
-use crate::task::capability::Cap;
 
 impl Kernel {
     /// lock_mount(): what a new mount would be on. ENOENT in a directory that was removed.
@@ -70,9 +69,7 @@ impl Kernel {
     /// place; so do all processes that were there.
     pub fn sys_pivot_root(&mut self, call: &mut Call<'_>) -> SysResult {
         let task = call.task;
-        if !self.tasks[task].cred.capable(Cap::SysAdmin) {
-            return Err(Errno::EPERM.into());
-        }
+        self.may_mount(task)?;
         let lookup = Lookup { directory: true, ..Lookup::FOLLOW };
         let path = call.read_path(call.ptr(0))?;
         let new = self.user_path_at(task, AT_FDCWD, &path, lookup, call.user)?;

@@ -12,6 +12,7 @@ use crate::fs::mount::namespace::{MntNamespaces, MntNs};
 use crate::fs::mount::{MountId, SuperBlock, tmpfs};
 use crate::fs::path::Path;
 use crate::kernel::Config;
+use crate::task::user_namespace::UserNs;
 use crate::time::Instant;
 use core::net::Ipv4Addr;
 use linux_raw_sys::general as raw;
@@ -100,7 +101,7 @@ impl Vfs {
             epoch: config.epoch,
             next_ino: 0,
         };
-        vfs.alloc_mnt_ns(0);
+        vfs.alloc_mnt_ns(UserNs::INIT, 0);
         vfs.mount(dev::OVERLAY, "/", "overlay", raw::MS_RELATIME, 0x794c_7630);
         let proc = vfs.mount(dev::PROC, "/proc", "proc", NOTHING | raw::MS_RELATIME, 0x9fa0);
         vfs.fill_proc(proc);
@@ -155,7 +156,8 @@ impl Vfs {
     ) -> DentryId {
         let root = self.new_dir(dev, below, 0o755);
         let root = self.d_make_root(root);
-        self.supers.insert(dev, SuperBlock { root, fstype, flags, magic });
+        let sb = SuperBlock { root, fstype, flags, magic, user_ns: UserNs::INIT };
+        self.supers.insert(dev, sb);
         root
     }
 

@@ -76,9 +76,7 @@ impl Kernel {
         if flags & raw::MS_NOUSER != 0 {
             return Err(Errno::EINVAL.into());
         }
-        if !self.tasks[call.task].cred.capable(Cap::SysAdmin) {
-            return Err(Errno::EPERM.into());
-        }
+        self.may_mount(call.task)?;
         let from =
             match (flags & raw::MS_REMOUNT, flags & (raw::MS_BIND | PROPAGATION | raw::MS_MOVE)) {
                 (0, what) if what & raw::MS_BIND != 0 || what & PROPAGATION == 0 && what != 0 => {
@@ -182,7 +180,8 @@ impl Kernel {
         let root = self.vfs.d_make_root(inode);
         // MS_RDONLY of a new mount is the file system's; the mount's own follows it.
         let flags = request.flags & SB_FLAGS;
-        let sb = SuperBlock { root, fstype: "tmpfs", flags, magic: tmpfs::MAGIC };
+        let (magic, user_ns) = (tmpfs::MAGIC, self.tasks[task].cred.user_ns);
+        let sb = SuperBlock { root, fstype: "tmpfs", flags, magic, user_ns };
         self.vfs.supers.insert(dev, sb);
         let source = request.source.unwrap_or_else(|| b"none".to_vec());
         let mnt = self.vfs.alloc_vfsmnt(dev, root, source, request.mnt_flags);
@@ -190,12 +189,20 @@ impl Kernel {
     }
 
     fn shmem_options(&mut self, task: TaskId, data: &[u8]) -> Result<ShmemOptions, Errno> {
-        ShmemOptions::parse(data, self.config.memory).map_err(|(errno, ours)| {
+        let parsed = ShmemOptions::parse(data, self.config.memory);
+        let mut options = parsed.map_err(|(errno, ours)| {
             if let Some(option) = ours {
                 self.tell(Some(task), Fact::unsupported("mount", format!("tmpfs option {option}")));
             }
             errno
-        })
+        })?;
+        if let Some(uid) = &mut options.uid {
+            *uid = self.make_kuid(task, *uid)?;
+        }
+        if let Some(gid) = &mut options.gid {
+            *gid = self.make_kgid(task, *gid)?;
+        }
+        Ok(options)
     }
 
     /// do_reconfigure_mnt(): MS_REMOUNT | MS_BIND changes the mount and not the file system.
@@ -224,6 +231,7 @@ impl Kernel {
     fn do_remount(&mut self, task: TaskId, request: &Request) -> Result<(), Errno> {
         let mnt = self.mount_at(task, request.at)?;
         let dev = self.vfs.mounts[&mnt].dev;
+        self.may_reconfigure(task, dev)?;
         if self.vfs.shmem.contains_key(&dev) {
             let options = self.shmem_options(task, &request.data)?;
             self.check_remount_readonly(dev, request)?;
@@ -242,8 +250,15 @@ impl Kernel {
         Ok(())
     }
 
+    /// EPERM without CAP_SYS_ADMIN over the user namespace that a file system was made in.
+    fn may_reconfigure(&self, task: TaskId, dev: u32) -> Result<(), Errno> {
+        let owner = self.vfs.supers[&dev].user_ns;
+        if self.ns_capable(task, owner, Cap::SysAdmin) { Ok(()) } else { Err(Errno::EPERM) }
+    }
+
     /// do_umount_root().
-    pub(super) fn sb_make_readonly(&mut self, dev: u32) -> Result<(), Errno> {
+    pub(super) fn sb_make_readonly(&mut self, task: TaskId, dev: u32) -> Result<(), Errno> {
+        self.may_reconfigure(task, dev)?;
         if self.has_writers(dev) && self.vfs.supers[&dev].flags & raw::MS_RDONLY == 0 {
             return Err(Errno::EBUSY);
         }

@@ -19,6 +19,7 @@ use crate::abi::Errno;
 use crate::fs::dcache::{DentryId, Vfs};
 use crate::fs::path::Path;
 use crate::kernel::Kernel;
+use crate::task::user_namespace::UserNs;
 use linux_raw_sys::general as raw;
 use namespace::MntNs;
 
@@ -37,6 +38,8 @@ pub struct SuperBlock {
     pub flags: u32,
     /// f_type of statfs(2).
     pub magic: u64,
+    /// s_user_ns: whose root may change it.
+    pub user_ns: UserNs,
 }
 
 /// One mount (struct mount).

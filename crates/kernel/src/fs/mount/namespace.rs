@@ -8,7 +8,9 @@ use crate::abi::Errno;
 use crate::fs::dcache::Vfs;
 use crate::fs::path::Path;
 use crate::kernel::Kernel;
+use crate::task::capability::Cap;
 use crate::task::nsproxy::Namespace;
+use crate::task::user_namespace::UserNs;
 use crate::task::{FsId, TaskId};
 use crate::wait_queue::Event;
 use std::collections::BTreeMap;
@@ -31,6 +33,8 @@ pub struct MntNamespace {
     pub rootfs: u64,
     /// Counts changes of the tree, for who polls a list of mounts.
     pub event: u64,
+    /// The user namespace that it belongs to.
+    pub owner: UserNs,
     /// The number of its file (/proc/PID/ns/mnt); the host's own is known elsewhere.
     pub inum: u32,
 }
@@ -45,11 +49,11 @@ pub struct MntNamespaces {
 
 impl Vfs {
     /// alloc_mnt_ns(): one without a tree yet.
-    pub(super) fn alloc_mnt_ns(&mut self, inum: u32) -> MntNs {
+    pub(super) fn alloc_mnt_ns(&mut self, owner: UserNs, inum: u32) -> MntNs {
         let ns = MntNs(self.mnt_namespaces.made);
         self.mnt_namespaces.made += 1;
         let rootfs = if ns == MntNs::INIT { 1 } else { self.free_mnt_id() };
-        let new = MntNamespace { root: None, rootfs, event: 0, inum };
+        let new = MntNamespace { root: None, rootfs, event: 0, owner, inum };
         self.mnt_namespaces.known.insert(ns, new);
         ns
     }
@@ -64,13 +68,19 @@ impl Vfs {
     }
 
     /// What is seen at the root of a namespace.
-    pub(super) fn mnt_ns_root(&self, ns: MntNs) -> Option<Path> {
+    pub(crate) fn mnt_ns_root(&self, ns: MntNs) -> Option<Path> {
         let root = self.mnt_ns(ns).root?;
         Some(self.traverse_mounts(self.mnt_root(root)))
     }
 }
 
 impl Kernel {
+    /// may_mount(): EPERM without CAP_SYS_ADMIN over what owns the mount namespace.
+    pub(super) fn may_mount(&self, task: TaskId) -> Result<(), Errno> {
+        let owner = self.vfs.mnt_ns(self.tasks[task].nsproxy.mnt).owner;
+        if self.ns_capable(task, owner, Cap::SysAdmin) { Ok(()) } else { Err(Errno::EPERM) }
+    }
+
     /// check_mnt(): is the mount in the namespace of `task`?
     pub(super) fn check_mnt(&self, task: TaskId, mnt: MountId) -> bool {
         self.vfs.mounts[&mnt].ns == Some(self.tasks[task].nsproxy.mnt)
@@ -84,9 +94,14 @@ impl Kernel {
 
     /// copy_mnt_ns(): a namespace with a copy of another one's tree. EINVAL where that has none any
     /// more. Unless somebody gets it, it goes with `release_mnt_namespaces`.
-    pub(crate) fn copy_mnt_ns(&mut self, ns: MntNs, inum: u32) -> Result<MntNs, Errno> {
+    pub(crate) fn copy_mnt_ns(
+        &mut self,
+        ns: MntNs,
+        owner: UserNs,
+        inum: u32,
+    ) -> Result<MntNs, Errno> {
         let root = self.vfs.mnt_ns(ns).root.ok_or(Errno::EINVAL)?;
-        let new = self.vfs.alloc_mnt_ns(inum);
+        let new = self.vfs.alloc_mnt_ns(owner, inum);
         let copy = self.vfs.copy_tree(self.vfs.mnt_root(root));
         self.vfs.commit_tree(copy, new);
         self.vfs.mnt_ns_mut(new).root = Some(copy);

@@ -10,7 +10,6 @@ use crate::fs::path::Path;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
 use crate::task::TaskId;
-use crate::task::capability::Cap;
 use linux_raw_sys::general as raw;
 
 /// Do not follow a link at the end.
@@ -27,9 +26,7 @@ impl Kernel {
         let path = call.read_path(call.ptr(0))?;
         let lookup = Lookup { follow: flags & UMOUNT_NOFOLLOW == 0, ..Lookup::NOFOLLOW };
         let at = self.user_path_at(call.task, AT_FDCWD, &path, lookup, call.user)?;
-        if !self.tasks[call.task].cred.capable(Cap::SysAdmin) {
-            return Err(Errno::EPERM.into());
-        }
+        self.may_mount(call.task)?;
         let mnt = self.mount_at(call.task, at)?;
         self.do_umount(call.task, mnt, flags)?;
         self.release_dead_objects(call.user);
@@ -53,7 +50,7 @@ impl Kernel {
             }
         }
         if own_root && flags & raw::MNT_DETACH == 0 {
-            return self.sb_make_readonly(self.vfs.mounts[&mnt].dev);
+            return self.sb_make_readonly(task, self.vfs.mounts[&mnt].dev);
         }
         if busy && flags & raw::MNT_DETACH == 0 {
             return Err(Errno::EBUSY);

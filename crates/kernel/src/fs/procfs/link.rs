@@ -65,10 +65,13 @@ impl Kernel {
         let (a, b) = (&me.cred, &other.cred);
         let uids = [b.uid, b.euid, b.suid].iter().all(|uid| *uid == a.fsuid);
         let gids = [b.gid, b.egid, b.sgid].iter().all(|gid| *gid == a.fsgid);
-        let dumpable = other.mm.is_none_or(|mm| self.mms[mm].dumpable);
-        let caps = b.cap_permitted.is_subset(a.cap_effective);
-        let own = uids && gids && dumpable && caps;
-        if me.group == other.group || a.capable(Cap::SysPtrace) || own {
+        let over = |ns| self.ns_capable(reader, ns, Cap::SysPtrace);
+        // A memory that is not dumpable belongs to where its program was started.
+        let mm = other.mm.map(|mm| &self.mms[mm]);
+        let dumpable = mm.is_none_or(|mm| mm.dumpable || over(mm.user_ns));
+        let caps = a.user_ns == b.user_ns && b.cap_permitted.is_subset(a.cap_effective);
+        let own = uids && gids && caps;
+        if me.group == other.group || dumpable && (own || over(b.user_ns)) {
             Ok(())
         } else {
             Err(Errno::EACCES)

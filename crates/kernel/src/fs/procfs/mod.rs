@@ -8,6 +8,7 @@ mod config;
 pub mod link;
 pub mod memory;
 pub mod net;
+mod open;
 pub mod sysctl;
 pub mod system;
 pub mod task;
@@ -22,6 +23,7 @@ use crate::fs::mount::dev;
 use crate::fs::nsfs;
 use crate::kernel::Kernel;
 use crate::platform::Platform;
+use crate::task::user_namespace::UserNs;
 use crate::task::{Pid, TaskId};
 use std::sync::Arc;
 use system::SystemFile;
@@ -390,16 +392,6 @@ impl Kernel {
         }
     }
 
-    /// .open of what needs to know when it was opened.
-    pub(crate) fn proc_open(&mut self, file: FileId, node: ProcNode) -> Result<(), Errno> {
-        match node {
-            ProcNode::File(task, PidFile::Mountinfo | PidFile::Mounts) => {
-                self.mounts_open(file, task)
-            }
-            _ => Ok(()), // texts are made when they are read
-        }
-    }
-
     /// Reads a file of procfs: the text is made at its beginning and kept for the description.
     pub(crate) fn proc_read(
         &mut self,
@@ -412,10 +404,12 @@ impl Kernel {
         if pos == 0 || !self.vfs.proc_texts.contains_key(&file) {
             // Unlike Linux, the reader is whose process opened it.
             let opener = self.files[file].opened_by.and_then(|pid| self.pids.task(pid));
+            let seq_ns = self.files[file].f_cred.as_ref().map_or(UserNs::INIT, |cred| cred.user_ns);
+            let opener = opener.unwrap_or(self.init_task());
             let text = match node {
                 ProcNode::File(_, PidFile::Mountinfo) => self.mounts_show(file, true).into(),
                 ProcNode::File(_, PidFile::Mounts) => self.mounts_show(file, false).into(),
-                _ => self.proc_show(opener.unwrap_or(self.init_task()), node, user)?,
+                _ => self.proc_show(opener, seq_ns, node, user)?,
             };
             self.vfs.proc_texts.insert(file, Arc::new(text));
         }
@@ -424,10 +418,11 @@ impl Kernel {
         Ok(text[start..text.len().min(start.saturating_add(len))].to_vec())
     }
 
-    /// The text of a file. ESRCH if its process is gone.
+    /// The text of a file, as who is in `seq_ns` sees ids. ESRCH if its process is gone.
     fn proc_show(
         &mut self,
         reader: TaskId,
+        seq_ns: UserNs,
         node: ProcNode,
         user: &mut dyn Platform,
     ) -> Result<Vec<u8>, Errno> {
@@ -436,7 +431,7 @@ impl Kernel {
         }
         match node {
             ProcNode::System(file) => Ok(self.proc_system(reader, file)),
-            ProcNode::File(task, file) => self.proc_pid_file(task, file, user),
+            ProcNode::File(task, file) => self.proc_pid_file(task, file, seq_ns, user),
             ProcNode::Fdinfo(task, fd) => Ok(self.proc_fdinfo(task, fd)),
             ProcNode::Root
             | ProcNode::Process(_)

@@ -7,6 +7,7 @@ use crate::net::inet::{TcpSocket, TcpUse};
 use crate::net::socket::{SocketId, SocketKind};
 use crate::net::tcp::{ProcTcp, TcpState};
 use crate::net::tcp_listen::TcpListener;
+use crate::task::user_namespace::{IdKind, UserNs};
 use crate::time::Duration;
 use core::fmt::Write;
 use core::net::{Ipv4Addr, SocketAddrV4};
@@ -41,13 +42,15 @@ impl Kernel {
         0x2000_0000 + socket.number()
     }
 
-    /// Owner, column `timeout`, and inode of a socket.
-    fn proc_net_owner(&self, socket: SocketId) -> String {
-        format!("{:>5} {:>8} {}", self.net.sockets[socket].uid, 0, self.socket_ino(socket))
+    /// Owner as `seq_ns` calls it, column `timeout`, and inode of a socket.
+    fn proc_net_owner(&self, socket: SocketId, seq_ns: UserNs) -> String {
+        let uid = self.munged(seq_ns, IdKind::User, self.net.sockets[socket].uid);
+        format!("{uid:>5} {:>8} {}", 0, self.socket_ino(socket))
     }
 
     /// tcp: `tcp4_seq_show`.
-    pub(crate) fn proc_net_tcp(&self) -> String {
+    pub(crate) fn proc_net_tcp(&self, seq_ns: UserNs) -> String {
+        let seen = |kuid| self.munged(seq_ns, IdKind::User, kuid);
         let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
         let mut lines = Vec::new();
         for (id, socket) in self.net.sockets.iter() {
@@ -56,9 +59,9 @@ impl Kernel {
             else {
                 continue;
             };
-            lines.push((*bound, any, self.proc_tcp_listener(listener, id)));
+            lines.push((*bound, any, self.proc_tcp_listener(listener, id, seq_ns)));
             for ((local, remote), request) in listener.requests() {
-                let line = self.proc_tcp_line(&request.proc_line(), socket.uid, 0);
+                let line = self.proc_tcp_line(&request.proc_line(), seen(socket.uid), 0);
                 lines.push((*local, *remote, line));
             }
         }
@@ -66,7 +69,7 @@ impl Kernel {
             let line = conn.tcp.proc_line();
             // An orphan has its owner still but no inode, a mini-socket neither (T-33).
             let socket = conn.socket.and_then(|s| self.net.sockets.get(s));
-            let uid = line.full.map_or(0, |_| socket.map_or(conn.uid, |s| s.uid));
+            let uid = line.full.map_or(0, |_| seen(socket.map_or(conn.uid, |s| s.uid)));
             let ino = line.full.and(conn.socket).map_or(0, |s| self.socket_ino(s));
             lines.push((conn.local, conn.remote, self.proc_tcp_line(&line, uid, ino)));
         }
@@ -78,9 +81,14 @@ impl Kernel {
         text
     }
 
-    fn proc_tcp_listener(&self, listener: &TcpListener, socket: SocketId) -> String {
+    fn proc_tcp_listener(
+        &self,
+        listener: &TcpListener,
+        socket: SocketId,
+        seq_ns: UserNs,
+    ) -> String {
         let state = TcpState::Listen as u8;
-        let (waiting, owner) = (listener.len(), self.proc_net_owner(socket));
+        let (waiting, owner) = (listener.len(), self.proc_net_owner(socket, seq_ns));
         format!(
             "{state:02X} 00000000:{waiting:08X} 00:00000000 00000000 {owner} 1 {NO_POINTER} 100 0 0 10 0"
         )
@@ -112,7 +120,7 @@ impl Kernel {
     }
 
     /// udp.
-    pub(crate) fn proc_net_udp(&self) -> String {
+    pub(crate) fn proc_net_udp(&self, seq_ns: UserNs) -> String {
         let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
         let mut text = format!("{UDP_HEAD:<127}\n");
         for (id, socket) in self.net.sockets.iter() {
@@ -123,7 +131,7 @@ impl Kernel {
             let state = if udp.peer.is_some() { TcpState::Established } else { TcpState::Close };
             let remote = udp.peer.unwrap_or(any);
             let (local, state) = (udp.local, state as u8);
-            let owner = self.proc_net_owner(id);
+            let owner = self.proc_net_owner(id, seq_ns);
             let line = format!(
                 "{:>5}: {} {} {state:02X} 00000000:00000000 00:00000000 00000000 {owner} 2 \
                  {NO_POINTER} 0",

@@ -3,12 +3,13 @@
 
 use crate::abi::Errno;
 use crate::abi::signal::SigSet;
-use crate::fs::file::FileKind;
+use crate::fs::file::{FileId, FileKind};
 use crate::kernel::Kernel;
 use crate::mm::PAGE_SIZE;
 use crate::platform::Platform;
 use crate::task::capability::Cap;
 use crate::task::pid_namespace::PidNs;
+use crate::task::user_namespace::{IdKind, UserNs};
 use crate::task::{Run, TaskId};
 use core::fmt::Write;
 
@@ -30,6 +31,7 @@ pub enum PidFile {
     OomScore,
     OomScoreAdj,
     Personality,
+    ProjidMap,
     Sessionid,
     Setgroups,
     Smaps,
@@ -64,6 +66,7 @@ pub const THREAD_FILES: &[(&str, PidFile)] = &[
     ("oom_score", PidFile::OomScore),
     ("oom_score_adj", PidFile::OomScoreAdj),
     ("personality", PidFile::Personality),
+    ("projid_map", PidFile::ProjidMap),
     ("sessionid", PidFile::Sessionid),
     ("setgroups", PidFile::Setgroups),
     ("smaps", PidFile::Smaps),
@@ -88,10 +91,14 @@ impl PidFile {
     pub fn mode(self) -> u32 {
         match self {
             PidFile::Auxv | PidFile::Environ | PidFile::Personality => 0o400,
-            PidFile::Comm | PidFile::OomScoreAdj => 0o644,
+            PidFile::Comm
+            | PidFile::GidMap
+            | PidFile::OomScoreAdj
+            | PidFile::ProjidMap
+            | PidFile::Setgroups
+            | PidFile::UidMap => 0o644,
             PidFile::Cgroup
             | PidFile::Cmdline
-            | PidFile::GidMap
             | PidFile::Limits
             | PidFile::Loginuid
             | PidFile::Maps
@@ -99,12 +106,10 @@ impl PidFile {
             | PidFile::Mounts
             | PidFile::OomScore
             | PidFile::Sessionid
-            | PidFile::Setgroups
             | PidFile::Smaps
             | PidFile::Stat
             | PidFile::Statm
             | PidFile::Status
-            | PidFile::UidMap
             | PidFile::Wchan
             | PidFile::NetDev
             | PidFile::NetTcp
@@ -141,6 +146,7 @@ impl Kernel {
         &mut self,
         task: TaskId,
         file: PidFile,
+        seq_ns: UserNs,
         user: &mut dyn Platform,
     ) -> Result<Vec<u8>, Errno> {
         Ok(match file {
@@ -149,9 +155,9 @@ impl Kernel {
             PidFile::Cmdline => self.proc_cmdline(task, user),
             PidFile::Comm => [&self.tasks[task].comm[..], b"\n"].concat(),
             PidFile::Environ => self.proc_environ(task, user),
-            PidFile::UidMap | PidFile::GidMap => {
-                format!("{:>10} {:>10} {:>10}\n", 0, 0, u32::MAX).into()
-            }
+            PidFile::UidMap => self.id_map_show(task, IdKind::User, seq_ns).into(),
+            PidFile::GidMap => self.id_map_show(task, IdKind::Group, seq_ns).into(),
+            PidFile::ProjidMap => self.id_map_show(task, IdKind::Project, seq_ns).into(),
             PidFile::Limits => self.proc_limits(task).into(),
             PidFile::Loginuid | PidFile::Sessionid => u32::MAX.to_string().into(),
             PidFile::Maps => self.proc_maps(task, false),
@@ -161,23 +167,23 @@ impl Kernel {
             PidFile::OomScore => self.proc_oom_score(task).into(),
             PidFile::OomScoreAdj => format!("{}\n", self.oom_score_adj(task)).into(),
             PidFile::Personality => format!("{:08x}\n", self.tasks[task].personality).into(),
-            PidFile::Setgroups => b"allow\n".to_vec(),
+            PidFile::Setgroups => self.setgroups_show(task).into(),
             PidFile::Stat => self.proc_pid_stat(task),
             PidFile::Statm => self.proc_statm(task).into(),
-            PidFile::Status => self.proc_status(task),
+            PidFile::Status => self.proc_status(task, seq_ns),
             PidFile::Wchan => b"0".to_vec(),
             PidFile::NetDev => self.proc_net_dev(self.has_no_network(task)).into(),
             PidFile::NetRoute | PidFile::NetTcp | PidFile::NetUdp if self.has_no_network(task) => {
                 let text = match file {
                     PidFile::NetRoute => self.proc_net_route(),
-                    PidFile::NetTcp => self.proc_net_tcp(),
-                    _ => self.proc_net_udp(),
+                    PidFile::NetTcp => self.proc_net_tcp(seq_ns),
+                    _ => self.proc_net_udp(seq_ns),
                 };
                 text.split_inclusive('\n').next().unwrap_or_default().into()
             }
             PidFile::NetRoute => self.proc_net_route().into(),
-            PidFile::NetTcp => self.proc_net_tcp().into(),
-            PidFile::NetUdp => self.proc_net_udp().into(),
+            PidFile::NetTcp => self.proc_net_tcp(seq_ns).into(),
+            PidFile::NetUdp => self.proc_net_udp(seq_ns).into(),
             PidFile::NetUnix => self.proc_net_unix(),
         })
     }
@@ -227,7 +233,7 @@ impl Kernel {
         (ignored, caught)
     }
 
-    fn proc_status(&self, task: TaskId) -> Vec<u8> {
+    fn proc_status(&self, task: TaskId, seq_ns: UserNs) -> Vec<u8> {
         let t = &self.tasks[task];
         let group = &self.groups[t.group];
         let (cred, (letter, word)) = (&t.cred, self.proc_state(task));
@@ -237,11 +243,15 @@ impl Kernel {
         }
         let _ = writeln!(s, "State:\t{letter} ({word})\nTgid:\t{}\nNgid:\t0", group.tgid.0);
         let _ = writeln!(s, "Pid:\t{}\nPPid:\t{}\nTracerPid:\t0", t.tid.0, self.proc_ppid(task));
-        let (u, g) = (cred, cred);
-        let _ = writeln!(s, "Uid:\t{}\t{}\t{}\t{}", u.uid, u.euid, u.suid, u.fsuid);
-        let _ = writeln!(s, "Gid:\t{}\t{}\t{}\t{}", g.gid, g.egid, g.sgid, g.fsgid);
+        let uids = [cred.uid, cred.euid, cred.suid, cred.fsuid];
+        let gids = [cred.gid, cred.egid, cred.sgid, cred.fsgid];
+        for (name, kind, ids) in [("Uid", IdKind::User, uids), ("Gid", IdKind::Group, gids)] {
+            let [real, effective, saved, fs] = ids.map(|id| self.munged(seq_ns, kind, id));
+            let _ = writeln!(s, "{name}:\t{real}\t{effective}\t{saved}\t{fs}");
+        }
         let slots = t.files.map_or(0, |files| self.tables[files].max_fds());
-        let groups: Vec<String> = cred.groups.iter().map(u32::to_string).collect();
+        let seen = |gid: &u32| self.munged(seq_ns, IdKind::Group, *gid).to_string();
+        let groups: Vec<String> = cred.groups.iter().map(seen).collect();
         let _ = writeln!(s, "FDSize:\t{slots}\nGroups:\t{} ", groups.join(" "));
         let own = self.pids.level(self.task_active_pid_ns(task)) as usize;
         let numbers = [
@@ -358,18 +368,30 @@ impl Kernel {
         text.into_bytes()
     }
 
-    /// Writes to a file about `target`: comm and oom_score_adj. EIO for files that nobody writes.
+    /// Writes to a file about `target`: comm, oom_score_adj and the maps of its user namespace. EIO
+    /// for files that nobody writes.
     pub(crate) fn proc_write(
         &mut self,
-        writer: TaskId,
+        (writer, opened): (TaskId, FileId),
         target: TaskId,
         file: PidFile,
-        bytes: &[u8],
+        (pos, bytes): (u64, &[u8]),
     ) -> Result<usize, Errno> {
         if self.tasks.get(target).is_none() {
             return Err(Errno::ESRCH);
         }
+        let opener = self.files[opened].f_cred.clone().unwrap_or_default();
         match file {
+            PidFile::UidMap => {
+                self.id_map_write(writer, &opener, target, IdKind::User, (pos, bytes))
+            }
+            PidFile::GidMap => {
+                self.id_map_write(writer, &opener, target, IdKind::Group, (pos, bytes))
+            }
+            PidFile::ProjidMap => {
+                self.id_map_write(writer, &opener, target, IdKind::Project, (pos, bytes))
+            }
+            PidFile::Setgroups => self.setgroups_write(target, (pos, bytes)),
             PidFile::Comm => {
                 if self.tasks[writer].group != self.tasks[target].group {
                     return Err(Errno::EINVAL);

@@ -17,8 +17,6 @@ const SCM_RIGHTS: i32 = 1;
 const SCM_CREDENTIALS: i32 = 2;
 /// SCM_MAX_FD.
 const SCM_MAX_FD: usize = 253;
-/// overflowuid: who sent a message without credentials.
-const OVERFLOW_ID: u32 = 65534;
 
 /// What a message carries besides its bytes.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -70,14 +68,16 @@ impl Kernel {
     fn scm_check_creds(&self, task: TaskId, data: &[u8]) -> Result<[u32; 3], Errno> {
         let raw: &[u8; 12] = data.try_into().map_err(|_| Errno::EINVAL)?;
         let word = |i: usize| u32::from_le_bytes([raw[i], raw[i + 1], raw[i + 2], raw[i + 3]]);
-        let [pid, uid, gid] = [word(0), word(4), word(8)];
+        let pid = word(0);
+        let (uid, gid) = (self.make_kuid(task, word(4))?, self.make_kgid(task, word(8))?);
         let t = &self.tasks[task];
         let cred = &t.cred;
+        let owner = self.pids.owner_of(self.task_active_pid_ns(task));
         let own_uid = [cred.uid, cred.euid, cred.suid].contains(&uid);
         let own_gid = [cred.gid, cred.egid, cred.sgid].contains(&gid);
-        let may = (pid == self.task_tgid_vnr(task) || cred.capable(Cap::SysAdmin))
-            && (own_uid || cred.capable(Cap::Setuid))
-            && (own_gid || cred.capable(Cap::Setgid));
+        let may = (pid == self.task_tgid_vnr(task) || self.ns_capable(task, owner, Cap::SysAdmin))
+            && (own_uid || cred.has_cap(Cap::Setuid))
+            && (own_gid || cred.has_cap(Cap::Setgid));
         if !may {
             return Err(Errno::EPERM);
         }
@@ -128,7 +128,8 @@ impl Kernel {
         received: &mut Received,
     ) {
         let cred = self.unix(s).receive_queue[i].cred;
-        let [pid, uid, gid] = cred.unwrap_or([0, OVERFLOW_ID, OVERFLOW_ID]);
+        let [pid, uid, gid] = cred.unwrap_or([0, u32::MAX, u32::MAX]);
+        let (uid, gid) = (self.uid_seen_by(task, uid), self.gid_seen_by(task, gid));
         let cred = [self.pid_vnr(task, Pid(pid)), uid, gid];
         received.control.push(ControlMessage {
             level: SOL_SOCKET,

@@ -51,7 +51,10 @@ impl Kernel {
         };
         let (mine, theirs) = (&self.tasks[call.task].cred, &self.tasks[target].cred);
         let same = |id| [theirs.euid, theirs.suid, theirs.uid].iter().all(|t| *t == id);
-        if call.task != target && !same(mine.uid) && !mine.capable(Cap::SysPtrace) {
+        if call.task != target
+            && !same(mine.uid)
+            && !self.ns_capable(call.task, theirs.user_ns, Cap::SysPtrace)
+        {
             return Err(Errno::EPERM.into());
         }
         let head = self.tasks[target].robust_list;

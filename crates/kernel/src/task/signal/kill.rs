@@ -3,7 +3,7 @@
 
 use super::Target;
 use super::restart::SYSCALL_LEN;
-use super::siginfo::{SI_TKILL, SIGINFO_SIZE, SigInfo};
+use super::siginfo::{SI_TKILL, SIGINFO_SIZE, SigDetail, SigInfo};
 use crate::abi::Errno;
 use crate::abi::signal::Signal;
 use crate::kernel::Kernel;
@@ -174,7 +174,12 @@ impl Kernel {
             // No signal will be made of it; any number will do for the layout.
             Asked::Probe | Asked::Invalid => Signal::SIGHUP,
         };
-        SigInfo::from_bytes(signal, &bytes)
+        let mut info = SigInfo::from_bytes(signal, &bytes)?;
+        // What it says of its user is what it calls it itself.
+        if let SigDetail::Kill { uid, .. } | SigDetail::Rt { uid, .. } = &mut info.detail {
+            *uid = self.make_kuid(call.task, *uid).unwrap_or(u32::MAX);
+        }
+        Ok(info)
     }
 
     /// Only to oneself may a process claim that the kernel or tkill sent it (rule S-7).
@@ -314,7 +319,7 @@ impl Kernel {
         let (sc, tc) = (&s.cred, &t.cred);
         s.group == t.group
             || [sc.euid, sc.uid].iter().any(|id| *id == tc.suid || *id == tc.uid)
-            || sc.capable(Cap::Kill)
+            || self.ns_capable(sender, tc.user_ns, Cap::Kill)
     }
 
     /// The leaders of a group's processes, by ascending pid.

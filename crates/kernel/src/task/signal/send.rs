@@ -72,6 +72,10 @@ impl Kernel {
         if self.tasks.get(task).is_none() {
             return Ok(());
         }
+        let mut info = info;
+        if info.code != SI_KERNEL {
+            info.show_user(|kuid| self.uid_seen_by(task, kuid));
+        }
         let outcome = self.queue_signal(&info, task, shared, force);
         let dropped = match &outcome {
             Ok(dropped) => *dropped,

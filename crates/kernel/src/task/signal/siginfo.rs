@@ -98,6 +98,21 @@ impl SigInfo {
         }
     }
 
+    /// Whose process sent it, as the receiver's user namespace calls that user: until then it is one
+    /// of the host.
+    pub(super) fn show_user(&mut self, seen: impl Fn(u32) -> u32) {
+        match &mut self.detail {
+            SigDetail::Kill { uid, .. }
+            | SigDetail::Rt { uid, .. }
+            | SigDetail::Child { uid, .. } => *uid = seen(*uid),
+            SigDetail::Raw(_)
+            | SigDetail::Fault { .. }
+            | SigDetail::Timer { .. }
+            | SigDetail::Poll { .. }
+            | SigDetail::Sys { .. } => {}
+        }
+    }
+
     /// What the CPU reported. `None` for a number that is no signal, which no platform sends.
     pub fn fault(fault: &Fault) -> Option<SigInfo> {
         let signal = Signal::new(u64::from(fault.signo))?;
