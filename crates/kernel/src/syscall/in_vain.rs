@@ -41,6 +41,9 @@ pub fn is_in_vain(flight: &InFlight, value: u64) -> bool {
         | raw::__NR_time
         | raw::__NR_times
         | raw::__NR_getrusage
+        | raw::__NR_getitimer
+        | raw::__NR_timer_gettime
+        | raw::__NR_timerfd_gettime
         | raw::__NR_sched_yield => true,
         // With nothing to report, or a time-out of zero.
         raw::__NR_poll

@@ -5,6 +5,7 @@
 
 pub mod absent;
 pub mod call;
+pub mod cost;
 pub mod document;
 pub mod in_vain;
 pub mod iovec;
@@ -159,15 +160,14 @@ impl Kernel {
     }
 
     fn enter_syscall(&mut self, task: TaskId, user: &mut dyn Platform) {
-        let cost = self.config.syscall_cost + in_vain::surcharge(self.tasks[task].asked_in_vain);
+        let regs = &self.tasks[task].regs;
+        let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
+        let mut flight = InFlight::new(regs.orig_rax, args, self.now);
+        let surcharge = in_vain::surcharge(self.tasks[task].asked_in_vain);
+        let cost = self.config.syscall_cost * cost::units(&flight) + surcharge;
         self.now = self.now + cost;
         self.tasks[task].stime += cost;
-        let regs = &self.tasks[task].regs;
-        let mut flight = InFlight::new(
-            regs.orig_rax,
-            [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9],
-            self.now,
-        );
+        flight.entered = self.now;
         if let (true, Some(guest)) = (self.config.trace, self.tasks[task].guest) {
             flight.shown = trace::show_args(flight.nr, &flight.args, guest, user);
         }

@@ -103,7 +103,7 @@ impl Kernel {
             Signal::SIGXCPU
         };
         // From the kernel, to itself: it cannot fail.
-        let _ = self.send_signal(SigInfo::kernel(signal), Target::Group(group));
+        let _ = self.send_signal(SigInfo::kernel(signal), Target::Process(task));
     }
 
     /// getrlimit(2).

@@ -54,7 +54,7 @@ impl Kernel {
             self.posixtimer_sig_ignore(group, signal);
             self.flush_group_queues(task, SigSet::of(signal));
         } else if before.handler == SIG_IGN {
-            self.posixtimer_sig_unignore(group, signal);
+            self.posixtimer_sig_unignore(task, signal);
         }
     }
 

@@ -9,8 +9,8 @@ use crate::abi::signal::Signal;
 use crate::kernel::Kernel;
 use crate::platform::UserPtr;
 use crate::syscall::{Call, SysResult};
-use crate::task::GroupId;
 use crate::task::signal::{SigInfo, Target};
+use crate::task::{GroupId, TaskId};
 use crate::time::Duration;
 use std::collections::BTreeMap;
 
@@ -128,7 +128,7 @@ impl Kernel {
         if arming.interval == 0 {
             self.timers.itimers.0.remove(&(ItimerWhich::Real, group));
         }
-        self.send_itimer_signal(group, Signal::SIGALRM);
+        self.send_itimer_signal(Target::Group(group), Signal::SIGALRM);
     }
 
     /// posixtimer_rearm_itimer(): a SIGALRM was dequeued from the shared queue.
@@ -140,7 +140,9 @@ impl Kernel {
     }
 
     /// check_cpu_itimer(): armed again at once.
-    pub(super) fn check_cpu_itimers(&mut self, group: GroupId) {
+    /// Whoever used up the time is the first candidate.
+    pub(super) fn check_cpu_itimers(&mut self, task: TaskId) {
+        let group = self.tasks[task].group;
         let kinds =
             [(ItimerWhich::Virtual, Signal::SIGVTALRM), (ItimerWhich::Prof, Signal::SIGPROF)];
         for (which, signal) in kinds {
@@ -154,13 +156,13 @@ impl Kernel {
             if arming.expires.is_none() {
                 self.timers.itimers.0.remove(&(which, group));
             }
-            self.send_itimer_signal(group, signal);
+            self.send_itimer_signal(Target::Process(task), signal);
         }
     }
 
-    fn send_itimer_signal(&mut self, group: GroupId, signal: Signal) {
+    fn send_itimer_signal(&mut self, to: Target, signal: Signal) {
         // Standard, from the kernel: it overrides the limit and cannot fail.
-        let _ = self.send_signal(SigInfo::kernel(signal), Target::Group(group));
+        let _ = self.send_signal(SigInfo::kernel(signal), to);
     }
 }
 

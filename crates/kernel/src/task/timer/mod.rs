@@ -88,7 +88,7 @@ impl Kernel {
         for (_, timer) in due {
             match timer {
                 Due::Itimer(group) => self.it_real_fn(group),
-                Due::Posix(group, id) => self.posix_timer_fn(group, id),
+                Due::Posix(group, id) => self.posix_timer_fn(group, id, self.pick()),
             }
         }
     }
@@ -141,8 +141,7 @@ impl Kernel {
         if self.timers.itimers.is_empty() && self.timers.posix.is_empty() {
             return;
         }
-        let group = self.tasks[task].group;
-        self.check_cpu_itimers(group);
+        self.check_cpu_itimers(task);
         let due: Vec<(GroupId, TimerId)> = self
             .timers
             .posix
@@ -152,7 +151,7 @@ impl Kernel {
             .map(|(key, _)| *key)
             .collect();
         for (group, id) in due {
-            self.posix_timer_fn(group, id);
+            self.posix_timer_fn(group, id, Some(task));
         }
     }
 

@@ -179,23 +179,26 @@ impl Kernel {
         Ok(0)
     }
 
-    /// posix_timer_fn(): the timer is due.
-    pub(super) fn posix_timer_fn(&mut self, group: GroupId, id: TimerId) {
+    /// posix_timer_fn(): the timer is due; `current` has the CPU.
+    pub(super) fn posix_timer_fn(&mut self, group: GroupId, id: TimerId, current: Option<TaskId>) {
         let queued = self.timer_signal_is_pending(group, id);
         let Some(timer) = self.timers.posix.get_mut(&(group, id)) else { return };
         timer.arming.fire();
         timer.stale = false; // a record of its last setting serves for this one
         if !queued {
-            self.posixtimer_send_sigqueue(group, id);
+            self.posixtimer_send_sigqueue(group, id, current);
         }
     }
 
-    /// posixtimer_send_sigqueue(): a periodic timer whose signal is ignored keeps it back.
-    fn posixtimer_send_sigqueue(&mut self, group: GroupId, id: TimerId) {
+    /// posixtimer_send_sigqueue(): a periodic timer whose signal is ignored keeps it back. A thread
+    /// of the process that has the CPU is the first candidate: others need not be woken.
+    fn posixtimer_send_sigqueue(&mut self, group: GroupId, id: TimerId, current: Option<TaskId>) {
+        let ours = |t: &TaskId| self.tasks[*t].group == group && !self.tasks[*t].exiting;
+        let process = current.filter(ours).map_or(Target::Group(group), Target::Process);
         let Some(timer) = self.timers.posix.get(&(group, id)) else { return };
         let Some(signal) = timer.event.signal else { return };
         // The thread of SIGEV_THREAD_ID may be gone: then nobody gets it.
-        let to = timer.event.thread.map_or(Target::Group(group), Target::Thread);
+        let to = timer.event.thread.map_or(process, Target::Thread);
         let detail = SigDetail::Timer { id, overrun: 0, value: timer.event.value };
         // Its record was allocated with the timer: no limit applies.
         let _ = self.send_signal(SigInfo { signal, errno: 0, code: SI_TIMER, detail }, to);
@@ -216,13 +219,14 @@ impl Kernel {
     }
 
     /// posixtimer_sig_unignore(): timers that kept `signal` back send it (measured on 6.18).
-    pub(crate) fn posixtimer_sig_unignore(&mut self, group: GroupId, signal: Signal) {
+    pub(crate) fn posixtimer_sig_unignore(&mut self, task: TaskId, signal: Signal) {
+        let group = self.tasks[task].group;
         let kept = |t: &PosixTimer| t.ignored && t.event.signal == Some(signal);
         let all = self.timers.posix.iter();
         let ids: Vec<TimerId> =
             all.filter(|((g, _), t)| *g == group && kept(t)).map(|((_, id), _)| *id).collect();
         for id in ids {
-            self.posixtimer_send_sigqueue(group, id);
+            self.posixtimer_send_sigqueue(group, id, Some(task));
         }
     }
 
@@ -307,7 +311,7 @@ mod tests {
         assert_eq!(w.call(task, Kernel::sys_timer_create, create), Ok(0));
         let group = w.kernel.tasks[task].group;
         w.kernel.set_current_blocked(task, crate::abi::signal::SigSet(u64::MAX));
-        w.kernel.posix_timer_fn(group, 0);
+        w.kernel.posix_timer_fn(group, 0, None);
         assert!(w.kernel.groups[group].shared_pending.signal.has(Signal::SIGALRM));
         assert_eq!(w.call(task, Kernel::sys_timer_delete, [0; 6]), Ok(0));
         // Measured on 6.18: it stays visible, and is passed over.
