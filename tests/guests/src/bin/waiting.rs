@@ -2,7 +2,7 @@
 //! alarms, sleeps, clocks. See epoll(7), eventfd(2), timerfd_create(2), clock_gettime(2).
 
 use guests::net;
-use guests::process::{fork_check, wait_ok};
+use guests::process::{fork_check, getpid, gettid, until_asleep, wait_ok};
 use guests::signal::{self, alarm_every, handle};
 use guests::sys::{
     Fd, Sys, close, dup, epoll, epoll_ctl, epoll_wait, fcntl, monotonic, pipe, poll_one, read,
@@ -10,7 +10,7 @@ use guests::sys::{
 };
 use guests::{Check, ensure, fails, same};
 use libc::{EAGAIN, EBADF, EEXIST, EINVAL, ELOOP, ENOENT, EPERM, EPOLL_CTL_ADD, EPOLL_CTL_DEL};
-use libc::{EPOLL_CTL_MOD, POLLHUP, POLLIN, POLLNVAL, POLLOUT, SIGALRM, c_int, timespec};
+use libc::{EPOLL_CTL_MOD, POLLHUP, POLLIN, POLLNVAL, POLLOUT, SIGALRM, SIGPROF, c_int, timespec};
 
 guests::cases! {
     poll_reports_each_descriptor,
@@ -34,6 +34,7 @@ guests::cases! {
     alarm_comes_once_and_tells_the_rest,
     interval_timer_repeats,
     posix_timer_sends_its_signal,
+    cpu_timers_signal_the_thread_that_used_the_time,
     nanosleep_sleeps,
     absolute_sleep_in_the_past_returns_at_once,
     monotonic_clock_grows,
@@ -363,6 +364,35 @@ fn posix_timer_sends_its_signal() -> Check {
     }
     let expected = (libc::SIGUSR1, libc::SI_TIMER);
     same!(signal::timed_wait(&[libc::SIGUSR1], 20_000)?, expected, "signal and code");
+    Ok(())
+}
+
+/// setitimer(2), timer_create(2): the signal is the process's, its first candidate the thread that
+/// has the CPU, not the one that sleeps (Linux 6.3).
+fn cpu_timers_signal_the_thread_that_used_the_time() -> Check {
+    handle(SIGPROF, 0)?;
+    let worker = std::thread::spawn(|| {
+        // Who is to join is asleep before any time is counted.
+        until_asleep(getpid(), getpid())?;
+        let every = libc::timeval { tv_sec: 0, tv_usec: 1000 };
+        let value = libc::itimerval { it_interval: every, it_value: every };
+        // SAFETY: a valid struct.
+        unsafe { libc::setitimer(libc::ITIMER_PROF, &value, std::ptr::null_mut()) };
+        while signal::logged().len() < 5 {
+            // SAFETY: no memory is involved.
+            unsafe { libc::getppid() };
+        }
+        Ok::<i32, String>(gettid())
+    });
+    let worker = worker.join().map_err(|_| "the thread panicked")??;
+    let off = libc::itimerval {
+        it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 },
+        it_value: libc::timeval { tv_sec: 0, tv_usec: 0 },
+    };
+    // SAFETY: a valid struct.
+    unsafe { libc::setitimer(libc::ITIMER_PROF, &off, std::ptr::null_mut()) };
+    let first: Vec<i32> = signal::logged().iter().take(5).map(|it| it.tid).collect();
+    same!(first, [worker; 5], "who got the signals");
     Ok(())
 }
 
