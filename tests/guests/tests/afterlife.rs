@@ -18,6 +18,7 @@ const PROGRAMS: &[&str] = &[
     env!("CARGO_BIN_EXE_capabilities"),
     env!("CARGO_BIN_EXE_attributes"),
     env!("CARGO_BIN_EXE_closing"),
+    env!("CARGO_BIN_EXE_dying"),
     env!("CARGO_BIN_EXE_exit"),
     env!("CARGO_BIN_EXE_fates"),
     env!("CARGO_BIN_EXE_fds"),
