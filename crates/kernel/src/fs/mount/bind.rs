@@ -3,6 +3,7 @@
 //! `tree`.
 
 use super::MountId;
+use super::tree::CloneAs;
 use crate::abi::Errno;
 use crate::fs::namei::{AT_FDCWD, Lookup};
 use crate::fs::path::Path;
@@ -29,15 +30,22 @@ impl Kernel {
         if !self.check_mnt(task, at.mnt) || !self.check_mnt(task, from.mnt) {
             return Err(Errno::EINVAL);
         }
+        if self.vfs.mounts[&from.mnt].unbindable {
+            return Err(Errno::EINVAL);
+        }
+        if !recurse && self.vfs.has_locked_children(from) {
+            return Err(Errno::EINVAL);
+        }
         let copy = match recurse {
-            true => self.vfs.copy_tree(from),
-            false => self.vfs.clone_mnt(from.mnt, from.dentry),
+            true => self.vfs.copy_tree(from, CloneAs::Peer, false),
+            false => self.vfs.clone_mnt(from.mnt, from.dentry, CloneAs::Peer),
         };
+        self.vfs.mounts.get_mut(&copy).expect("it was just made").locked = false;
         self.graft_tree(copy, at).inspect_err(|_| self.umount_tree(copy))
     }
 
-    /// do_move_mount(): EINVAL for what is no mount, not in this namespace, or the root; ELOOP onto
-    /// itself.
+    /// do_move_mount(): EINVAL for what is no mount, not in this namespace, the root, or on a shared
+    /// mount; ELOOP onto itself.
     pub(super) fn do_move_mount(
         &mut self,
         task: TaskId,
@@ -45,12 +53,17 @@ impl Kernel {
         at: Path,
     ) -> Result<(), Errno> {
         let at = self.lock_mount(at)?;
+        let on = self.vfs.mounts[&from.mnt].parent;
+        let shared = |mnt: MountId| self.vfs.mounts[&mnt].group.is_some();
+        let unbindable = |mnt: &MountId| self.vfs.mounts[mnt].unbindable;
         let is_dir = |path: Path| self.vfs.inode(path.dentry).is_dir();
         if !self.check_mnt(task, at.mnt)
             || !self.check_mnt(task, from.mnt)
             || !self.vfs.is_mount_root(from)
-            || self.vfs.mounts[&from.mnt].parent.is_none()
+            || self.vfs.mounts[&from.mnt].locked
+            || on.is_none_or(|on| shared(on.mnt))
             || is_dir(from) != is_dir(at)
+            || shared(at.mnt) && self.vfs.mount_tree(from.mnt).iter().any(unbindable)
         {
             return Err(Errno::EINVAL);
         }
@@ -95,7 +108,15 @@ impl Kernel {
 
     /// The checks of path_pivot_root(), in their order.
     fn may_pivot_root(&self, task: TaskId, root: Path, new: Path, old: Path) -> Result<(), Errno> {
-        if !self.check_mnt(task, root.mnt) || !self.check_mnt(task, new.mnt) {
+        let shared = |mnt: MountId| self.vfs.mounts[&mnt].group.is_some();
+        let on = |mnt: MountId| self.vfs.mounts[&mnt].parent.map(|at| at.mnt);
+        if shared(old.mnt)
+            || on(new.mnt).is_some_and(shared)
+            || on(root.mnt).is_some_and(shared)
+            || !self.check_mnt(task, root.mnt)
+            || !self.check_mnt(task, new.mnt)
+            || self.vfs.mounts[&new.mnt].locked
+        {
             return Err(Errno::EINVAL);
         }
         if !self.vfs.dentries[new.dentry].hashed {
@@ -140,8 +161,16 @@ impl crate::fs::dcache::Vfs {
         lineage
     }
 
+    /// has_locked_children(): would a copy without them show what is hidden?
+    fn has_locked_children(&self, from: Path) -> bool {
+        self.mounts.values().any(|mount| {
+            let below = |at: Path| at.mnt == from.mnt && self.is_subdir(at.dentry, from.dentry);
+            mount.locked && mount.parent.is_some_and(below)
+        })
+    }
+
     /// is_path_reachable(): does one come up to `root` from `path`?
-    fn is_path_reachable(&self, path: Path, root: Path) -> bool {
+    pub(super) fn is_path_reachable(&self, path: Path, root: Path) -> bool {
         let mut at = path;
         while at.mnt != root.mnt {
             match self.mounts[&at.mnt].parent {

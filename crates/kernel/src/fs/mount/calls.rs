@@ -1,9 +1,10 @@
 //! mount(2): new file systems in memory, and new flags for what is mounted. Errors come in Linux's
 //! order: copies (EFAULT), path, permission (EPERM), then what is asked for. What is not here is
-//! refused loudly: propagation other than private, file systems other than tmpfs. Neighbours: `bind`
+//! refused loudly: file systems that are not here. Neighbours: `bind`
 //! (MS_BIND, MS_MOVE), `tmpfs` (options), `umount`, `show`.
 
 use super::tmpfs::{self, ShmemOptions, ShmemSbInfo};
+use super::tree::LOCK_ATIME;
 use super::{MountId, SuperBlock, dev};
 use crate::abi::Errno;
 use crate::fact::Fact;
@@ -128,18 +129,20 @@ impl Kernel {
         self.do_new_mount(task, request)
     }
 
-    /// do_change_type(): all mounts are private here, and stay it.
+    /// do_change_type(): how mounts hear of each other from now on.
     fn do_change_type(&mut self, task: TaskId, request: &Request) -> Result<(), Errno> {
         let propagation = request.flags & PROPAGATION;
         let known = PROPAGATION | raw::MS_REC | raw::MS_SILENT;
         if request.flags & !known != 0 || !propagation.is_power_of_two() {
             return Err(Errno::EINVAL);
         }
-        self.mount_at(task, request.at)?;
-        if propagation & (raw::MS_PRIVATE | raw::MS_SLAVE) == 0 {
-            let what = format!("propagation {propagation:#x}");
-            self.tell(Some(task), Fact::unsupported("mount", what));
-            return Err(Errno::EINVAL);
+        let mnt = self.mount_at(task, request.at)?;
+        let all = match request.flags & raw::MS_REC {
+            0 => vec![mnt],
+            _ => self.vfs.mount_tree(mnt),
+        };
+        for mnt in all {
+            self.vfs.change_mnt_propagation(mnt, propagation);
         }
         Ok(())
     }
@@ -208,6 +211,7 @@ impl Kernel {
     /// do_reconfigure_mnt(): MS_REMOUNT | MS_BIND changes the mount and not the file system.
     fn do_reconfigure_mnt(&mut self, task: TaskId, request: &Request) -> Result<(), Errno> {
         let mnt = self.mount_at(task, request.at)?;
+        self.can_change_locked_flags(mnt, request)?;
         let readonly = request.flags & raw::MS_RDONLY != 0;
         if readonly && !self.vfs.mnt_has(mnt, raw::MS_RDONLY) && self.mnt_has_writers(mnt) {
             return Err(Errno::EBUSY);
@@ -216,20 +220,34 @@ impl Kernel {
         Ok(())
     }
 
-    /// set_mount_attributes(): when a change says nothing of access times, they stay as they are.
+    /// What a mount's flags will be: where a change says nothing of access times, they stay as they
+    /// are.
+    fn changed_flags(&self, mnt: MountId, request: &Request) -> u32 {
+        match request.flags & (ATIME | raw::MS_STRICTATIME) {
+            0 => request.mnt_flags & !ATIME | self.vfs.mounts[&mnt].flags & ATIME,
+            _ => request.mnt_flags,
+        }
+    }
+
+    /// can_change_locked_flags(): EPERM for what another user namespace settled.
+    fn can_change_locked_flags(&self, mnt: MountId, request: &Request) -> Result<(), Errno> {
+        let (new, mount) = (self.changed_flags(mnt, request), &self.vfs.mounts[&mnt]);
+        let atime = mount.locked_flags & LOCK_ATIME != 0 && (new ^ mount.flags) & ATIME != 0;
+        let lost = mount.locked_flags & !LOCK_ATIME & !new != 0;
+        if atime || lost { Err(Errno::EPERM) } else { Ok(()) }
+    }
+
+    /// set_mount_attributes().
     fn set_mount_flags(&mut self, mnt: MountId, request: &Request) {
-        let mount = self.vfs.mounts.get_mut(&mnt).expect("the caller found it");
-        let says = request.flags & (ATIME | raw::MS_STRICTATIME) != 0;
-        mount.flags = match says {
-            true => request.mnt_flags,
-            false => request.mnt_flags & !ATIME | mount.flags & ATIME,
-        };
+        let flags = self.changed_flags(mnt, request);
+        self.vfs.mounts.get_mut(&mnt).expect("the caller found it").flags = flags;
     }
 
     /// do_remount(): the file system's flags and options, and the mount's. Only root's tmpfs has
     /// options; others ignore theirs loudly.
     fn do_remount(&mut self, task: TaskId, request: &Request) -> Result<(), Errno> {
         let mnt = self.mount_at(task, request.at)?;
+        self.can_change_locked_flags(mnt, request)?;
         let dev = self.vfs.mounts[&mnt].dev;
         self.may_reconfigure(task, dev)?;
         if self.vfs.shmem.contains_key(&dev) {

@@ -1,6 +1,7 @@
 //! Mounts: which file system is seen where, with which flags. A file system (`SuperBlock`) can be
 //! seen by several mounts, and a mount by the processes of one namespace. Neighbours: `boot` (what
 //! is mounted from the beginning), `calls` and `bind` (mount(2)), `umount` (umount2(2)), `tree`,
+//! `pnode` (propagation),
 //! `namespace`, `tmpfs` (its options and limits), `show` (/proc/mounts), `fs/path` (steps between
 //! mounts), `dcache`.
 
@@ -8,6 +9,7 @@ mod bind;
 pub mod boot;
 pub mod calls;
 pub mod namespace;
+mod pnode;
 pub mod show;
 pub mod tmpfs;
 mod tree;
@@ -22,6 +24,7 @@ use crate::kernel::Kernel;
 use crate::task::user_namespace::UserNs;
 use linux_raw_sys::general as raw;
 use namespace::MntNs;
+use pnode::PeerGroup;
 
 /// Names a [`Mount`]. Later ones are greater, and none is used again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -60,6 +63,16 @@ pub struct Mount {
     pub parent: Option<Path>,
     /// Whose tree it is in (mnt_ns); None once it was unmounted, and for the kernel's own.
     pub ns: Option<MntNs>,
+    /// Its peer group, if it is shared.
+    pub group: Option<PeerGroup>,
+    /// The group that it is a slave of.
+    pub master: Option<PeerGroup>,
+    /// MNT_UNBINDABLE: it is shown nowhere else.
+    pub unbindable: bool,
+    /// MNT_LOCKED: what it hides stays hidden from a user namespace that did not mount it.
+    pub locked: bool,
+    /// MNT_LOCK_*: flags that such a user namespace cannot take off.
+    pub locked_flags: u32,
     /// MNT_EXPIRE saw it unused. Unlike Linux, uses that are over by now do not take the mark off.
     pub expiry: bool,
 }

@@ -4,6 +4,7 @@
 //! `task/nsproxy` (who has which), `tree` (copies), `show` (who reads a list keeps its namespace).
 
 use super::MountId;
+use super::tree::CloneAs;
 use crate::abi::Errno;
 use crate::fs::dcache::Vfs;
 use crate::fs::path::Path;
@@ -92,7 +93,8 @@ impl Kernel {
         self.publish_all(Event::Mounts(ns));
     }
 
-    /// copy_mnt_ns(): a namespace with a copy of another one's tree. EINVAL where that has none any
+    /// copy_mnt_ns(): a namespace with a copy of another one's tree; for another user namespace one
+    /// that hears of mounts and tells of none, and shows all that hid something still hiding it. EINVAL where that has none any
     /// more. Unless somebody gets it, it goes with `release_mnt_namespaces`.
     pub(crate) fn copy_mnt_ns(
         &mut self,
@@ -101,8 +103,13 @@ impl Kernel {
         inum: u32,
     ) -> Result<MntNs, Errno> {
         let root = self.vfs.mnt_ns(ns).root.ok_or(Errno::EINVAL)?;
+        let foreign = owner != self.vfs.mnt_ns(ns).owner;
         let new = self.vfs.alloc_mnt_ns(owner, inum);
-        let copy = self.vfs.copy_tree(self.vfs.mnt_root(root));
+        let kind = if foreign { CloneAs::SharedToSlave } else { CloneAs::Peer };
+        let copy = self.vfs.copy_tree(self.vfs.mnt_root(root), kind, true);
+        if foreign {
+            self.vfs.lock_mnt_tree(copy);
+        }
         self.vfs.commit_tree(copy, new);
         self.vfs.mnt_ns_mut(new).root = Some(copy);
         Ok(new)

@@ -79,12 +79,24 @@ impl Vfs {
         ))
     }
 
+    /// The optional fields of mountinfo.
+    fn propagation_words(&self, mnt: MountId, root: Path) -> String {
+        let m = &self.mounts[&mnt];
+        let mut words = m.group.map_or_else(String::new, |group| format!(" shared:{group}"));
+        if let Some(master) = m.master {
+            words += &format!(" master:{master}");
+            let from = self.dominating_id(mnt, root).filter(|from| *from != master);
+            words += &from.map_or_else(String::new, |from| format!(" propagate_from:{from}"));
+        }
+        words + if m.unbindable { " unbindable" } else { "" }
+    }
+
     /// show_mountinfo(). The root of the tree is on mount 1.
     fn show_mountinfo(&self, mnt: MountId, root: Path) -> Option<String> {
         let m = &self.mounts[&mnt];
         let sb = &self.supers[&m.dev];
         Some(format!(
-            "{} {} 0:{} {} {} {}{} - {} {} {}{}\n",
+            "{} {} 0:{} {} {} {}{}{} - {} {} {}{}\n",
             m.id,
             m.parent.map_or_else(|| self.rootfs_id(m), |at| self.mounts[&at.mnt].id),
             m.dev,
@@ -92,6 +104,7 @@ impl Vfs {
             mangle(&self.path_below(self.mnt_root(mnt), root)?),
             ro(m.has(raw::MS_RDONLY)),
             words(m.flags, &MNT_OPTIONS),
+            self.propagation_words(mnt, root),
             sb.fstype,
             mangle(&m.source),
             ro(sb.flags & raw::MS_RDONLY != 0),

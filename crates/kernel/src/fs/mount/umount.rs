@@ -28,6 +28,9 @@ impl Kernel {
         let at = self.user_path_at(call.task, AT_FDCWD, &path, lookup, call.user)?;
         self.may_mount(call.task)?;
         let mnt = self.mount_at(call.task, at)?;
+        if self.vfs.mounts[&mnt].locked {
+            return Err(Errno::EINVAL.into());
+        }
         self.do_umount(call.task, mnt, flags)?;
         self.release_dead_objects(call.user);
         Ok(0)
@@ -36,7 +39,7 @@ impl Kernel {
     /// do_umount(). The caller's own root becomes read-only instead.
     fn do_umount(&mut self, task: TaskId, mnt: MountId, flags: u32) -> Result<(), Errno> {
         let own_root = self.fs(task).root.mnt == mnt;
-        let busy = self.is_mount_busy(mnt) || self.vfs.mounts_on(mnt).next().is_some();
+        let busy = self.propagate_mount_busy(mnt);
         if flags & raw::MNT_EXPIRE != 0 {
             if own_root || flags & (raw::MNT_FORCE | raw::MNT_DETACH) != 0 {
                 return Err(Errno::EINVAL);
@@ -55,14 +58,29 @@ impl Kernel {
         if busy && flags & raw::MNT_DETACH == 0 {
             return Err(Errno::EBUSY);
         }
-        self.umount_tree(mnt);
+        let mut set = self.vfs.mount_tree(mnt);
+        set.extend(self.vfs.propagate_umount(&set));
+        self.umount_all(set);
         self.release_detached();
         Ok(())
     }
 
-    /// umount_tree(): this mount and all that are on it leave their tree.
+    /// Is `mnt`, or what would be unmounted with it, in use?
+    fn propagate_mount_busy(&self, mnt: MountId) -> bool {
+        self.is_mount_busy(mnt)
+            || self.vfs.mounts_on(mnt).next().is_some()
+            || self.vfs.unmounted_with(mnt).into_iter().any(|mnt| self.is_mount_busy(mnt))
+    }
+
+    /// umount_tree(): this mount and all that are on it leave their tree; nobody else hears of it.
     pub(super) fn umount_tree(&mut self, mnt: MountId) {
-        for mnt in self.vfs.mount_tree(mnt).into_iter().rev() {
+        self.umount_all(self.vfs.mount_tree(mnt));
+    }
+
+    /// The end of umount_tree().
+    fn umount_all(&mut self, set: Vec<MountId>) {
+        for mnt in set.into_iter().rev() {
+            self.vfs.change_mnt_propagation(mnt, raw::MS_PRIVATE);
             let covered = self.vfs.detach_mnt(mnt);
             self.vfs.detached.push(mnt);
             let mount = self.vfs.mounts.get_mut(&mnt).expect("it was in the tree");

@@ -40,7 +40,7 @@ pub const ROWS: &[Row] = &[
     row!(136, "ustat", Kernel::sys_ustat, [Hex, Ptr], Full),
     row!(137, "statfs", Kernel::sys_statfs, [Str, Ptr], Full),
     row!(138, "fstatfs", Kernel::sys_fstatfs, [Fd, Ptr], Full),
-    row!(155, "pivot_root", Kernel::sys_pivot_root, [Str, Str], Partial("refused")),
+    row!(155, "pivot_root", Kernel::sys_pivot_root, [Str, Str], Full),
     row!(161, "chroot", Kernel::sys_chroot, [Str], Full),
     row!(162, "sync", Kernel::sys_sync, [], Hint),
     row!(
@@ -48,9 +48,9 @@ pub const ROWS: &[Row] = &[
         "mount",
         Kernel::sys_mount,
         [Str, Str, Str, Hex, Ptr],
-        Partial("tmpfs only; no MS_BIND, MS_MOVE, MS_SHARED")
+        Partial("new file systems: tmpfs")
     ),
-    row!(166, "umount2", Kernel::sys_umount2, [Str, Hex], Partial("not what the boot mounted")),
+    row!(166, "umount2", Kernel::sys_umount2, [Str, Hex], Full),
     row!(187, "readahead", Kernel::sys_readahead, [Fd, Size, Size], Hint),
     row!(
         188,
