@@ -3,6 +3,7 @@
 //! script lets wait. Packets come and go as bytes; time moves only when somebody asks for it.
 //! Neighbours: `turn` (calls), `sysctl`.
 
+use crate::gso;
 use crate::sysctl::Sysctls;
 use kernel::fact::Fact;
 use kernel::platform::Trap;
@@ -70,6 +71,7 @@ pub struct Host {
     /// What left, with its time.
     sent: VecDeque<(Instant, Vec<u8>)>,
     told: BTreeSet<String>,
+    highest: gso::Highest,
     /// The machine's settings.
     pub sysctls: Sysctls,
 }
@@ -113,6 +115,7 @@ impl Host {
             callers,
             sent: VecDeque::new(),
             told: BTreeSet::new(),
+            highest: gso::Highest::default(),
             sysctls: Sysctls::default(),
         };
         host.prepare();
@@ -210,7 +213,8 @@ impl Host {
 
     fn drain(&mut self) {
         let now = self.kernel.now;
-        for packet in self.kernel.outbox.drain(..) {
+        let burst: Vec<_> = self.kernel.outbox.drain(..).collect();
+        for packet in gso::join(&self.kernel, burst, &mut self.highest) {
             self.sent.push_back((now, wire::encode(&packet)));
         }
         for entry in self.kernel.facts.drain(..) {

@@ -4,10 +4,12 @@
 //! (`%{ assert tcpi_… }%`) call directly.
 //!
 //! `border` (what C calls; the only `unsafe`) → `host` (the kernel, its time and packets) and `turn`
-//! (one system call, which may wait in a thread of its own); `sysctl` (the settings that a script's
+//! (one system call, which may wait in a thread of its own); `gso` (bursts as packetdrill sniffs
+//! them); `sysctl` (the settings that a script's
 //! commands make on the machine).
 
 mod border;
+mod gso;
 mod host;
 mod sysctl;
 mod turn;

@@ -17,6 +17,7 @@ pub mod socket;
 pub mod sockopt;
 pub mod tcp;
 pub mod tcp_data;
+mod tcp_info;
 pub mod tcp_listen;
 pub mod tcp_sockopt;
 pub mod udp;

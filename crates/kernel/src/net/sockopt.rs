@@ -224,6 +224,7 @@ impl Kernel {
                 value.extend_from_slice(&seconds.to_le_bytes());
                 return Ok(value);
             }
+            raw::SO_MEMINFO => return Ok(self.sk_get_meminfo(socket)),
             raw::SO_PEERCRED => return self.sock_peercred(task, socket),
             _ => return Err(Errno::ENOPROTOOPT),
         };
@@ -260,6 +261,18 @@ impl Kernel {
             SocketKind::Tcp(_) => self.tcp_rcvbuf(socket),
             SocketKind::Udp(_) | SocketKind::Unix(_) => set.unwrap_or(BUF_MAX),
         }
+    }
+
+    /// sk_get_meminfo(): what is received and its limit, what is being sent and its limit. Nothing is
+    /// reserved ahead here, nor waits for a busy socket, nor is counted when dropped.
+    fn sk_get_meminfo(&self, socket: SocketId) -> Vec<u8> {
+        let (received, queued) = match &self.net.sockets[socket].kind {
+            SocketKind::Tcp(_) => self.tcp_memory(socket),
+            SocketKind::Udp(_) | SocketKind::Unix(_) => (0, 0),
+        };
+        let (rcvbuf, sndbuf) = (self.sock_rcvbuf(socket), self.sock_sndbuf(socket));
+        let words = [received, rcvbuf, 0, sndbuf, 0, queued, 0, 0, 0];
+        words.iter().flat_map(|word| word.to_le_bytes()).collect()
     }
 
     fn sock_peercred(&self, task: TaskId, socket: SocketId) -> Result<Vec<u8>, Errno> {

@@ -8,7 +8,7 @@ use crate::net::inet::TcpUse;
 use crate::net::socket::{SocketId, SocketKind};
 use crate::net::sockopt::int_option;
 use crate::net::tcp::TcpState;
-use crate::net::tcp::{Linger2, TCP_MSS_DEFAULT, TCP_TIMEOUT_INIT, TcpConfig};
+use crate::net::tcp::{Linger2, TCP_MSS_DEFAULT, TcpConfig};
 use crate::time::Duration;
 use linux_raw_sys::net as raw;
 
@@ -132,6 +132,11 @@ impl Kernel {
                 config.defer_accept = int > 0;
                 self.tcp_sock_mut(socket).defer_accept = defer_accept_seconds(int);
             }
+            // TCP_MIN_MSS to MAX_TCP_WINDOW; 0 takes it back. For handshakes to come.
+            raw::TCP_MAXSEG if int == 0 => config.user_mss = None,
+            raw::TCP_MAXSEG if (88..=32_767).contains(&int) => config.user_mss = Some(int as u32),
+            raw::TCP_MAXSEG => return Err(Errno::EINVAL),
+            raw::TCP_NOTSENT_LOWAT => config.notsent_lowat = int as u32,
             raw::TCP_QUICKACK => return self.set_quickack(socket, int != 0),
             _ => return Err(Errno::ENOPROTOOPT),
         }
@@ -161,6 +166,7 @@ impl Kernel {
                 own.linger2 = config.linger2;
                 own.user_timeout = config.user_timeout;
                 own.syn_retries = config.syn_retries;
+                own.notsent_lowat = config.notsent_lowat;
             }
         });
     }
@@ -181,7 +187,13 @@ impl Kernel {
                 Linger2::For(time) => time.as_secs() as u32,
             },
             raw::TCP_USER_TIMEOUT => config.user_timeout.map_or(0, |t| t.as_millis() as u32),
-            raw::TCP_MAXSEG => self.tcp_of(socket).map_or(536, |tcp| tcp.info().snd_mss),
+            raw::TCP_MAXSEG => match self.tcp_of(socket) {
+                Some(tcp) if tcp.state() != TcpState::Close => tcp.info().snd_mss,
+                Some(_) | None => config.user_mss.unwrap_or(TCP_MSS_DEFAULT),
+            },
+            raw::TCP_NOTSENT_LOWAT => config.notsent_lowat,
+            // CUBIC has nothing to tell.
+            raw::TCP_CC_INFO => return Ok(Vec::new()),
             raw::TCP_DEFER_ACCEPT => self.tcp_sock(socket).defer_accept,
             raw::TCP_QUICKACK => self.tcp_of(socket).is_none_or(|tcp| tcp.quickack()).into(),
             raw::TCP_CONGESTION => return Ok(b"cubic\0\0\0\0\0\0\0\0\0\0\0".to_vec()),
@@ -191,62 +203,9 @@ impl Kernel {
         Ok(number.to_le_bytes().to_vec())
     }
 
-    /// tcp_get_info(): struct tcp_info, the 104 bytes that every version has. What came later
-    /// (rates, bytes) is not counted here, so the option says that it is not there.
-    fn tcp_info_bytes(&self, socket: SocketId) -> Vec<u8> {
-        let mut bytes = vec![0u8; 104];
-        let config = TcpConfig::default();
-        let state = match &self.tcp_sock(socket).usage {
-            TcpUse::Idle => TcpState::Close,
-            TcpUse::Listening(_) => TcpState::Listen,
-            TcpUse::Connected(conn) => self.net.tcp.conns[*conn].tcp.state(),
-        };
-        bytes[0] = state as u8;
-        let mut put =
-            |at: usize, value: u32| bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
-        let micros = |time: Duration| time.as_micros() as u32;
-        put(80, config.init_cwnd);
-        put(88, 3); // reordering: tcp_reordering
-        if let TcpUse::Listening(listener) = &self.tcp_sock(socket).usage {
-            put(24, listener.len() as u32);
-            put(28, listener.backlog());
-            return bytes;
-        }
-        let Some(tcp) = self.tcp_of(socket) else {
-            put(8, micros(TCP_TIMEOUT_INIT));
-            put(16, TCP_MSS_DEFAULT);
-            put(72, micros(TCP_TIMEOUT_INIT) / 4);
-            put(76, i32::MAX as u32); // TCP_INFINITE_SSTHRESH
-            return bytes;
-        };
-        let info = tcp.info();
-        let since = |at: crate::time::Instant| self.now.saturating_since(at).as_millis() as u32;
-        put(8, micros(info.rto));
-        put(12, micros(info.ato));
-        put(16, info.snd_mss);
-        put(20, info.rcv_mss);
-        put(24, info.packets_out);
-        put(28, info.sacked_out);
-        put(32, info.lost_out);
-        put(36, info.retrans_out);
-        put(44, since(info.last[0]));
-        put(52, since(info.last[1]));
-        put(56, since(info.last[2]));
-        put(60, info.pmtu);
-        put(64, info.rcv_ssthresh);
-        put(68, micros(info.rtt));
-        put(72, micros(info.rttvar));
-        put(76, info.snd_ssthresh);
-        put(80, info.snd_cwnd);
-        put(84, info.advmss);
-        put(96, info.rcv_space);
-        put(100, info.total_retrans);
-        bytes[2] = info.retransmits as u8;
-        bytes[3] = info.probes as u8;
-        bytes[4] = info.backoff as u8;
-        bytes[5] = info.options;
-        bytes[6] = info.wscale[0] | info.wscale[1] << 4;
-        bytes
+    /// SO_MEMINFO: what received segments cost, and what waits to be sent or acknowledged.
+    pub(super) fn tcp_memory(&self, socket: SocketId) -> (u32, u32) {
+        self.tcp_of(socket).map_or((0, 0), |tcp| (tcp.rmem_alloc(), tcp.wmem_queued()))
     }
 
     /// SO_SNDBUF.

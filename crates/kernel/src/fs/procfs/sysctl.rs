@@ -39,6 +39,8 @@ pub enum TcpSysctl {
     KeepaliveProbes,
     KeepaliveTime,
     MaxOrphans,
+    MinTsoSegs,
+    NotsentLowat,
     OrphanRetries,
     Retries1,
     Retries2,
@@ -68,6 +70,8 @@ impl TcpSysctl {
             TcpSysctl::KeepaliveProbes => c.keepcnt.to_string(),
             TcpSysctl::KeepaliveTime => c.keepidle.as_secs().to_string(),
             TcpSysctl::MaxOrphans => sysctls.max_orphans.to_string(),
+            TcpSysctl::MinTsoSegs => c.min_tso_segs.to_string(),
+            TcpSysctl::NotsentLowat => c.notsent_lowat.to_string(),
             TcpSysctl::OrphanRetries => c.orphan_retries.to_string(),
             TcpSysctl::Retries1 => sysctls.retries1.to_string(),
             TcpSysctl::Retries2 => c.retries2.to_string(),
@@ -100,6 +104,8 @@ impl TcpSysctl {
             | TcpSysctl::Retries1
             | TcpSysctl::Retries2
             | TcpSysctl::SynackRetries => (0, 255),
+            TcpSysctl::MinTsoSegs => (1, 255),
+            TcpSysctl::NotsentLowat => (0, u32::MAX),
             TcpSysctl::SynLinearTimeouts => (0, 127),
             TcpSysctl::SynRetries => (1, 127),
             TcpSysctl::RtoMaxMs => (1000, 120_000),
@@ -128,6 +134,8 @@ impl TcpSysctl {
             TcpSysctl::KeepaliveProbes => c.keepcnt = n,
             TcpSysctl::KeepaliveTime => c.keepidle = seconds,
             TcpSysctl::MaxOrphans => sysctls.max_orphans = n,
+            TcpSysctl::MinTsoSegs => c.min_tso_segs = n,
+            TcpSysctl::NotsentLowat => c.notsent_lowat = n,
             TcpSysctl::OrphanRetries => c.orphan_retries = n,
             TcpSysctl::Retries1 => sysctls.retries1 = n,
             TcpSysctl::Retries2 => c.retries2 = n,
@@ -154,7 +162,7 @@ fn follow(own: &mut TcpConfig, old: &TcpConfig, new: &TcpConfig) {
         ($($name:ident)*) => { $(if own.$name == old.$name { own.$name = new.$name; })* };
     }
     fields!(rmem wmem timestamps sack window_scaling syn_retries syn_linear_timeouts synack_retries
-        retries2 orphan_retries rto_min rto_max fin_timeout keepidle keepintvl keepcnt rfc1337
+        retries2 orphan_retries min_tso_segs notsent_lowat rto_min rto_max fin_timeout keepidle keepintvl keepcnt rfc1337
         abort_on_overflow);
 }
 

@@ -161,6 +161,8 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/net/ipv4/tcp_keepalive_probes", SystemFile::Tcp(TcpSysctl::KeepaliveProbes)),
     ("sys/net/ipv4/tcp_keepalive_time", SystemFile::Tcp(TcpSysctl::KeepaliveTime)),
     ("sys/net/ipv4/tcp_max_orphans", SystemFile::Tcp(TcpSysctl::MaxOrphans)),
+    ("sys/net/ipv4/tcp_min_tso_segs", SystemFile::Tcp(TcpSysctl::MinTsoSegs)),
+    ("sys/net/ipv4/tcp_notsent_lowat", SystemFile::Tcp(TcpSysctl::NotsentLowat)),
     ("sys/net/ipv4/tcp_orphan_retries", SystemFile::Tcp(TcpSysctl::OrphanRetries)),
     ("sys/net/ipv4/tcp_retries1", SystemFile::Tcp(TcpSysctl::Retries1)),
     ("sys/net/ipv4/tcp_retries2", SystemFile::Tcp(TcpSysctl::Retries2)),

@@ -56,7 +56,6 @@ impl TcpConn {
         self.soft_err = None;
 
         let prior_una = self.snd.una;
-        let prior_flight = self.in_flight();
         let had_flight = !self.snd.flight.is_empty();
         let window_moved = self.update_window(s);
         let acked = self.clean_rtx_queue(now, s);
@@ -69,7 +68,7 @@ impl TcpConn {
         }
         self.recover(advanced, out);
         if advanced {
-            self.grow(now, acked.segments, prior_flight);
+            self.grow(now, acked.segments);
             self.rearm_rto(now);
         }
         self.retransmit_lost(now, out);
@@ -110,6 +109,7 @@ impl TcpConn {
         let data = s.ack.min(self.data_end()).saturating_since(data_start);
         self.snd.queue.advance(data as usize);
         let acked = self.snd.flight.ack_to(s.ack);
+        self.stats.bytes_acked += u64::from(s.ack.since(self.snd.una));
         self.snd.una = s.ack;
         while self.snd.push.front().is_some_and(|m| !m.after(s.ack)) {
             self.snd.push.pop_front();
@@ -202,9 +202,10 @@ impl TcpConn {
     }
 
     /// The congestion window grows only if it was what limited us (RFC 7661).
-    fn grow(&mut self, now: Instant, acked: u32, prior_flight: u32) {
+    fn grow(&mut self, now: Instant, acked: u32) {
+        let usage = self.snd.usage;
         let limited =
-            self.snd.cwnd_limited || (self.cc.in_slow_start() && self.cc.cwnd < 2 * prior_flight);
+            usage.limited || (self.cc.in_slow_start() && self.cc.cwnd < 2 * usage.max_packets_out);
         match self.cc.state {
             CaState::Open | CaState::Loss { .. } if limited || self.cc.cwnd == 1 => {
                 self.cc.grow(now, acked, self.rtt.srtt().unwrap_or_default());

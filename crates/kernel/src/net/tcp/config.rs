@@ -100,6 +100,12 @@ pub struct TcpConfig {
     pub rfc1337: bool,
     /// `tcp_abort_on_overflow`.
     pub abort_on_overflow: bool,
+    /// `tcp_min_tso_segs`: the least number of segments in a full unit of transmission.
+    pub min_tso_segs: u32,
+    /// `tcp_notsent_lowat` or TCP_NOTSENT_LOWAT: with so many bytes unsent the buffer counts as full.
+    pub notsent_lowat: u32,
+    /// TCP_MAXSEG: the most that either side may send in a segment, without options.
+    pub user_mss: Option<u32>,
     /// The initial congestion window in segments (RFC 6928).
     pub init_cwnd: u32,
     /// IP_TOS.
@@ -142,6 +148,9 @@ impl Default for TcpConfig {
             defer_accept: false,
             rfc1337: false,
             abort_on_overflow: false,
+            min_tso_segs: 2,
+            notsent_lowat: u32::MAX,
+            user_mss: None,
             init_cwnd: 10,
             tos: 0,
             ttl: 64,
@@ -158,7 +167,8 @@ impl TcpConfig {
     /// The segment size that we advertise: 1460 on Ethernet, 65495 on loopback (measured: an IP
     /// packet has at most 65535 bytes, whatever the MTU).
     pub fn advertised_mss(&self) -> u32 {
-        self.mtu.min(65_535) - self.network_header - 20
+        let mss = self.mtu.min(65_535) - self.network_header - 20;
+        self.user_mss.map_or(mss, |most| mss.min(most))
     }
 
     /// The receive buffer in bytes with which a connection starts.

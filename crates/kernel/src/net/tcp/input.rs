@@ -26,6 +26,8 @@ impl TcpConn {
         if self.mini.is_some() {
             return self.mini_input(now, s, out);
         }
+        self.stats.segs_in += 1;
+        self.stats.data_segs_in += u32::from(!s.is_empty());
         match self.state {
             // T-26: the 4-tuple is nobody's.
             TcpState::Close => out.reply_reset(s, ReplyWhy::NoSocket),

@@ -1,8 +1,10 @@
 //! How a connection looks from outside: `tcp_poll` (T-39…T-46) and `tcp_get_info`.
 //! Neighbours: `state` (what is looked at), the socket room (who asks).
 
+use super::congestion::CaState;
 use super::fact::Ready;
 use super::state::{TcpConn, TcpState, Urgent};
+use super::stats::Stats;
 use super::timer::Pending;
 use crate::time::{Duration, Instant};
 
@@ -68,6 +70,18 @@ pub struct TcpInfo {
     pub rcvbuf: u32,
     /// Size of the send buffer (SO_SNDBUF).
     pub sndbuf: u32,
+    /// What was counted.
+    pub stats: Stats,
+    /// The state of loss recovery, as Linux numbers it.
+    pub ca_state: u8,
+    /// After so many later segments one is taken for lost.
+    pub reordering: u32,
+    /// How fast the congestion window would let data go, in bytes a second.
+    pub pacing_rate: u64,
+    /// The shortest round trip, if one was measured.
+    pub min_rtt: Option<Duration>,
+    /// The other side's window, and ours.
+    pub wnd: [u32; 2],
 }
 
 /// A line of /proc/net/tcp but for names: `get_tcp4_sock`, `get_timewait4_sock`.
@@ -229,6 +243,16 @@ impl TcpConn {
             pmtu: self.config.mtu.min(65_535),
             rcvbuf: self.rcv.window.rcvbuf,
             sndbuf: self.snd.sndbuf,
+            stats: self.stats,
+            ca_state: match self.cc.state {
+                CaState::Open => 0,
+                CaState::Recovery { .. } => 3,
+                CaState::Loss { .. } => 4,
+            },
+            reordering: super::scoreboard::REORDERING,
+            pacing_rate: self.pacing_rate(),
+            min_rtt: self.rtt.min(),
+            wnd: [self.snd.wnd, self.rcv.window.wnd],
         }
     }
 }

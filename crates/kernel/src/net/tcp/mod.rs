@@ -57,9 +57,11 @@ mod segment;
 mod send;
 mod seq;
 mod state;
+mod stats;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod tso;
 mod window;
 
 pub use check::check_flags;
@@ -75,3 +77,4 @@ pub use segment::{Flags, Segment, reply_reset};
 pub use send::{SendError, SendFlags};
 pub use seq::Seq;
 pub use state::{TcpConn, TcpState};
+pub use stats::Stats;

@@ -82,6 +82,7 @@ impl TcpConn {
 
     fn accept_bytes(&mut self, bytes: Bytes, out: &mut Output) {
         self.rcv.nxt += bytes.len() as u32;
+        self.stats.bytes_received += bytes.len() as u64;
         self.rcv.window.charged += truesize(bytes.len() as u32);
         self.rcv.queue.push_back(bytes);
         out.wake |= Ready::IN;
@@ -93,6 +94,7 @@ impl TcpConn {
             out.wake |= Ready::IN;
             return out.fact(TcpFact::Dropped { flags: s.flags, why: DropWhy::ReceiveBufferFull });
         }
+        self.stats.rcv_ooopack += 1;
         self.rcv.ooo.insert(s.seq, &s.payload, fin);
         // RFC 5681, 4.2: a duplicate acknowledgment at once.
         self.rcv.ack.scheduled = true;
@@ -112,6 +114,7 @@ impl TcpConn {
     /// `tcp_fin`: the other side has sent everything.
     fn tcp_fin(&mut self, now: Instant, out: &mut Output) {
         self.rcv.nxt += 1;
+        self.stats.bytes_received += 1; // as Linux counts it
         self.rcv.fins += 1;
         self.done = true;
         self.shut_rd = true;

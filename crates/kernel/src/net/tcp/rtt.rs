@@ -63,6 +63,11 @@ impl Rtt {
         self.srtt
     }
 
+    /// The shortest round trip ever measured.
+    pub fn min(&self) -> Option<Duration> {
+        self.srtt.map(|_| self.min)
+    }
+
     /// The variance of the round-trip time (TCP_INFO).
     pub fn var(&self) -> Duration {
         self.var

@@ -93,7 +93,10 @@ impl TcpConn {
     fn queue_bytes(&mut self, data: &[u8]) -> usize {
         let goal = self.size_goal() as usize;
         let mut taken = 0;
-        while taken < data.len() && self.wmem_queued() < self.snd.sndbuf {
+        while taken < data.len()
+            && self.wmem_queued() < self.snd.sndbuf
+            && self.unsent() < self.config.notsent_lowat
+        {
             let room = goal - self.snd.queue.len() % goal;
             let n = room.min(data.len() - taken);
             self.snd.queue.push(&data[taken..taken + n]);
@@ -122,21 +125,24 @@ impl TcpConn {
     }
 
     /// Bytes in one full sk_buff (`tcp_xmit_size_goal`).
-    fn size_goal(&self) -> u32 {
+    pub(super) fn size_goal(&self) -> u32 {
         let mss = self.mss();
         (65_536.min(self.snd.max_window / 2) / mss * mss).max(mss)
     }
 
     /// `sk_wmem_queued`.
-    fn wmem_queued(&self) -> u32 {
+    pub fn wmem_queued(&self) -> u32 {
         let bytes = self.snd.queue.len() as u32;
         bytes + bytes.div_ceil(self.size_goal()) * SKB_OVERHEAD
     }
 
-    /// `sk_stream_is_writeable`: at least a third of the buffer is free.
+    /// `sk_stream_is_writeable`: at least a third of the buffer is free, and half of what may be
+    /// unsent.
     pub(super) fn is_writeable(&self) -> bool {
         let queued = self.wmem_queued();
+        let unsent = u64::from(self.unsent());
         self.snd.sndbuf.saturating_sub(queued) >= queued / 2
+            && 2 * unsent < u64::from(self.config.notsent_lowat)
     }
 
     /// `tcp_sndbuf_expand`: room for two congestion windows.
@@ -171,10 +177,10 @@ impl TcpConn {
         self.snd.nospace = true;
     }
 
-    /// TCP_NODELAY. Setting it sends what Nagle held back.
+    /// TCP_NODELAY. Setting it sends what was held back, by TCP_CORK too (`TCP_NAGLE_PUSH`; tcp(7)).
     pub fn set_nodelay(&mut self, now: Instant, on: bool, out: &mut Output) {
         self.config.nodelay = on;
-        if on && !self.config.cork {
+        if on {
             self.push_pending_frames(now, Nagle::Off, out);
         }
     }

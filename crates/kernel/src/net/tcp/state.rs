@@ -18,6 +18,7 @@ use super::rtt::Rtt;
 use super::scoreboard::Scoreboard;
 use super::segment::Flags;
 use super::seq::Seq;
+use super::stats::Stats;
 use super::timer::Timers;
 use super::window::Window;
 use crate::abi::Errno;
@@ -109,8 +110,8 @@ pub(super) struct SendSide {
     pub nospace: bool,
     /// Duplicate acknowledgments in a row, for peers without SACK.
     pub dupacks: u32,
-    /// The flight filled the congestion window.
-    pub cwnd_limited: bool,
+    /// How far the congestion window is in use.
+    pub usage: CwndUsage,
     /// A tail loss probe is out, with this end.
     pub probe_high: Option<Seq>,
     /// What was unacknowledged and unsent when the queue was thrown away: the numbers stay as they
@@ -118,6 +119,17 @@ pub(super) struct SendSide {
     pub purged: (u32, u32),
     /// How many segments were ever sent again.
     pub total_retrans: u32,
+}
+
+/// How far the congestion window was in use, over one window of data (`cwnd_usage_seq`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct CwndUsage {
+    /// It kept us from sending.
+    pub limited: bool,
+    /// The most segments that were out at a time.
+    pub max_packets_out: u32,
+    /// Until this is acknowledged.
+    pub until: Seq,
 }
 
 /// What we receive.
@@ -192,6 +204,7 @@ pub struct TcpConn {
     pub(super) rtt: Rtt,
     pub(super) cc: Congestion,
     pub(super) timers: Timers,
+    pub(super) stats: Stats,
     /// `sk_err`: what SO_ERROR will say.
     pub(super) err: Option<Errno>,
     /// `sk_err_soft`: what a timeout will say instead of ETIMEDOUT.
@@ -233,7 +246,7 @@ impl TcpConn {
                 sndbuf: config.sndbuf.unwrap_or(config.wmem[1]),
                 nospace: false,
                 dupacks: 0,
-                cwnd_limited: false,
+                usage: CwndUsage { limited: false, max_packets_out: 0, until: iss },
                 probe_high: None,
                 purged: (0, 0),
                 total_retrans: 0,
@@ -256,6 +269,7 @@ impl TcpConn {
             rtt: Rtt::default(),
             cc: Congestion::new(config.init_cwnd),
             timers: Timers::default(),
+            stats: Stats::default(),
             err: None,
             soft_err: None,
             shut_rd: false,

@@ -170,6 +170,7 @@ impl TcpConn {
         self.snd.dupacks = 0;
         self.snd.probe_high = None;
         self.timers.retransmits += 1;
+        self.stats.total_rto = self.stats.total_rto.saturating_add(1);
         self.timers.retrans_stamp.get_or_insert(now);
         let seq = self.snd.una;
         out.fact(TcpFact::Retransmit { seq, n: self.timers.retransmits });
