@@ -44,11 +44,15 @@ impl Kernel {
         if self.is_zombie(task) {
             return None;
         }
-        if name != "pid_for_children" {
-            return Some(self.namespace_of(task, kind));
+        let proxy = self.tasks[task].nsproxy;
+        match name {
+            "pid_for_children" => {
+                let ns = proxy.pid_for_children;
+                self.pids.has_child_reaper(ns).then_some(Namespace::Pid(ns))
+            }
+            "time_for_children" => Some(Namespace::Time(proxy.time_for_children)),
+            _ => Some(self.namespace_of(task, kind)),
         }
-        let ns = self.tasks[task].nsproxy.pid_for_children;
-        self.pids.has_child_reaper(ns).then_some(Namespace::Pid(ns))
     }
 
     /// ns_get_name(): `pid:[4026531836]`.

@@ -154,6 +154,7 @@ impl Kernel {
         // Unlike Linux, which fails with EMFILE where fs.nr_open became too small, it is shared then.
         let _ = self.unshare_files(task);
         self.exec_mmap(task, guest, bprm, user);
+        self.timens_on_fork(task); // exec_task_namespaces()
         self.exit_itimers(task);
         self.unshare_sighand(task);
         let sighand = self.groups[self.tasks[task].group].sighand;

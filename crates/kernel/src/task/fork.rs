@@ -127,6 +127,9 @@ impl Kernel {
         (child.nsproxy, child.cred) = (nsproxy, cred);
         self.pids.publish_names(&born.pid);
         let child = self.tasks.insert(child);
+        if !args.has(lx::CLONE_VM) {
+            self.timens_on_fork(child);
+        }
         match sighand {
             Some(sighand) => self.copy_signal(task, child, sighand, args),
             None => self.join_group(task, child),

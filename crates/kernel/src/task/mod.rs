@@ -5,7 +5,7 @@
 //! The life of a process by file: `fork` (copy_process) → `exec` → `signal/` (send_signal,
 //! complete_signal, get_signal, frames) → `exit` (do_group_exit, do_exit) → `wait`. Beside them:
 //! `pid` (numbers), `pid_namespace`, `nsproxy`, `sched` (who runs next), `futex`, `timer`, `cred`,
-//! `capability`, `user_namespace`.
+//! `capability`, `user_namespace`, `time_namespace`.
 
 pub mod binfmt_script;
 pub mod binprm;
@@ -39,6 +39,7 @@ pub mod signal;
 pub mod spawn;
 pub mod system;
 pub mod task_struct;
+pub mod time_namespace;
 pub mod timer;
 pub mod unshare;
 pub mod user_namespace;

@@ -9,6 +9,7 @@ use crate::fs::mount::namespace::MntNs;
 use crate::kernel::Kernel;
 use crate::task::capability::Cap;
 use crate::task::pid_namespace::PidNs;
+use crate::task::time_namespace::{TimeNamespaces, TimeNs};
 use crate::task::user_namespace::{UserNamespaces, UserNs};
 use crate::task::{Cred, TaskId};
 use linux_raw_sys::general as lx;
@@ -25,8 +26,12 @@ pub const CLONE_NAMESPACES: u32 = lx::CLONE_NEWNS
     | lx::CLONE_NEWNET
     | CLONE_NEWTIME;
 /// Those that are here.
-const HERE: u32 =
-    lx::CLONE_NEWPID | lx::CLONE_NEWUTS | lx::CLONE_NEWNET | lx::CLONE_NEWNS | lx::CLONE_NEWUSER;
+const HERE: u32 = lx::CLONE_NEWPID
+    | lx::CLONE_NEWUTS
+    | lx::CLONE_NEWNET
+    | lx::CLONE_NEWNS
+    | lx::CLONE_NEWUSER
+    | CLONE_NEWTIME;
 /// PROC_*_INIT_INO and those after it: the files of the first namespaces.
 pub(super) const INIT_INUMS: [(NsKind, u32); 8] = [
     (NsKind::Ipc, 0xefff_ffff),
@@ -98,6 +103,8 @@ pub enum Namespace {
     Mnt(MntNs),
     /// Of users.
     User(UserNs),
+    /// Of clocks.
+    Time(TimeNs),
     /// The only one of its kind.
     Only(NsKind),
 }
@@ -111,6 +118,7 @@ impl Namespace {
             Namespace::Net(_) => NsKind::Net,
             Namespace::Mnt(_) => NsKind::Mnt,
             Namespace::User(_) => NsKind::User,
+            Namespace::Time(_) => NsKind::Time,
             Namespace::Only(kind) => kind,
         }
     }
@@ -159,6 +167,8 @@ pub struct Namespaces {
     net: Vec<NetConf>,
     /// User namespaces.
     pub user: UserNamespaces,
+    /// Time namespaces.
+    pub time: TimeNamespaces,
     made: u32,
 }
 
@@ -169,6 +179,7 @@ impl Default for Namespaces {
             uts: Vec::new(),
             net: vec![NetConf::default()],
             user: UserNamespaces::default(),
+            time: TimeNamespaces::default(),
             made: 0,
         }
     }
@@ -185,6 +196,10 @@ pub struct Nsproxy {
     pub net: NetNs,
     /// Which tree of mounts it sees.
     pub mnt: MntNs,
+    /// What its clocks show.
+    pub time: TimeNs,
+    /// What its children's clocks are to show.
+    pub time_for_children: TimeNs,
 }
 
 impl Kernel {
@@ -238,6 +253,11 @@ impl Kernel {
             let inum = self.new_inum();
             proxy.mnt = self.copy_mnt_ns(proxy.mnt, owner, inum)?;
         }
+        if flags & CLONE_NEWTIME != 0 {
+            let inum = self.new_inum();
+            let old = proxy.time_for_children;
+            proxy.time_for_children = self.namespaces.time.clone_of(old, owner, inum);
+        }
         Ok((proxy, cred))
     }
 
@@ -253,6 +273,8 @@ impl Kernel {
             Namespace::Uts(UtsNs(0)) | Namespace::Net(NetNs(0)) | Namespace::Only(_) => None,
             Namespace::Mnt(MntNs::INIT) => None,
             Namespace::Mnt(ns) => Some(self.vfs.mnt_ns(ns).inum),
+            Namespace::Time(TimeNs::INIT) => None,
+            Namespace::Time(ns) => Some(self.namespaces.time.get(ns).inum),
             Namespace::User(UserNs::INIT) => None,
             Namespace::User(ns) => Some(self.namespaces.user.get(ns).inum),
             Namespace::Net(NetNs(n)) => Some(self.namespaces.net[n as usize].inum),
@@ -271,6 +293,7 @@ impl Kernel {
             Namespace::Uts(UtsNs(n)) => self.namespaces.uts[n as usize - 1].owner,
             Namespace::Net(NetNs(n)) => self.namespaces.net[n as usize].owner,
             Namespace::Mnt(ns) => self.vfs.mnt_ns(ns).owner,
+            Namespace::Time(ns) => self.namespaces.time.get(ns).owner,
             Namespace::User(ns) => self.namespaces.user.get(ns).parent.unwrap_or_default(),
         }
     }
@@ -283,7 +306,8 @@ impl Kernel {
             NsKind::Net => Namespace::Net(self.tasks[task].nsproxy.net),
             NsKind::Mnt => Namespace::Mnt(self.tasks[task].nsproxy.mnt),
             NsKind::User => Namespace::User(self.tasks[task].cred.user_ns),
-            NsKind::Cgroup | NsKind::Ipc | NsKind::Time => Namespace::Only(kind),
+            NsKind::Time => Namespace::Time(self.tasks[task].nsproxy.time),
+            NsKind::Cgroup | NsKind::Ipc => Namespace::Only(kind),
         }
     }
 

@@ -58,6 +58,9 @@ impl Kernel {
             self.install_namespace(task, &mut set, *ns)?;
         }
         self.tasks[task].nsproxy = set.proxy;
+        if wanted.contains(&Namespace::Time(set.proxy.time)) {
+            self.namespaces.time.freeze(set.proxy.time);
+        }
         if wanted.contains(&Namespace::Mnt(set.proxy.mnt)) {
             self.enter_mnt_ns(task, set.proxy.mnt);
             self.release_mnt_namespaces();
@@ -70,6 +73,11 @@ impl Kernel {
     /// one is by then; EINVAL for a pid namespace that is not one's own or below.
     fn install_namespace(&self, task: TaskId, set: &mut Nsset, ns: Namespace) -> Result<(), Errno> {
         let cred = &self.tasks[task].cred;
+        if let Namespace::Time(_) = ns
+            && !self.current_is_single_threaded(task)
+        {
+            return Err(Errno::EUSERS);
+        }
         if let Namespace::User(ns) = ns {
             return self.userns_install(task, set, ns);
         }
@@ -87,6 +95,9 @@ impl Kernel {
             }
             Namespace::Uts(ns) => set.proxy.uts = ns,
             Namespace::Net(ns) => set.proxy.net = ns,
+            Namespace::Time(ns) => {
+                (set.proxy.time, set.proxy.time_for_children) = (ns, ns);
+            }
             Namespace::Mnt(ns) => {
                 if !set.cred.has_cap(Cap::SysChroot) {
                     return Err(Errno::EPERM);
@@ -98,6 +109,12 @@ impl Kernel {
             Namespace::Only(_) => {}
         }
         Ok(())
+    }
+
+    /// current_is_single_threaded(): does nobody else run in its memory?
+    fn current_is_single_threaded(&self, task: TaskId) -> bool {
+        let users = self.tasks[task].mm.map_or(1, |mm| self.mms[mm].users);
+        self.groups[self.tasks[task].group].tasks.len() == 1 && users == 1
     }
 
     /// userns_install(): EINVAL for one's own (nobody gains capabilities by entering where he is), for

@@ -66,7 +66,7 @@ impl Kernel {
     pub fn sys_sysinfo(&mut self, call: &mut Call<'_>) -> SysResult {
         let used: u64 = self.mms.iter().map(|(_, mm)| mm.areas.charged()).sum();
         let total = self.config.memory;
-        let uptime = self.uptime().div_ceil(1_000_000_000);
+        let uptime = self.uptime_seen_by(call.task).div_ceil(1_000_000_000);
         // uptime, three loads, totalram, freeram, sharedram, bufferram, totalswap, freeswap.
         let words = [uptime, 0, 0, 0, total, total.saturating_sub(used), 0, 0, 0, 0];
         let mut bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();

@@ -26,6 +26,9 @@ guests::cases! {
     a_hostname_of_ones_own,
     a_network_of_ones_own_has_only_a_loopback,
     clone3_gives_a_number_in_each_namespace,
+    clocks_of_a_time_namespace_are_its_childrens,
+    absolute_times_are_those_of_the_namespace,
+    offsets_are_set_before_somebody_lives_there,
 }
 
 fn unshare(flags: i32) -> Sys<i64> {
@@ -378,4 +381,129 @@ fn clone3_as(wishes: &[i32]) -> Sys<i64> {
     args[8] = wishes.as_ptr() as u64;
     args[9] = wishes.len() as u64;
     raw("clone3", 435, [args.as_ptr() as i64, 88, 0, 0, 0, 0])
+}
+
+/// CLONE_NEWTIME.
+const CLONE_NEWTIME: i32 = 0x80;
+/// What is added to the clocks, in seconds.
+const AHEAD: i64 = 1_000_000;
+
+/// Nanoseconds on a clock.
+fn clock(id: libc::clockid_t) -> Result<i64, String> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: valid memory.
+    guests::sys::small("clock_gettime", unsafe { libc::clock_gettime(id, &mut time) })?;
+    Ok(time.tv_sec * 1_000_000_000 + time.tv_nsec)
+}
+
+fn set_offsets(text: &str) -> Sys<()> {
+    let fd = open(Path::new("/proc/self/timens_offsets"), libc::O_WRONLY, 0)?;
+    let done = write(fd, text.as_bytes()).map(|_| ());
+    close(fd)?;
+    done
+}
+
+fn offsets() -> Result<String, String> {
+    std::fs::read_to_string("/proc/self/timens_offsets").map_err(|error| error.to_string())
+}
+
+/// A task that made a time namespace with clocks that are ahead, unless that is not permitted.
+fn ahead(body: impl FnOnce() -> Check) -> Check {
+    apart(CLONE_NEWTIME, || {
+        // CAP_SYS_TIME is another capability than that of unshare(2).
+        match set_offsets(&format!("monotonic {AHEAD} 0\nboottime {} 5\n", 2 * AHEAD)) {
+            Err(failed) if failed.errno == EPERM => Ok(()),
+            done => done.map_err(String::from).and_then(|()| body()),
+        }
+    })
+}
+
+/// time_namespaces(7).
+fn clocks_of_a_time_namespace_are_its_childrens() -> Check {
+    ahead(|| {
+        let link = |name| {
+            let path = format!("/proc/self/ns/{name}");
+            std::fs::read_link(path).map_err(|error| error.to_string())
+        };
+        let (own, next) = (link("time")?, link("time_for_children")?);
+        ensure!(own != next, "{own:?} is where our children are to be");
+        let (monotonic, boottime) = (clock(libc::CLOCK_MONOTONIC)?, clock(libc::CLOCK_BOOTTIME)?);
+        let real = clock(libc::CLOCK_REALTIME)?;
+        let second = 1_000_000_000;
+        let child = fork(|| {
+            exit((|| {
+                same!((link("time")?, link("time_for_children")?), (next.clone(), next), "there");
+                let (m, b) = (clock(libc::CLOCK_MONOTONIC)?, clock(libc::CLOCK_BOOTTIME)?);
+                ensure!(m >= monotonic + AHEAD * second, "{m} after {monotonic}");
+                ensure!(m < monotonic + 2 * AHEAD * second, "{m} long after {monotonic}");
+                ensure!(b >= boottime + 2 * AHEAD * second + 5, "{b} after {boottime}");
+                ensure!(clock(libc::CLOCK_MONOTONIC_RAW)? >= AHEAD * second, "raw");
+                ensure!(clock(libc::CLOCK_REALTIME)? < real + AHEAD * second, "real time");
+                let uptime = std::fs::read_to_string("/proc/uptime");
+                let uptime = uptime.map_err(|error| error.to_string())?;
+                let seconds: i64 =
+                    uptime.split('.').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+                ensure!(seconds >= 2 * AHEAD, "uptime {uptime}");
+                Ok(())
+            })())
+        })?;
+        wait_ok(child)?;
+        ensure!(clock(libc::CLOCK_MONOTONIC)? < monotonic + AHEAD * second, "ours went along");
+        same!(link("time")?, own, "where we are");
+        Ok(())
+    })
+}
+
+/// clock_nanosleep(2), timerfd_settime(2), timer_settime(2): what is over there already.
+fn absolute_times_are_those_of_the_namespace() -> Check {
+    ahead(|| {
+        let before = clock(libc::CLOCK_MONOTONIC)?;
+        let child = fork(|| {
+            exit((|| {
+                // Long after the host's time, and over here.
+                let at = before + AHEAD * 1_000_000_000;
+                let (tv_sec, tv_nsec) = (at / 1_000_000_000, at % 1_000_000_000);
+                let time = libc::timespec { tv_sec, tv_nsec };
+                // SAFETY: valid memory.
+                let slept = unsafe {
+                    let flags = libc::TIMER_ABSTIME;
+                    libc::clock_nanosleep(libc::CLOCK_MONOTONIC, flags, &time, std::ptr::null_mut())
+                };
+                same!(slept, 0, "the sleep");
+                let args = [libc::CLOCK_MONOTONIC.into(), 0, 0, 0, 0, 0];
+                let fd = raw("timerfd_create", libc::SYS_timerfd_create, args)? as Fd;
+                let spec = [0, 0, tv_sec, tv_nsec];
+                let args = [fd.into(), 1, spec.as_ptr() as i64, 0, 0, 0];
+                raw("timerfd_settime", libc::SYS_timerfd_settime, args)?;
+                same!(read(fd, 8)?, 1u64.to_le_bytes(), "expirations");
+                Ok(())
+            })())
+        })?;
+        wait_ok(child)
+    })
+}
+
+/// /proc/PID/timens_offsets.
+fn offsets_are_set_before_somebody_lives_there() -> Check {
+    // The host's own have been lived in since it booted (or are not ours to change).
+    if let Ok(()) = set_offsets("monotonic 1 0") {
+        return Err("the host's clocks were changed".into());
+    }
+    ahead(|| {
+        let shown =
+            format!("monotonic  {AHEAD:>10} {:>9}\nboottime   {:>10} {:>9}\n", 0, 2 * AHEAD, 5);
+        same!(offsets()?, shown, "what is shown");
+        for bad in ["realtime 1 0", "monotonic 1", "monotonic 1 1000000000", "monotonic x 0"] {
+            fails!(set_offsets(bad), EINVAL);
+        }
+        fails!(set_offsets("monotonic -9000000000 0"), libc::ERANGE);
+        fails!(set_offsets("1 9000000000 0"), libc::ERANGE);
+        set_offsets("7 -1 0")?;
+        let shown = format!("monotonic  {AHEAD:>10} {:>9}\nboottime   {:>10} {:>9}\n", 0, -1, 0);
+        same!(offsets()?, shown, "what is shown then");
+        let child = fork(|| exit(offsets().map(|_| ())))?;
+        wait_ok(child)?;
+        fails!(set_offsets("7 -1 0"), libc::EACCES);
+        Ok(())
+    })
 }

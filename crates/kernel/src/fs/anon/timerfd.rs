@@ -72,12 +72,13 @@ impl Kernel {
         }
         let clock = match id {
             0 => Clock::Realtime,
-            1 | 7 => Clock::Monotonic,
+            1 => Clock::Monotonic,
+            7 => Clock::Boottime,
             8 | 9 if !self.tasks[call.task].cred.capable(Cap::WakeAlarm) => {
                 return Err(Errno::EPERM.into());
             }
             8 => Clock::Realtime,
-            9 => Clock::Monotonic,
+            9 => Clock::Boottime,
             _ => return Err(Errno::EINVAL.into()),
         };
         let timerfd = Timerfd { clock, clockid: id, flags: 0, arming: Arming::default(), ticks: 0 };
@@ -109,7 +110,11 @@ impl Kernel {
         let before = self.timerfd_setting(id);
         let now = self.timerfd_now(id);
         let absolute = flags & TFD_TIMER_ABSTIME != 0;
-        let at = if absolute { value } else { now.saturating_add(value) };
+        let clock = self.timerfd(id).clock;
+        let at = match absolute {
+            true => self.timens_to_host(call.task, clock, value),
+            false => now.saturating_add(value),
+        };
         let timerfd = self.timerfd(id);
         (timerfd.ticks, timerfd.flags) = (0, flags);
         timerfd.arming = Arming { expires: (value > 0).then_some(at), interval, fired: None };

@@ -46,7 +46,7 @@ CONFIG_PID_NS=y
 CONFIG_NET_NS=y
 CONFIG_UTS_NS=y
 # CONFIG_IPC_NS is not set
-# CONFIG_TIME_NS is not set
+CONFIG_TIME_NS=y
 # CONFIG_CGROUPS is not set
 # CONFIG_SECCOMP is not set
 # CONFIG_BPF_SYSCALL is not set

@@ -27,7 +27,7 @@ use crate::task::user_namespace::UserNs;
 use crate::task::{Pid, TaskId};
 use std::sync::Arc;
 use system::SystemFile;
-use task::{PROCESS_FILES, PidFile, THREAD_FILES};
+use task::{PROCESS_ONLY, PidFile, Reader, THREAD_FILES};
 
 /// The magic links in a process's directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -270,7 +270,8 @@ impl Kernel {
             ProcNode::Process(task) => match name {
                 b"task" => Some(ProcNode::TaskDir(task)),
                 b"net" => Some(ProcNode::NetDir(task)),
-                _ => thread_child(task, name, PROCESS_FILES),
+                _ => thread_child(task, name, THREAD_FILES)
+                    .or_else(|| pid_file(task, name, PROCESS_ONLY)),
             },
             ProcNode::Thread(task) => thread_child(task, name, THREAD_FILES),
             ProcNode::FdDir(task) => {
@@ -323,8 +324,9 @@ impl Kernel {
             },
             ProcNode::Process(_) | ProcNode::Thread(_) => {
                 let process = matches!(dir, ProcNode::Process(_));
-                let files = if process { PROCESS_FILES } else { THREAD_FILES };
-                let mut names: Vec<Vec<u8>> = files.iter().map(|(name, _)| text(name)).collect();
+                let only = if process { PROCESS_ONLY } else { &[] };
+                let files = THREAD_FILES.iter().chain(only);
+                let mut names: Vec<Vec<u8>> = files.map(|(name, _)| text(name)).collect();
                 names.extend(["cwd", "exe", "fd", "fdinfo", "ns", "root"].map(text));
                 if process {
                     names.extend(["net", "task"].map(text));
@@ -404,12 +406,12 @@ impl Kernel {
         if pos == 0 || !self.vfs.proc_texts.contains_key(&file) {
             // Unlike Linux, the reader is whose process opened it.
             let opener = self.files[file].opened_by.and_then(|pid| self.pids.task(pid));
-            let seq_ns = self.files[file].f_cred.as_ref().map_or(UserNs::INIT, |cred| cred.user_ns);
-            let opener = opener.unwrap_or(self.init_task());
+            let user_ns = self.files[file].f_cred.as_ref().map_or(UserNs::INIT, |c| c.user_ns);
+            let reader = Reader { task: opener.unwrap_or(self.init_task()), user_ns };
             let text = match node {
                 ProcNode::File(_, PidFile::Mountinfo) => self.mounts_show(file, true).into(),
                 ProcNode::File(_, PidFile::Mounts) => self.mounts_show(file, false).into(),
-                _ => self.proc_show(opener, seq_ns, node, user)?,
+                _ => self.proc_show(reader, node, user)?,
             };
             self.vfs.proc_texts.insert(file, Arc::new(text));
         }
@@ -418,11 +420,10 @@ impl Kernel {
         Ok(text[start..text.len().min(start.saturating_add(len))].to_vec())
     }
 
-    /// The text of a file, as who is in `seq_ns` sees ids. ESRCH if its process is gone.
+    /// The text of a file, as `reader` sees it. ESRCH if its process is gone.
     fn proc_show(
         &mut self,
-        reader: TaskId,
-        seq_ns: UserNs,
+        reader: Reader,
         node: ProcNode,
         user: &mut dyn Platform,
     ) -> Result<Vec<u8>, Errno> {
@@ -430,8 +431,8 @@ impl Kernel {
             return Err(Errno::ESRCH);
         }
         match node {
-            ProcNode::System(file) => Ok(self.proc_system(reader, file)),
-            ProcNode::File(task, file) => self.proc_pid_file(task, file, seq_ns, user),
+            ProcNode::System(file) => Ok(self.proc_system(reader.task, file)),
+            ProcNode::File(task, file) => self.proc_pid_file(task, file, reader, user),
             ProcNode::Fdinfo(task, fd) => Ok(self.proc_fdinfo(task, fd)),
             ProcNode::Root
             | ProcNode::Process(_)
@@ -460,10 +461,14 @@ fn thread_child(task: TaskId, name: &[u8], files: &[(&str, PidFile)]) -> Option<
         b"fdinfo" => ProcNode::FdinfoDir(task),
         b"ns" => ProcNode::NsDir(task),
         _ => {
-            let (_, file) = files.iter().find(|(known, _)| known.as_bytes() == name)?;
-            ProcNode::File(task, *file)
+            return pid_file(task, name, files);
         }
     })
+}
+
+fn pid_file(task: TaskId, name: &[u8], files: &[(&str, PidFile)]) -> Option<ProcNode> {
+    let (_, file) = files.iter().find(|(known, _)| known.as_bytes() == name)?;
+    Some(ProcNode::File(task, *file))
 }
 
 /// name_to_int(): a decimal number without leading zeroes.

@@ -221,10 +221,10 @@ impl Kernel {
             SystemFile::Filesystems => FILESYSTEMS.into(),
             SystemFile::Loadavg => self.proc_loadavg(),
             SystemFile::Meminfo => self.proc_meminfo(),
-            SystemFile::Stat => self.proc_stat(),
+            SystemFile::Stat => self.proc_stat(reader),
             SystemFile::Swaps => "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".into(),
             SystemFile::Uptime => {
-                let up = self.uptime() / 10_000_000;
+                let up = self.uptime_seen_by(reader) / 10_000_000;
                 let idle = self.proc_cpu_ticks().2;
                 format!("{}.{:02} {}.{:02}\n", up / 100, up % 100, idle / 100, idle % 100)
             }
@@ -291,12 +291,13 @@ impl Kernel {
         (user, system, (self.uptime() / 10_000_000).saturating_sub(user + system))
     }
 
-    fn proc_stat(&self) -> String {
+    fn proc_stat(&self, reader: TaskId) -> String {
         let (user, system, idle) = self.proc_cpu_ticks();
         let ready = self.tasks.iter().filter(|(_, t)| t.run == Run::Ready).count().max(1);
         let last = self.pids.iter().last().map_or(1, |(pid, _)| pid.0);
         let cpu = format!("{user} 0 {system} {idle} 0 0 0 0 0 0");
-        let booted = (self.clock_now(Clock::Realtime) - self.uptime()) / 1_000_000_000;
+        let booted = self.clock_now(Clock::Realtime).saturating_sub(self.uptime_seen_by(reader))
+            / 1_000_000_000;
         format!(
             "cpu  {cpu}\ncpu0 {cpu}\nintr 0\nctxt 0\nbtime {booted}\nprocesses {last}\n\
              procs_running {ready}\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n"

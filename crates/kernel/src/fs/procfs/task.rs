@@ -9,6 +9,7 @@ use crate::mm::PAGE_SIZE;
 use crate::platform::Platform;
 use crate::task::capability::Cap;
 use crate::task::pid_namespace::PidNs;
+use crate::task::timer::clock::{Clock, nanos};
 use crate::task::user_namespace::{IdKind, UserNs};
 use crate::task::{Run, TaskId};
 use core::fmt::Write;
@@ -38,6 +39,7 @@ pub enum PidFile {
     Stat,
     Statm,
     Status,
+    TimensOffsets,
     UidMap,
     Wchan,
     NetDev,
@@ -47,8 +49,8 @@ pub enum PidFile {
     NetRoute,
 }
 
-/// The files in /proc/PID.
-pub const PROCESS_FILES: &[(&str, PidFile)] = THREAD_FILES;
+/// The files in /proc/PID besides those that threads have too.
+pub const PROCESS_ONLY: &[(&str, PidFile)] = &[("timens_offsets", PidFile::TimensOffsets)];
 
 /// The files in /proc/PID/task/TID.
 pub const THREAD_FILES: &[(&str, PidFile)] = &[
@@ -96,6 +98,7 @@ impl PidFile {
             | PidFile::OomScoreAdj
             | PidFile::ProjidMap
             | PidFile::Setgroups
+            | PidFile::TimensOffsets
             | PidFile::UidMap => 0o644,
             PidFile::Cgroup
             | PidFile::Cmdline
@@ -118,6 +121,14 @@ impl PidFile {
             | PidFile::NetRoute => 0o444,
         }
     }
+}
+
+/// Who reads a file: a task, and the user namespace that it was in when it opened the file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub struct Reader {
+    pub task: TaskId,
+    pub user_ns: UserNs,
 }
 
 /// Names, units and numbers of resource limits, in the order of `limits`.
@@ -146,9 +157,10 @@ impl Kernel {
         &mut self,
         task: TaskId,
         file: PidFile,
-        seq_ns: UserNs,
+        reader: Reader,
         user: &mut dyn Platform,
     ) -> Result<Vec<u8>, Errno> {
+        let seq_ns = reader.user_ns;
         Ok(match file {
             PidFile::Auxv => self.proc_auxv(task),
             PidFile::Cgroup => b"0::/\n".to_vec(),
@@ -168,9 +180,10 @@ impl Kernel {
             PidFile::OomScoreAdj => format!("{}\n", self.oom_score_adj(task)).into(),
             PidFile::Personality => format!("{:08x}\n", self.tasks[task].personality).into(),
             PidFile::Setgroups => self.setgroups_show(task).into(),
-            PidFile::Stat => self.proc_pid_stat(task),
+            PidFile::Stat => self.proc_pid_stat(task, reader.task),
             PidFile::Statm => self.proc_statm(task).into(),
             PidFile::Status => self.proc_status(task, seq_ns),
+            PidFile::TimensOffsets => self.timens_offsets_show(task).into(),
             PidFile::Wchan => b"0".to_vec(),
             PidFile::NetDev => self.proc_net_dev(self.has_no_network(task)).into(),
             PidFile::NetRoute | PidFile::NetTcp | PidFile::NetUdp if self.has_no_network(task) => {
@@ -303,7 +316,7 @@ impl Kernel {
     }
 
     /// stat: 52 numbers, the name in parentheses.
-    fn proc_pid_stat(&self, task: TaskId) -> Vec<u8> {
+    fn proc_pid_stat(&self, task: TaskId, reader: TaskId) -> Vec<u8> {
         let t = &self.tasks[task];
         let group = &self.groups[t.group];
         let ticks = |d: crate::time::Duration| d.as_nanos() / 10_000_000;
@@ -319,7 +332,8 @@ impl Kernel {
         let _ = write!(s, "{} {} ", ticks(utime), ticks(stime));
         let _ = write!(s, "{} {} 20 0 ", ticks(group.cutime), ticks(group.cstime));
         let start = (t.start_time - self.config.booted) + self.config.uptime;
-        let start = start.as_millis() / 10;
+        let start = nanos(start).saturating_add_signed(self.timens_offset(reader, Clock::Boottime));
+        let start = start / 10_000_000;
         let _ = write!(s, "{} 0 {start} {} {} ", group.tasks.len(), m.vsize, m.rss);
         let rsslim = group.rlimits.0[5].soft;
         let _ = write!(s, "{rsslim} {} {} {} 0 0 ", m.start_code, m.end_code, m.start_stack);
@@ -392,6 +406,7 @@ impl Kernel {
                 self.id_map_write(writer, &opener, target, IdKind::Project, (pos, bytes))
             }
             PidFile::Setgroups => self.setgroups_write(target, (pos, bytes)),
+            PidFile::TimensOffsets => self.timens_offsets_write(&opener, target, (pos, bytes)),
             PidFile::Comm => {
                 if self.tasks[writer].group != self.tasks[target].group {
                     return Err(Errno::EINVAL);

@@ -14,7 +14,7 @@ pub const ROWS: &[Row] = &[
         "clone",
         Kernel::sys_clone,
         [Hex, Ptr, Ptr, Ptr, Ptr],
-        Partial("namespaces: pid, uts, net, user")
+        Partial("namespaces: all but ipc and cgroup")
     ),
     row!(57, "fork", Kernel::sys_fork, [], Full),
     row!(58, "vfork", Kernel::sys_vfork, [], Full),
@@ -81,9 +81,9 @@ pub const ROWS: &[Row] = &[
     row!(247, "waitid", Kernel::sys_waitid, [Int, Pid, Ptr, Hex, Ptr], Full),
     row!(251, "ioprio_set", Kernel::sys_ioprio_set, [Int, Int, Hex], Hint),
     row!(252, "ioprio_get", Kernel::sys_ioprio_get, [Int, Int], Hint),
-    row!(272, "unshare", Kernel::sys_unshare, [Hex], Partial("pid, uts, net, user, mnt")),
+    row!(272, "unshare", Kernel::sys_unshare, [Hex], Partial("all but ipc and cgroup")),
     row!(302, "prlimit64", Kernel::sys_prlimit64, [Pid, Int, Ptr, Ptr], Full),
-    row!(308, "setns", Kernel::sys_setns, [Fd, Hex], Partial("pid, uts, net, user, mnt")),
+    row!(308, "setns", Kernel::sys_setns, [Fd, Hex], Partial("all but ipc and cgroup")),
     row!(309, "getcpu", Kernel::sys_getcpu, [Ptr, Ptr], Full),
     row!(312, "kcmp", Kernel::sys_kcmp, [Pid, Pid, Int, Hex, Hex], Partial("no KCMP_EPOLL_TFD")),
     row!(314, "sched_setattr", Kernel::sys_sched_setattr, [Pid, Ptr, Hex], Hint),
@@ -102,6 +102,6 @@ pub const ROWS: &[Row] = &[
         "clone3",
         Kernel::sys_clone3,
         [Ptr, Size],
-        Partial("namespaces: pid, uts, net, user")
+        Partial("namespaces: all but ipc and cgroup")
     ),
 ];

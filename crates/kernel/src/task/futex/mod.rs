@@ -202,6 +202,7 @@ impl Kernel {
             return Ok(None);
         }
         let time = self.read_timespec(call, ptr)?;
-        Ok(Some(self.instant_at(clock, nanos(time))))
+        let at = self.timens_to_host(call.task, clock, nanos(time));
+        Ok(Some(self.instant_at(clock, at)))
     }
 }

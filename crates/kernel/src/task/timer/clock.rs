@@ -23,8 +23,10 @@ const CLOCK_T: u64 = 10_000_000;
 pub enum Clock {
     /// Nanoseconds since 1970 (CLOCK_REALTIME, CLOCK_TAI).
     Realtime,
-    /// Nanoseconds since boot (CLOCK_MONOTONIC, CLOCK_BOOTTIME: the host never sleeps).
+    /// Nanoseconds since boot (CLOCK_MONOTONIC).
     Monotonic,
+    /// The same (CLOCK_BOOTTIME: the host never sleeps), with an offset of its own in time namespaces.
+    Boottime,
     /// CPU time of a process.
     ProcessCpu(GroupId),
     /// CPU time of a thread.
@@ -36,7 +38,7 @@ impl Clock {
     pub fn is_cpu(self) -> bool {
         match self {
             Clock::ProcessCpu(_) | Clock::ThreadCpu(_) => true,
-            Clock::Realtime | Clock::Monotonic => false,
+            Clock::Realtime | Clock::Monotonic | Clock::Boottime => false,
         }
     }
 }
@@ -60,7 +62,8 @@ impl Kernel {
         let bare = |clock, coarse| ClockRef { clock, coarse, timers: false };
         Ok(match id {
             0 | 11 => plain(Clock::Realtime),
-            1 | 7 => plain(Clock::Monotonic),
+            1 => plain(Clock::Monotonic),
+            7 => plain(Clock::Boottime),
             2 => plain(Clock::ProcessCpu(self.tasks[task].group)),
             3 => plain(Clock::ThreadCpu(task)),
             4 => bare(Clock::Monotonic, false),
@@ -94,7 +97,7 @@ impl Kernel {
     pub fn clock_now(&self, clock: Clock) -> u64 {
         match clock {
             Clock::Realtime => self.config.epoch * 1_000_000_000 + self.now.as_nanos(),
-            Clock::Monotonic => self.uptime(),
+            Clock::Monotonic | Clock::Boottime => self.uptime(),
             Clock::ProcessCpu(group) => {
                 let (user, system) = self.group_cputime(group);
                 nanos(user + system)
@@ -112,7 +115,7 @@ impl Kernel {
     pub fn instant_at(&self, clock: Clock, at: u64) -> Instant {
         let base = match clock {
             Clock::Realtime => self.config.epoch * 1_000_000_000,
-            Clock::Monotonic => {
+            Clock::Monotonic | Clock::Boottime => {
                 let uptime = Duration::from_nanos(at).saturating_sub(self.config.uptime);
                 return self.config.booted + uptime;
             }
@@ -161,6 +164,7 @@ impl Kernel {
         let found = self.find_clock(call.task, call.int(0))?;
         let now = self.clock_now(found.clock);
         let shown = if found.coarse { now / TICK * TICK } else { now };
+        let shown = shown.saturating_add_signed(self.timens_offset(call.task, found.clock));
         self.write_timespec(call, call.ptr(1), Duration::from_nanos(shown))?;
         Ok(0)
     }

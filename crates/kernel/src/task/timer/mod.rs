@@ -105,7 +105,7 @@ impl Kernel {
     /// When a POSIX timer fires by itself: not if it only counts (SIGEV_NONE) or counts CPU time.
     fn posix_deadline(&self, timer: &PosixTimer) -> Option<Instant> {
         match timer.clock {
-            Clock::Realtime | Clock::Monotonic => {
+            Clock::Realtime | Clock::Monotonic | Clock::Boottime => {
                 let at = timer.arming.expires.filter(|_| timer.notifies())?;
                 Some(self.instant_at(timer.clock, at))
             }

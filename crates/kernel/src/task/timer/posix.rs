@@ -123,10 +123,11 @@ impl Kernel {
         let key = self.timer_argument(call)?;
         let before = self.posix_itimerspec(key);
         let stale = self.timer_signal_is_pending(key.0, key.1);
-        let now = self.clock_now(self.timers.posix[&key].clock);
+        let clock = self.timers.posix[&key].clock;
+        let now = self.clock_now(clock);
         let expires = match (value, flags & TIMER_ABSTIME) {
             (0, _) => None,
-            (at, TIMER_ABSTIME) => Some(at),
+            (at, TIMER_ABSTIME) => Some(self.timens_to_host(call.task, clock, at)),
             (after, _) => Some(now.saturating_add(after)),
         };
         if let Some(timer) = self.timers.posix.get_mut(&key) {

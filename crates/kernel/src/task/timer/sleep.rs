@@ -46,7 +46,10 @@ impl Kernel {
                 return Err(Errno::EOPNOTSUPP.into());
             }
             call.flight.until = Some(match absolute {
-                true => self.instant_at(clock, nanos(time)),
+                true => {
+                    let at = self.timens_to_host(call.task, clock, nanos(time));
+                    self.instant_at(clock, at)
+                }
                 false => self.now + time,
             });
             call.flight.progress = Progress::Sleep;
