@@ -56,7 +56,10 @@ pub fn units(flight: &InFlight) -> u32 {
         | raw::__NR_unlinkat
         | raw::__NR_mknod
         | raw::__NR_mknodat => 6,
-        raw::__NR_fcntl if matches!(args[1] as u32, raw::F_SETLK | raw::F_SETLKW) => 2,
+        raw::__NR_fcntl => match args[1] as u32 {
+            raw::F_SETLK | raw::F_SETLKW | raw::F_OFD_SETLK | raw::F_OFD_SETLKW => 2,
+            _no_lock => 1,
+        },
         raw::__NR_flock => 2,
         raw::__NR_pipe | raw::__NR_pipe2 => 4,
         raw::__NR_socket | raw::__NR_socketpair | raw::__NR_accept | raw::__NR_accept4 => 8,

@@ -166,7 +166,10 @@ impl Kernel {
         let surcharge = in_vain::surcharge(self.tasks[task].asked_in_vain);
         let cost = self.config.syscall_cost * cost::units(&flight) + surcharge;
         self.now = self.now + cost;
-        self.tasks[task].stime += cost;
+        // The instructions on the way to the call: a program's own time never stands still.
+        let own = self.config.syscall_cost / 4;
+        self.tasks[task].utime += own;
+        self.tasks[task].stime += cost - own;
         flight.entered = self.now;
         if let (true, Some(guest)) = (self.config.trace, self.tasks[task].guest) {
             flight.shown = trace::show_args(flight.nr, &flight.args, guest, user);

@@ -1,5 +1,6 @@
 //! CPU times as programs ask for them: getrusage(2) and the rusage of wait4. Virtual time
-//! counts system calls (`Config::syscall_cost` each, as system time) and spans in user mode.
+//! counts system calls (`syscall/cost`; a little of each is the program's own time) and spans in
+//! user mode.
 
 use crate::abi::Errno;
 use crate::kernel::Kernel;

@@ -219,7 +219,7 @@ impl Kernel {
             SystemFile::Cmdline => "afterlife\n".into(),
             SystemFile::Cpuinfo => CPUINFO.into(),
             SystemFile::Filesystems => FILESYSTEMS.into(),
-            SystemFile::Loadavg => self.proc_loadavg(),
+            SystemFile::Loadavg => self.proc_loadavg(reader),
             SystemFile::Meminfo => self.proc_meminfo(),
             SystemFile::Stat => self.proc_stat(reader),
             SystemFile::Swaps => "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".into(),
@@ -252,9 +252,10 @@ impl Kernel {
         .into_bytes()
     }
 
-    fn proc_loadavg(&self) -> String {
+    /// loadavg_proc_show(): the last number is that which was given last in the reader's namespace.
+    fn proc_loadavg(&self, reader: TaskId) -> String {
         let running = self.tasks.iter().filter(|(_, t)| t.run == Run::Ready).count().max(1);
-        let last = self.pids.iter().last().map_or(1, |(pid, _)| pid.0);
+        let last = self.pids.last_in(self.task_active_pid_ns(reader));
         format!("0.00 0.00 0.00 {running}/{} {last}\n", self.tasks.len())
     }
 

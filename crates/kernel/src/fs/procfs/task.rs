@@ -39,6 +39,7 @@ pub enum PidFile {
     Stat,
     Statm,
     Status,
+    Syscall,
     TimensOffsets,
     UidMap,
     Wchan,
@@ -75,6 +76,7 @@ pub const THREAD_FILES: &[(&str, PidFile)] = &[
     ("stat", PidFile::Stat),
     ("statm", PidFile::Statm),
     ("status", PidFile::Status),
+    ("syscall", PidFile::Syscall),
     ("uid_map", PidFile::UidMap),
     ("wchan", PidFile::Wchan),
 ];
@@ -92,7 +94,7 @@ impl PidFile {
     /// Permission bits.
     pub fn mode(self) -> u32 {
         match self {
-            PidFile::Auxv | PidFile::Environ | PidFile::Personality => 0o400,
+            PidFile::Auxv | PidFile::Environ | PidFile::Personality | PidFile::Syscall => 0o400,
             PidFile::Comm
             | PidFile::GidMap
             | PidFile::OomScoreAdj
@@ -152,7 +154,7 @@ const LIMITS: [(&str, &str, usize); 16] = [
 ];
 
 impl Kernel {
-    /// The text of a file about `task`.
+    /// The text of a file about `task`, for `reader`.
     pub(crate) fn proc_pid_file(
         &mut self,
         task: TaskId,
@@ -184,6 +186,10 @@ impl Kernel {
             PidFile::Statm => self.proc_statm(task).into(),
             PidFile::Status => self.proc_status(task, seq_ns),
             PidFile::TimensOffsets => self.timens_offsets_show(task).into(),
+            PidFile::Syscall => {
+                self.ptrace_may_access(reader.task, task)?;
+                self.proc_pid_syscall(reader.task, task).into()
+            }
             PidFile::Wchan => b"0".to_vec(),
             PidFile::NetDev => self.proc_net_dev(self.has_no_network(task)).into(),
             PidFile::NetRoute | PidFile::NetTcp | PidFile::NetUdp if self.has_no_network(task) => {
@@ -360,6 +366,23 @@ impl Kernel {
             let _ = writeln!(text, "{name:<25} {soft:<20} {hard:<20} {unit}");
         }
         text
+    }
+
+    /// proc_pid_syscall(): the call that it sleeps in, or reads this with: number, arguments, stack
+    /// pointer and program counter.
+    fn proc_pid_syscall(&self, reader: TaskId, task: TaskId) -> String {
+        let t = &self.tasks[task];
+        let r = &t.regs;
+        let (sp, pc) = (r.rsp, r.rip);
+        let asleep = t.run != Run::Ready;
+        if task == reader || asleep && t.in_flight.is_some() {
+            let args = [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9].map(|it| format!("{it:#x}"));
+            format!("{} {} {sp:#x} {pc:#x}\n", r.orig_rax as i64, args.join(" "))
+        } else if asleep {
+            format!("-1 {sp:#x} {pc:#x}\n")
+        } else {
+            "running\n".into()
+        }
     }
 
     /// fdinfo/N: position, flags, mount, inode.
