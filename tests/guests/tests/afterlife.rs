@@ -43,6 +43,7 @@ const PROGRAMS: &[&str] = &[
     env!("CARGO_BIN_EXE_signals"),
     env!("CARGO_BIN_EXE_splicing"),
     env!("CARGO_BIN_EXE_stops"),
+    env!("CARGO_BIN_EXE_subtrees"),
     env!("CARGO_BIN_EXE_tcp"),
     env!("CARGO_BIN_EXE_threads"),
     env!("CARGO_BIN_EXE_tree"),

@@ -23,7 +23,7 @@ use crate::kernel::Kernel;
 use crate::platform::{LowerKind, ObjectId, Platform};
 use crate::task::GroupId;
 use crate::time::Instant;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Names a [`Dentry`].
@@ -81,6 +81,8 @@ pub struct Vfs {
     pub(super) mountpoints: BTreeMap<Path, MountId>,
     /// Unmounted ones, which somebody may still use.
     pub(super) detached: Vec<MountId>,
+    /// Those that MNT_EXPIRE saw unused (mnt_expiry_mark); the next use takes the mark off.
+    pub(super) expiring: BTreeSet<MountId>,
     /// Who sees which tree of mounts.
     pub(super) mnt_namespaces: MntNamespaces,
     /// Open lists of mounts.

@@ -84,6 +84,7 @@ impl Kernel {
         call.write_user(into, &out)?;
         self.files[file].pos = pos;
         self.fsnotify_file(file, crate::fs::inotify::bits::IN_ACCESS);
+        self.file_accessed(file);
         Ok(out.len() as u64)
     }
 

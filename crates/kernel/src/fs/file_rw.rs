@@ -19,7 +19,7 @@ use crate::kernel::Kernel;
 use crate::platform::{Backing, Platform};
 use crate::task::TaskId;
 use crate::task::capability::Cap;
-use linux_raw_sys::general::{MS_NOATIME, MS_RELATIME};
+use linux_raw_sys::general::{MS_NOATIME, MS_NODIRATIME, MS_RELATIME};
 
 /// SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE.
 mod whence {
@@ -80,8 +80,8 @@ impl Kernel {
         let mut bytes = vec![0; len.min(left)];
         let got = self.vfs_read_at(inode, pos, &mut bytes, user)?;
         bytes.truncate(got);
-        if got > 0 && !self.files[file].flags.has(OFlags::NOATIME) {
-            self.touch_atime(file);
+        if len > 0 {
+            self.file_accessed(file);
         }
         Ok(bytes)
     }
@@ -182,12 +182,27 @@ impl Kernel {
         }
     }
 
+    /// file_accessed(): something was read, if only that there is nothing more. Of a directory that
+    /// the machine's shows through nothing is kept, as in overlayfs.
+    pub(super) fn file_accessed(&mut self, file: FileId) {
+        if !self.files[file].flags.has(OFlags::NOATIME) {
+            self.touch_atime(file);
+        }
+    }
+
     /// touch_atime(): the file was read. With relatime its atime moves when it is not later than
     /// mtime or ctime, or a day old.
     fn touch_atime(&mut self, file: FileId) {
         let now = self.current_time();
         let Some(Path { mnt, dentry }) = self.files[file].path else { return };
         if self.vfs.mnt_is_readonly(mnt) || self.vfs.mnt_has(mnt, MS_NOATIME) {
+            return;
+        }
+        let dir = match &self.vfs.inode(dentry).kind {
+            InodeKind::Directory { below, .. } if below.is_some() => return,
+            kind => matches!(kind, InodeKind::Directory { .. }),
+        };
+        if dir && self.vfs.mnt_has(mnt, MS_NODIRATIME) {
             return;
         }
         let always = !self.vfs.mnt_has(mnt, MS_RELATIME);

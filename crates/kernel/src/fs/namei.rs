@@ -125,6 +125,7 @@ impl Kernel {
         if name.slash || lookup.directory {
             self.must_be_dir(&nd)?;
         }
+        self.vfs.expiring.remove(&nd.at.mnt);
         Ok(nd.found())
     }
 
@@ -371,7 +372,10 @@ impl Kernel {
     pub fn get_link(&mut self, task: TaskId, link: DentryId) -> Result<Link, Errno> {
         match &self.vfs.inode(link).kind {
             InodeKind::Symlink(target) => Ok(Link::Path(target.clone())),
-            InodeKind::Proc(node) => self.proc_get_link(task, *node),
+            InodeKind::Proc(node) => {
+                let ns = self.vfs.proc_pid_ns(self.vfs.inode(link).dev);
+                self.proc_get_link(task, *node, ns)
+            }
             InodeKind::Regular(_)
             | InodeKind::Directory { .. }
             | InodeKind::CharDevice(_)

@@ -127,15 +127,19 @@ impl Kernel {
         }
     }
 
-    /// pidfd_show_fdinfo(): its number in each namespace; -1 once it was reaped.
-    pub(crate) fn pidfd_show_fdinfo(&self, pidfd: Pidfd) -> String {
+    /// pidfd_show_fdinfo(): its number in each namespace from `ns` down, 0 if it is not seen there;
+    /// -1 once it was reaped.
+    pub(crate) fn pidfd_show_fdinfo(&self, pidfd: Pidfd, ns: PidNs) -> String {
         let alive = self.pids.task(pidfd.pid).is_some_and(|t| self.tasks[t].group == pidfd.group);
         if !alive {
             return "Pid:\t-1\nNSpid:\t-1\n".into();
         }
-        let all = self.pids.all_numbers(pidfd.pid, PidNs::INIT);
-        let all: Vec<String> = all.iter().map(u32::to_string).collect();
-        format!("Pid:\t{}\nNSpid:\t{}\n", pidfd.pid.0, all.join("\t"))
+        let all = match self.pids.pid_nr_ns(pidfd.pid, ns) {
+            0 => vec![0],
+            _ => self.pids.all_numbers(pidfd.pid, ns),
+        };
+        let words: Vec<String> = all.iter().map(u32::to_string).collect();
+        format!("Pid:\t{}\nNSpid:\t{}\n", all[0], words.join("\t"))
     }
 
     /// What announces a change of that.

@@ -5,17 +5,25 @@
 use super::MountId;
 use super::tree::CloneAs;
 use crate::abi::Errno;
+use crate::fs::inode::InodeKind;
 use crate::fs::namei::{AT_FDCWD, Lookup};
 use crate::fs::path::Path;
+use crate::fs::procfs::ProcNode;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult};
 use crate::task::TaskId;
 
 impl Kernel {
-    /// lock_mount(): what a new mount would be on. ENOENT in a directory that was removed.
+    /// lock_mount(): what a new mount would be on. ENOENT for what lost its name, and for a link
+    /// of /proc/PID/fd and a file of fdinfo, which others would fall for (dont_mount()).
     pub(super) fn lock_mount(&self, at: Path) -> Result<Path, Errno> {
         let there = self.vfs.traverse_mounts(at);
-        if self.vfs.dentries[there.dentry].hashed { Ok(there) } else { Err(Errno::ENOENT) }
+        let cant_mount = match self.vfs.inode(there.dentry).kind {
+            InodeKind::Proc(node) => matches!(node, ProcNode::Fd(..) | ProcNode::Fdinfo(..)),
+            _ => false, // not procfs
+        };
+        let gone = !self.vfs.dentries[there.dentry].hashed;
+        if gone || cant_mount { Err(Errno::ENOENT) } else { Ok(there) }
     }
 
     /// do_loopback(): what is at `from`, with MS_REC all that is mounted below too, is seen at `at`.
@@ -44,8 +52,8 @@ impl Kernel {
         self.graft_tree(copy, at).inspect_err(|_| self.umount_tree(copy))
     }
 
-    /// do_move_mount(): EINVAL for what is no mount, not in this namespace, the root, or on a shared
-    /// mount; ELOOP onto itself.
+    /// do_move_mount(): EINVAL for what is no mount, not in this namespace or on a shared mount; ELOOP
+    /// onto itself, as the root always is.
     pub(super) fn do_move_mount(
         &mut self,
         task: TaskId,
@@ -61,7 +69,7 @@ impl Kernel {
             || !self.check_mnt(task, from.mnt)
             || !self.vfs.is_mount_root(from)
             || self.vfs.mounts[&from.mnt].locked
-            || on.is_none_or(|on| shared(on.mnt))
+            || on.is_some_and(|on| shared(on.mnt))
             || is_dir(from) != is_dir(at)
             || shared(at.mnt) && self.vfs.mount_tree(from.mnt).iter().any(unbindable)
         {

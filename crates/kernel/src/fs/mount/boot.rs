@@ -12,11 +12,12 @@ use crate::fs::mount::namespace::{MntNamespaces, MntNs};
 use crate::fs::mount::{MountId, SuperBlock, tmpfs};
 use crate::fs::path::Path;
 use crate::kernel::Config;
+use crate::task::pid_namespace::PidNs;
 use crate::task::user_namespace::UserNs;
 use crate::time::Instant;
 use core::net::Ipv4Addr;
 use linux_raw_sys::general as raw;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Minor device numbers of the file systems.
 pub mod dev {
@@ -81,6 +82,7 @@ impl Vfs {
             mounts: BTreeMap::new(),
             mountpoints: BTreeMap::new(),
             detached: Vec::new(),
+            expiring: BTreeSet::new(),
             mnt_namespaces: MntNamespaces::default(),
             mount_lists: BTreeMap::new(),
             mnt_id_ctr: 0,
@@ -156,7 +158,8 @@ impl Vfs {
     ) -> DentryId {
         let root = self.new_dir(dev, below, 0o755);
         let root = self.d_make_root(root);
-        let sb = SuperBlock { root, fstype, flags, magic, user_ns: UserNs::INIT };
+        let (user_ns, pid_ns) = (UserNs::INIT, PidNs::INIT);
+        let sb = SuperBlock { root, fstype, flags, magic, user_ns, pid_ns };
         self.supers.insert(dev, sb);
         root
     }
@@ -211,6 +214,18 @@ impl Vfs {
     /// yet. In the overlay the machine's directory of the same path shows through.
     pub fn ensure_dir(&mut self, path: &[u8]) -> DentryId {
         self.ensure_path(path).dentry
+    }
+
+    /// The same in one file system, whatever is mounted there.
+    pub(in crate::fs) fn ensure_dir_in(&mut self, root: DentryId, path: &[u8]) -> DentryId {
+        let mut at = root;
+        for name in path.split(|b| *b == b'/').filter(|name| !name.is_empty()) {
+            at = match self.dentries[at].children.get(name) {
+                Some(Child::Dentry(dentry)) => *dentry,
+                Some(Child::Lower { .. } | Child::Whiteout) | None => self.add_dir(at, name),
+            };
+        }
+        at
     }
 
     fn ensure_path(&mut self, path: &[u8]) -> Path {

@@ -1,15 +1,12 @@
 //! mount(2): new file systems in memory, and new flags for what is mounted. Errors come in Linux's
 //! order: copies (EFAULT), path, permission (EPERM), then what is asked for. What is not here is
 //! refused loudly: file systems that are not here. Neighbours: `bind`
-//! (MS_BIND, MS_MOVE), `tmpfs` (options), `umount`, `show`.
+//! (MS_BIND, MS_MOVE), `super_block`, `umount`, `show`.
 
-use super::tmpfs::{self, ShmemOptions, ShmemSbInfo};
+use super::MountId;
 use super::tree::LOCK_ATIME;
-use super::{MountId, SuperBlock, dev};
 use crate::abi::Errno;
 use crate::fact::Fact;
-use crate::fs::dcache::Vfs;
-use crate::fs::inode::InodeKind;
 use crate::fs::namei::{AT_FDCWD, Found, Lookup};
 use crate::fs::path::Path;
 use crate::kernel::Kernel;
@@ -157,55 +154,32 @@ impl Kernel {
     /// do_new_mount().
     fn do_new_mount(&mut self, task: TaskId, request: Request) -> Result<(), Errno> {
         let fstype = request.fstype.as_deref().ok_or(Errno::EINVAL)?;
-        if fstype != b"tmpfs" {
-            let what = format!("file system {}", String::from_utf8_lossy(fstype));
-            self.tell(Some(task), Fact::unsupported("mount", what));
-            return Err(Errno::ENODEV);
+        // MS_RDONLY of a new mount is the file system's; the mount's own follows it.
+        let dev = self.get_tree(task, fstype, request.flags & SB_FLAGS, &request.data)?;
+        let mounted = self.do_add_mount(task, dev, &request);
+        if mounted.is_err() {
+            self.deactivate_super(dev);
         }
-        let options = self.shmem_options(task, &request.data)?;
+        mounted
+    }
+
+    /// do_add_mount(): EBUSY for a file system on its own root.
+    fn do_add_mount(&mut self, task: TaskId, dev: u32, request: &Request) -> Result<(), Errno> {
+        self.mount_too_revealing(task, dev, request.mnt_flags)?;
         let at = self.lock_mount(request.at)?;
         if !self.check_mnt(task, at.mnt) {
             return Err(Errno::EINVAL);
         }
-        if !self.vfs.inode(at.dentry).is_dir() {
-            return Err(Errno::ENOTDIR);
+        if self.vfs.is_mount_root(at) && self.vfs.mounts[&at.mnt].dev == dev {
+            return Err(Errno::EBUSY);
         }
-        let cred = &self.tasks[task].cred;
-        let owner = (cred.fsuid, cred.fsgid);
-        let sb = ShmemSbInfo::new(&options, self.config.memory, owner);
-        let time = self.current_time();
-        let dev = self.vfs.get_anon_bdev();
-        let (mode, uid, gid) = sb.root();
-        self.vfs.shmem.insert(dev, sb);
-        let kind = InodeKind::Directory { below: None, listed: true };
-        let inode = self.vfs.new_inode(dev, kind, mode, time);
-        (self.vfs.inodes[inode].uid, self.vfs.inodes[inode].gid) = (uid, gid);
-        let root = self.vfs.d_make_root(inode);
-        // MS_RDONLY of a new mount is the file system's; the mount's own follows it.
-        let flags = request.flags & SB_FLAGS;
-        let (magic, user_ns) = (tmpfs::MAGIC, self.tasks[task].cred.user_ns);
-        let sb = SuperBlock { root, fstype: "tmpfs", flags, magic, user_ns };
-        self.vfs.supers.insert(dev, sb);
-        let source = request.source.unwrap_or_else(|| b"none".to_vec());
+        let source = request.source.clone().unwrap_or_else(|| b"none".to_vec());
+        let root = self.vfs.supers[&dev].root;
         let mnt = self.vfs.alloc_vfsmnt(dev, root, source, request.mnt_flags);
-        self.graft_tree(mnt, at)
-    }
-
-    fn shmem_options(&mut self, task: TaskId, data: &[u8]) -> Result<ShmemOptions, Errno> {
-        let parsed = ShmemOptions::parse(data, self.config.memory);
-        let mut options = parsed.map_err(|(errno, ours)| {
-            if let Some(option) = ours {
-                self.tell(Some(task), Fact::unsupported("mount", format!("tmpfs option {option}")));
-            }
-            errno
-        })?;
-        if let Some(uid) = &mut options.uid {
-            *uid = self.make_kuid(task, *uid)?;
-        }
-        if let Some(gid) = &mut options.gid {
-            *gid = self.make_kgid(task, *gid)?;
-        }
-        Ok(options)
+        self.graft_tree(mnt, at).inspect_err(|_| {
+            self.umount_tree(mnt);
+            self.release_detached();
+        })
     }
 
     /// do_reconfigure_mnt(): MS_REMOUNT | MS_BIND changes the mount and not the file system.
@@ -312,15 +286,4 @@ fn copy_mount_options(call: &mut Call<'_>, at: UserPtr) -> Result<Vec<u8>, Errno
     let end = page.iter().position(|byte| *byte == 0).unwrap_or(page.len());
     page.truncate(end);
     Ok(page)
-}
-
-impl Vfs {
-    /// get_anon_bdev(): the lowest number that no file system has.
-    fn get_anon_bdev(&self) -> u32 {
-        let mut number = dev::FIRST_MOUNTED;
-        while self.supers.contains_key(&number) {
-            number += 1;
-        }
-        number
-    }
 }

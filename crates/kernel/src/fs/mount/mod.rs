@@ -1,6 +1,6 @@
 //! Mounts: which file system is seen where, with which flags. A file system (`SuperBlock`) can be
 //! seen by several mounts, and a mount by the processes of one namespace. Neighbours: `boot` (what
-//! is mounted from the beginning), `calls` and `bind` (mount(2)), `umount` (umount2(2)), `tree`,
+//! is mounted from the beginning), `calls` and `bind` (mount(2)), `umount` (umount2(2)), `tree`, `super_block`,
 //! `pnode` (propagation),
 //! `namespace`, `tmpfs` (its options and limits), `show` (/proc/mounts), `fs/path` (steps between
 //! mounts), `dcache`.
@@ -11,6 +11,7 @@ pub mod calls;
 pub mod namespace;
 mod pnode;
 pub mod show;
+mod super_block;
 pub mod tmpfs;
 mod tree;
 pub mod umount;
@@ -21,6 +22,7 @@ use crate::abi::Errno;
 use crate::fs::dcache::{DentryId, Vfs};
 use crate::fs::path::Path;
 use crate::kernel::Kernel;
+use crate::task::pid_namespace::PidNs;
 use crate::task::user_namespace::UserNs;
 use linux_raw_sys::general as raw;
 use namespace::MntNs;
@@ -43,6 +45,8 @@ pub struct SuperBlock {
     pub magic: u64,
     /// s_user_ns: whose root may change it.
     pub user_ns: UserNs,
+    /// Whose numbers a procfs shows; of others the host's.
+    pub pid_ns: PidNs,
 }
 
 /// One mount (struct mount).
@@ -73,8 +77,6 @@ pub struct Mount {
     pub locked: bool,
     /// MNT_LOCK_*: flags that such a user namespace cannot take off.
     pub locked_flags: u32,
-    /// MNT_EXPIRE saw it unused. Unlike Linux, uses that are over by now do not take the mark off.
-    pub expiry: bool,
 }
 
 impl Mount {

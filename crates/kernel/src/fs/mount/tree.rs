@@ -63,7 +63,6 @@ impl Vfs {
             unbindable: false,
             locked: false,
             locked_flags: 0,
-            expiry: false,
         };
         self.mounts.insert(mnt, mount);
         mnt

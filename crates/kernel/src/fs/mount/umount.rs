@@ -2,9 +2,9 @@
 //! MNT_DETACH in any case; then it goes when its last user does. Neighbours: `calls`, `dcache`,
 //! `inotify` (whoever watched hears of it).
 
-use super::{MountId, dev};
+use super::MountId;
 use crate::abi::Errno;
-use crate::fs::dcache::{Child, DentryId};
+use crate::fs::dcache::DentryId;
 use crate::fs::namei::{AT_FDCWD, Lookup};
 use crate::fs::path::Path;
 use crate::kernel::Kernel;
@@ -25,7 +25,12 @@ impl Kernel {
         }
         let path = call.read_path(call.ptr(0))?;
         let lookup = Lookup { follow: flags & UMOUNT_NOFOLLOW == 0, ..Lookup::NOFOLLOW };
+        // The walk of this call is no use of the mount.
+        let expiring = self.vfs.expiring.clone();
         let at = self.user_path_at(call.task, AT_FDCWD, &path, lookup, call.user)?;
+        if expiring.contains(&at.mnt) {
+            self.vfs.expiring.insert(at.mnt);
+        }
         self.may_mount(call.task)?;
         let mnt = self.mount_at(call.task, at)?;
         if self.vfs.mounts[&mnt].locked {
@@ -47,8 +52,7 @@ impl Kernel {
             if busy {
                 return Err(Errno::EBUSY);
             }
-            let mount = self.vfs.mounts.get_mut(&mnt).expect("the caller found it");
-            if !core::mem::replace(&mut mount.expiry, true) {
+            if self.vfs.expiring.insert(mnt) {
                 return Err(Errno::EAGAIN);
             }
         }
@@ -83,6 +87,7 @@ impl Kernel {
             self.vfs.change_mnt_propagation(mnt, raw::MS_PRIVATE);
             let covered = self.vfs.detach_mnt(mnt);
             self.vfs.detached.push(mnt);
+            self.vfs.expiring.remove(&mnt);
             let mount = self.vfs.mounts.get_mut(&mnt).expect("it was in the tree");
             if let Some(ns) = mount.ns.take() {
                 let space = self.vfs.mnt_ns_mut(ns);
@@ -128,42 +133,6 @@ impl Kernel {
                 self.dput(mount.root);
                 self.deactivate_super(mount.dev);
             }
-        }
-    }
-
-    /// deactivate_super(): a file system that is mounted nowhere any more is gone. Those of the
-    /// boot stay.
-    fn deactivate_super(&mut self, dev: u32) {
-        if dev < dev::FIRST_MOUNTED || self.vfs.mounts.values().any(|mount| mount.dev == dev) {
-            return;
-        }
-        self.fsnotify_unmount(dev);
-        let root = self.vfs.supers[&dev].root;
-        self.shrink_dcache_for_umount(root);
-        self.vfs.supers.remove(&dev);
-        self.vfs.shmem.remove(&dev);
-    }
-
-    /// Frees all names below `root`, and it.
-    fn shrink_dcache_for_umount(&mut self, root: DentryId) {
-        let mut all = vec![root];
-        let mut next = 0;
-        while let Some(at) = all.get(next).copied() {
-            for child in self.vfs.dentries[at].children.values() {
-                if let Child::Dentry(child) = child {
-                    all.push(*child);
-                }
-            }
-            next += 1;
-        }
-        for dentry in all.into_iter().rev() {
-            if dentry == root {
-                let d = &mut self.vfs.dentries[root];
-                (d.hashed, d.count) = (false, d.count - 1);
-            } else {
-                self.vfs.d_delete(dentry, false);
-            }
-            self.dentry_reap(dentry);
         }
     }
 }

@@ -8,19 +8,32 @@ use crate::fs::namei::{Found, Link};
 use crate::kernel::Kernel;
 use crate::task::TaskId;
 use crate::task::capability::Cap;
+use crate::task::pid_namespace::PidNs;
 
 impl Kernel {
-    /// proc_pid_get_link() and its kin, for `reader`.
-    pub(crate) fn proc_get_link(&self, reader: TaskId, node: ProcNode) -> Result<Link, Errno> {
+    /// proc_pid_get_link() and its kin, for `reader`, in a procfs
+    /// of `ns`.
+    pub(crate) fn proc_get_link(
+        &self,
+        reader: TaskId,
+        node: ProcNode,
+        ns: PidNs,
+    ) -> Result<Link, Errno> {
         match node {
             ProcNode::SelfLink => {
                 let tgid = self.groups[self.tasks[reader].group].tgid;
-                Ok(Link::Path(tgid.0.to_string().into_bytes()))
+                match self.pids.pid_nr_ns(tgid, ns) {
+                    0 => Err(Errno::ENOENT),
+                    nr => Ok(Link::Path(nr.to_string().into_bytes())),
+                }
             }
             ProcNode::ThreadSelf => {
                 let (tgid, tid) =
                     (self.groups[self.tasks[reader].group].tgid, self.tasks[reader].tid);
-                Ok(Link::Path(format!("{}/task/{}", tgid.0, tid.0).into_bytes()))
+                match [tgid, tid].map(|pid| self.pids.pid_nr_ns(pid, ns)) {
+                    [_, 0] => Err(Errno::ENOENT),
+                    [tgid, tid] => Ok(Link::Path(format!("{tgid}/task/{tid}").into_bytes())),
+                }
             }
             ProcNode::Fd(task, fd) => {
                 self.ptrace_may_access(reader, task)?;

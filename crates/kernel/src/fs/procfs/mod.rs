@@ -1,5 +1,5 @@
 //! procfs (proc(5)): what is in /proc and how it is found. Files without a process are made at boot
-//! (`system`), directories of processes appear when they are looked up and go when their process is
+//! (`root`, `system`), directories of processes appear when they are looked up and go when their process is
 //! reaped. Texts are made when a file is read at its beginning, and kept for that description, as
 //! seq_file does. Neighbours: `task` (files of a process), `memory` (of its address space), `net`
 //! (its network), `link` (magic links), `system` (files of the host).
@@ -9,6 +9,7 @@ pub mod link;
 pub mod memory;
 pub mod net;
 mod open;
+mod root;
 pub mod sysctl;
 pub mod system;
 pub mod task;
@@ -16,15 +17,15 @@ pub mod tunable;
 
 use crate::abi::Errno;
 use crate::abi::stat::{S_IFDIR, S_IFLNK, S_IFREG};
-use crate::fs::dcache::{Child, DentryId, Vfs};
+use crate::fs::dcache::{Child, DentryId};
 use crate::fs::file::FileId;
 use crate::fs::inode::{InodeId, InodeKind};
-use crate::fs::mount::dev;
 use crate::fs::nsfs;
 use crate::kernel::Kernel;
 use crate::platform::Platform;
+use crate::task::TaskId;
+use crate::task::pid_namespace::PidNs;
 use crate::task::user_namespace::UserNs;
-use crate::task::{Pid, TaskId};
 use std::sync::Arc;
 use system::SystemFile;
 use task::{PROCESS_ONLY, PidFile, Reader, THREAD_FILES};
@@ -137,50 +138,6 @@ impl ProcNode {
     }
 }
 
-impl Vfs {
-    /// Makes the root of procfs and its files that are there from the boot.
-    pub(crate) fn fill_proc(&mut self, root: DentryId) {
-        self.inode_mut(root).kind = InodeKind::Proc(ProcNode::Root);
-        self.inode_mut(root).mode = 0o555;
-        let time = self.inode(root).mtime;
-        let links = [("self", ProcNode::SelfLink), ("thread-self", ProcNode::ThreadSelf)];
-        for (name, node) in links {
-            let inode = self.new_inode(dev::PROC, InodeKind::Proc(node), node.mode(), time);
-            self.d_add(root, name.as_bytes(), inode);
-        }
-        for (name, target) in [("mounts", "self/mounts"), ("net", "self/net")] {
-            let kind = InodeKind::Symlink(target.into());
-            let inode = self.new_inode(dev::PROC, kind, 0o777, time);
-            self.d_add(root, name.as_bytes(), inode);
-        }
-        for (path, file) in system::FILES {
-            let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
-            let dir = self.ensure_dir(format!("/proc/{dir}").as_bytes());
-            self.inode_mut(dir).mode = 0o555;
-            let kind = InodeKind::Proc(ProcNode::System(*file));
-            let inode = self.new_inode(dev::PROC, kind, file.mode(), time);
-            self.d_add(dir, name.as_bytes(), inode);
-        }
-    }
-
-    /// Takes a dentry of procfs and all below it out of the tree.
-    fn d_invalidate(&mut self, dentry: DentryId) -> Vec<DentryId> {
-        let mut gone = Vec::new();
-        let mut todo = vec![dentry];
-        while let Some(at) = todo.pop() {
-            for child in self.dentries[at].children.values() {
-                if let Child::Dentry(child) = child {
-                    todo.push(*child);
-                }
-            }
-            self.d_delete(at, false);
-            gone.push(at);
-        }
-        gone.reverse();
-        gone
-    }
-}
-
 impl Kernel {
     /// The child `name` of a directory of procfs that is made of processes.
     pub(crate) fn proc_lookup(
@@ -194,12 +151,11 @@ impl Kernel {
             if self.proc_revalidate(known) {
                 return Some(known);
             }
-            for gone in self.vfs.d_invalidate(known) {
-                self.dentry_reap(gone);
-            }
+            self.d_invalidate(known);
         }
-        let node = self.proc_child(parent, name)?;
-        let inode = self.proc_inode(node);
+        let dev = self.vfs.inode(dir).dev;
+        let node = self.proc_child(parent, name, self.vfs.proc_pid_ns(dev))?;
+        let inode = self.proc_inode(dev, node);
         Some(self.vfs.d_add(dir, name, inode))
     }
 
@@ -225,10 +181,10 @@ impl Kernel {
         true
     }
 
-    fn proc_inode(&mut self, node: ProcNode) -> InodeId {
+    fn proc_inode(&mut self, dev: u32, node: ProcNode) -> InodeId {
         let time = self.current_time();
         let mode = self.proc_mode(node);
-        let inode = self.vfs.new_inode(dev::PROC, InodeKind::Proc(node), mode, time);
+        let inode = self.vfs.new_inode(dev, InodeKind::Proc(node), mode, time);
         if let Some(task) = node.task() {
             let cred = &self.tasks[task].cred;
             let (uid, gid) = (cred.euid, cred.egid);
@@ -255,15 +211,15 @@ impl Kernel {
     }
 
     /// What a name in a directory of processes stands for.
-    fn proc_child(&self, parent: ProcNode, name: &[u8]) -> Option<ProcNode> {
+    fn proc_child(&self, parent: ProcNode, name: &[u8], ns: PidNs) -> Option<ProcNode> {
         match parent {
             ProcNode::Root => {
-                let task = self.pids.task(Pid(number(name)?))?;
+                let task = self.pids.task(self.pids.find_pid_ns(number(name)?, ns)?)?;
                 // A thread is found by its number too, though it is not listed.
                 Some(ProcNode::Process(task))
             }
             ProcNode::TaskDir(leader) => {
-                let task = self.pids.task(Pid(number(name)?))?;
+                let task = self.pids.task(self.pids.find_pid_ns(number(name)?, ns)?)?;
                 let same = self.tasks[task].group == self.tasks[leader].group;
                 same.then_some(ProcNode::Thread(task))
             }
@@ -302,7 +258,7 @@ impl Kernel {
     }
 
     /// The names in a directory of processes: files by name, processes by number.
-    fn proc_names(&self, dir: ProcNode) -> Vec<Vec<u8>> {
+    fn proc_names(&self, dir: ProcNode, ns: PidNs) -> Vec<Vec<u8>> {
         let text = |name: &str| name.as_bytes().to_vec();
         let decimal = |n: u64| n.to_string().into_bytes();
         match dir {
@@ -310,11 +266,19 @@ impl Kernel {
                 let groups = self.pids.iter().filter(|(pid, t)| {
                     self.tasks.get(*t).is_some_and(|t| self.groups[t.group].tgid == *pid)
                 });
-                groups.map(|(pid, _)| decimal(pid.0.into())).collect()
+                let mut pids: Vec<u32> =
+                    groups.map(|(pid, _)| self.pids.pid_nr_ns(pid, ns)).collect();
+                pids.retain(|pid| *pid != 0);
+                pids.sort_unstable();
+                pids.into_iter().map(|pid| decimal(pid.into())).collect()
             }
             ProcNode::TaskDir(task) => {
                 let group = &self.groups[self.tasks[task].group];
-                let mut tids: Vec<u32> = group.tasks.iter().map(|t| self.tasks[*t].tid.0).collect();
+                let mut tids: Vec<u32> = group
+                    .tasks
+                    .iter()
+                    .map(|t| self.pids.pid_nr_ns(self.tasks[*t].tid, ns))
+                    .collect();
                 tids.sort_unstable();
                 tids.into_iter().map(|tid| decimal(tid.into())).collect()
             }
@@ -357,10 +321,10 @@ impl Kernel {
             return Err(Errno::ENOENT);
         }
         if node == ProcNode::Root {
-            self.proc_flush();
+            self.proc_flush(dir);
         }
         let mut entries = Vec::new();
-        let mut names = self.proc_names(node);
+        let mut names = self.proc_names(node, self.vfs.proc_pid_ns(self.vfs.inode(dir).dev));
         if node == ProcNode::Root {
             let fixed = |name: &&Vec<u8>| number(name).is_none();
             let mut all: Vec<Vec<u8>> =
@@ -377,23 +341,6 @@ impl Kernel {
         Ok(entries)
     }
 
-    /// proc_flush_pid(): directories of processes that were reaped go.
-    fn proc_flush(&mut self) {
-        let root = self.vfs.super_of(dev::PROC).expect("procfs is there from the boot").root;
-        let known: Vec<DentryId> = self.vfs.dentries[root]
-            .children
-            .values()
-            .filter_map(|child| if let Child::Dentry(d) = child { Some(*d) } else { None })
-            .collect();
-        for dentry in known {
-            if !self.proc_revalidate(dentry) {
-                for gone in self.vfs.d_invalidate(dentry) {
-                    self.dentry_reap(gone);
-                }
-            }
-        }
-    }
-
     /// Reads a file of procfs: the text is made at its beginning and kept for the description.
     pub(crate) fn proc_read(
         &mut self,
@@ -407,7 +354,8 @@ impl Kernel {
             // Unlike Linux, the reader is whose process opened it.
             let opener = self.files[file].opened_by.and_then(|pid| self.pids.task(pid));
             let user_ns = self.files[file].f_cred.as_ref().map_or(UserNs::INIT, |c| c.user_ns);
-            let reader = Reader { task: opener.unwrap_or(self.init_task()), user_ns };
+            let pid_ns = self.vfs.proc_pid_ns(self.vfs.inodes[self.inode_of(file)].dev);
+            let reader = Reader { task: opener.unwrap_or(self.init_task()), user_ns, pid_ns };
             let text = match node {
                 ProcNode::File(_, PidFile::Mountinfo) => self.mounts_show(file, true).into(),
                 ProcNode::File(_, PidFile::Mounts) => self.mounts_show(file, false).into(),
@@ -433,7 +381,7 @@ impl Kernel {
         match node {
             ProcNode::System(file) => Ok(self.proc_system(reader.task, file)),
             ProcNode::File(task, file) => self.proc_pid_file(task, file, reader, user),
-            ProcNode::Fdinfo(task, fd) => Ok(self.proc_fdinfo(task, fd)),
+            ProcNode::Fdinfo(task, fd) => Ok(self.proc_fdinfo(task, fd, reader.pid_ns)),
             ProcNode::Root
             | ProcNode::Process(_)
             | ProcNode::Thread(_)

@@ -209,7 +209,7 @@ const MEMINFO: &str = "MemTotal MemFree MemAvailable Buffers Cached SwapCached A
     HugePages_Surp Hugepagesize Hugetlb DirectMap4k DirectMap2M DirectMap1G";
 
 const FILESYSTEMS: &str = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tsockfs\n\
-    nodev\tpipefs\nnodev\toverlay\n";
+    nodev\tpipefs\nnodev\tramfs\nnodev\toverlay\n";
 
 impl Kernel {
     /// The text of a file of the host, for `reader`.

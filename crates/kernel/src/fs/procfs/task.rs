@@ -125,12 +125,14 @@ impl PidFile {
     }
 }
 
-/// Who reads a file: a task, and the user namespace that it was in when it opened the file.
+/// Who reads a file: a task, the user namespace that it was in when it opened the file, and the pid
+/// namespace of who mounted the procfs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
 pub struct Reader {
     pub task: TaskId,
     pub user_ns: UserNs,
+    pub pid_ns: PidNs,
 }
 
 /// Names, units and numbers of resource limits, in the order of `limits`.
@@ -182,9 +184,9 @@ impl Kernel {
             PidFile::OomScoreAdj => format!("{}\n", self.oom_score_adj(task)).into(),
             PidFile::Personality => format!("{:08x}\n", self.tasks[task].personality).into(),
             PidFile::Setgroups => self.setgroups_show(task).into(),
-            PidFile::Stat => self.proc_pid_stat(task, reader.task),
+            PidFile::Stat => self.proc_pid_stat(task, reader),
             PidFile::Statm => self.proc_statm(task).into(),
-            PidFile::Status => self.proc_status(task, seq_ns),
+            PidFile::Status => self.proc_status(task, reader),
             PidFile::TimensOffsets => self.timens_offsets_show(task).into(),
             PidFile::Syscall => {
                 self.ptrace_may_access(reader.task, task)?;
@@ -232,9 +234,10 @@ impl Kernel {
         }
     }
 
-    fn proc_ppid(&self, task: TaskId) -> u32 {
+    fn proc_ppid(&self, task: TaskId, ns: PidNs) -> u32 {
         let group = &self.groups[self.tasks[task].group];
-        group.parent.and_then(|p| self.groups.get(p)).map_or(0, |p| p.tgid.0)
+        let parent = group.parent.and_then(|p| self.groups.get(p));
+        parent.map_or(0, |p| self.pids.pid_nr_ns(p.tgid, ns))
     }
 
     /// Signals that `task`'s process ignores, and those that it catches.
@@ -252,7 +255,33 @@ impl Kernel {
         (ignored, caught)
     }
 
-    fn proc_status(&self, task: TaskId, seq_ns: UserNs) -> Vec<u8> {
+    /// The numbers of `task` and of its process, group and session, from the namespace `ns` down to
+    /// its own; 0 for who has none there.
+    fn proc_ns_numbers(&self, task: TaskId, ns: PidNs) -> String {
+        let (t, group) = (&self.tasks[task], &self.groups[self.tasks[task].group]);
+        let own = self.pids.level(self.task_active_pid_ns(task));
+        let levels = own.saturating_sub(self.pids.level(ns)) as usize + 1;
+        let numbers = [
+            ("NStgid", group.tgid),
+            ("NSpid", t.tid),
+            ("NSpgid", group.pgrp),
+            ("NSsid", group.session),
+        ];
+        let line = |(name, pid)| {
+            let mut all = match self.pids.pid_nr_ns(pid, ns) {
+                0 => Vec::new(),
+                _ => self.pids.all_numbers(pid, ns),
+            };
+            all.resize(levels, 0);
+            let all: Vec<String> = all.iter().map(u32::to_string).collect();
+            format!("{name}:\t{}\n", all.join("\t"))
+        };
+        numbers.into_iter().map(line).collect()
+    }
+
+    fn proc_status(&self, task: TaskId, reader: Reader) -> Vec<u8> {
+        let Reader { user_ns: seq_ns, pid_ns: ns, .. } = reader;
+        let nr = |pid| self.pids.pid_nr_ns(pid, ns);
         let t = &self.tasks[task];
         let group = &self.groups[t.group];
         let (cred, (letter, word)) = (&t.cred, self.proc_state(task));
@@ -260,8 +289,9 @@ impl Kernel {
         if let Some(fs) = t.fs {
             let _ = writeln!(s, "Umask:\t{:04o}", self.fs_structs[fs].umask);
         }
-        let _ = writeln!(s, "State:\t{letter} ({word})\nTgid:\t{}\nNgid:\t0", group.tgid.0);
-        let _ = writeln!(s, "Pid:\t{}\nPPid:\t{}\nTracerPid:\t0", t.tid.0, self.proc_ppid(task));
+        let _ = writeln!(s, "State:\t{letter} ({word})\nTgid:\t{}\nNgid:\t0", nr(group.tgid));
+        let _ =
+            writeln!(s, "Pid:\t{}\nPPid:\t{}\nTracerPid:\t0", nr(t.tid), self.proc_ppid(task, ns));
         let uids = [cred.uid, cred.euid, cred.suid, cred.fsuid];
         let gids = [cred.gid, cred.egid, cred.sgid, cred.fsgid];
         for (name, kind, ids) in [("Uid", IdKind::User, uids), ("Gid", IdKind::Group, gids)] {
@@ -272,19 +302,7 @@ impl Kernel {
         let seen = |gid: &u32| self.munged(seq_ns, IdKind::Group, *gid).to_string();
         let groups: Vec<String> = cred.groups.iter().map(seen).collect();
         let _ = writeln!(s, "FDSize:\t{slots}\nGroups:\t{} ", groups.join(" "));
-        let own = self.pids.level(self.task_active_pid_ns(task)) as usize;
-        let numbers = [
-            ("NStgid", group.tgid),
-            ("NSpid", t.tid),
-            ("NSpgid", group.pgrp),
-            ("NSsid", group.session),
-        ];
-        for (name, pid) in numbers {
-            let mut all = self.pids.all_numbers(pid, PidNs::INIT);
-            all.resize(own + 1, 0);
-            let all: Vec<String> = all.iter().map(u32::to_string).collect();
-            let _ = writeln!(s, "{name}:\t{}", all.join("\t"));
-        }
+        s.push_str(&self.proc_ns_numbers(task, ns));
         s.push_str("Kthread:\t0\n");
         s.push_str(&self.proc_status_memory(task));
         let threads = group.tasks.len();
@@ -322,18 +340,19 @@ impl Kernel {
     }
 
     /// stat: 52 numbers, the name in parentheses.
-    fn proc_pid_stat(&self, task: TaskId, reader: TaskId) -> Vec<u8> {
+    fn proc_pid_stat(&self, task: TaskId, by: Reader) -> Vec<u8> {
+        let (reader, nr) = (by.task, |pid| self.pids.pid_nr_ns(pid, by.pid_ns));
         let t = &self.tasks[task];
         let group = &self.groups[t.group];
         let ticks = |d: crate::time::Duration| d.as_nanos() / 10_000_000;
         let (ignored, caught) = self.proc_dispositions(task);
         let tty = group.tty.map(|tty| &self.ttys[tty]);
         let tty_nr = tty.map_or(0, |tty| new_encode_dev(tty.rdev()));
-        let tpgid = tty.and_then(|tty| tty.pgrp).map_or(-1, |pgrp| i64::from(pgrp.0));
+        let tpgid = tty.and_then(|tty| tty.pgrp).map_or(-1, |pgrp| i64::from(nr(pgrp)));
         let m = self.proc_memory_numbers(task);
         let mut s = format!(" ({}) ", String::from_utf8_lossy(&t.comm));
-        let _ = write!(s, "{} {} ", self.proc_state(task).0, self.proc_ppid(task));
-        let _ = write!(s, "{} {} {tty_nr} {tpgid} 0 0 0 0 0 ", group.pgrp.0, group.session.0);
+        let _ = write!(s, "{} {} ", self.proc_state(task).0, self.proc_ppid(task, by.pid_ns));
+        let _ = write!(s, "{} {} {tty_nr} {tpgid} 0 0 0 0 0 ", nr(group.pgrp), nr(group.session));
         let (utime, stime) = (group.utime + t.utime, group.stime + t.stime);
         let _ = write!(s, "{} {} ", ticks(utime), ticks(stime));
         let _ = write!(s, "{} {} 20 0 ", ticks(group.cutime), ticks(group.cstime));
@@ -351,7 +370,7 @@ impl Kernel {
         let _ = write!(s, "{exit_signal} 0 0 0 0 0 0 {start_data} {end_data} {} ", m.start_brk);
         let _ = write!(s, "{} {} {} {} ", m.arg_start, m.arg_end, m.env_start, m.env_end);
         let _ = writeln!(s, "{}", t.exit_code.0);
-        format!("{}{s}", t.tid.0).into_bytes()
+        format!("{}{s}", nr(t.tid)).into_bytes()
     }
 
     fn proc_limits(&self, task: TaskId) -> String {
@@ -386,7 +405,7 @@ impl Kernel {
     }
 
     /// fdinfo/N: position, flags, mount, inode.
-    pub(crate) fn proc_fdinfo(&self, task: TaskId, fd: i32) -> Vec<u8> {
+    pub(crate) fn proc_fdinfo(&self, task: TaskId, fd: i32, ns: PidNs) -> Vec<u8> {
         let Some(file) = self.proc_file_of(task, fd) else { return Vec::new() };
         let f = &self.files[file];
         let table = self.tasks[task].files.expect("proc_file_of found it there");
@@ -398,7 +417,7 @@ impl Kernel {
             f.pos, stat.mnt_id, stat.ino
         );
         match f.kind {
-            FileKind::Anon(id) => text.push_str(&self.anon_show_fdinfo(file, id)),
+            FileKind::Anon(id) => text.push_str(&self.anon_show_fdinfo(file, id, ns)),
             FileKind::Epoll(id) => text.push_str(&self.ep_show_fdinfo(id)),
             _others_have_no_lines => {}
         }
