@@ -1,6 +1,5 @@
 //! System V IPC (sysvipc(7)): what semaphores, message queues and shared memory have in common:
-//! identifiers, keys, permissions, and the rows of /proc/sysvipc. One host is one IPC namespace.
-//! By file: `sem` (semaphores), `msg` (message queues), `shm` (shared memory); and
+//! identifiers, keys, permissions, and the rows of /proc/sysvipc. By file: `namespace` (who sees what), `sem` (semaphores), `msg` (message queues), `shm` (shared memory); and
 //! `mqueue` (POSIX message queues, which share only the room), `sysctl` (the limits). Objects outlive the
 //! processes that made them; what a death does to them is in `task/exit`, steps 9 and 10 (rule X-7).
 
@@ -8,6 +7,7 @@ mod mq_transfer;
 pub mod mqueue;
 pub mod msg;
 mod msg_ctl;
+pub mod namespace;
 pub mod sem;
 pub mod shm;
 mod shm_ctl;
@@ -16,8 +16,9 @@ pub mod sysctl;
 use crate::abi::Errno;
 use crate::fs::inode::in_group;
 use crate::kernel::Kernel;
-use crate::task::capability::Cap;
+use crate::task::capability::{Cap, CapSet};
 use crate::task::timer::clock::Clock;
+use crate::task::user_namespace::{IdKind, OVERFLOW_ID, UserNamespaces, UserNs};
 use crate::task::{Cred, Pid, TaskId};
 use std::collections::BTreeMap;
 
@@ -61,8 +62,8 @@ pub struct Ipc {
     pub mq: mqueue::Mqueues,
     /// Segments of shared memory.
     pub shm: shm::SharedMemory,
-    /// The limits of all four.
-    pub sysctls: sysctl::IpcSysctls,
+    /// The namespaces that they are in, with their limits.
+    pub spaces: namespace::IpcNamespaces,
 }
 
 /// kern_ipc_perm: who may do what with an object.
@@ -89,8 +90,8 @@ impl IpcPerm {
         IpcPerm { key, uid, gid, cuid: uid, cgid: gid, mode: flags as u32 & 0o777, seq: 0 }
     }
 
-    /// ipcperms(): are all the bits of `wanted` granted? EACCES.
-    pub fn check(&self, cred: &Cred, wanted: i32) -> Result<(), Errno> {
+    /// ipcperms(): are all the bits of `wanted` granted? `caps` are those over its namespace. EACCES.
+    pub fn check(&self, cred: &Cred, caps: CapSet, wanted: i32) -> Result<(), Errno> {
         let wanted = (wanted >> 6 | wanted >> 3 | wanted) as u32 & 7;
         let granted = if cred.euid == self.cuid || cred.euid == self.uid {
             self.mode >> 6
@@ -100,19 +101,27 @@ impl IpcPerm {
             self.mode
         };
         let missing = wanted & !granted & 7;
-        if missing == 0 || cred.capable(Cap::IpcOwner) { Ok(()) } else { Err(Errno::EACCES) }
+        if missing == 0 || caps.has(Cap::IpcOwner) { Ok(()) } else { Err(Errno::EACCES) }
     }
 
     /// ipcctl_obtain_check(): only owner, maker and root remove and change. EPERM.
-    pub fn check_owner(&self, cred: &Cred) -> Result<(), Errno> {
+    pub fn check_owner(&self, cred: &Cred, caps: CapSet) -> Result<(), Errno> {
         let own = cred.euid == self.cuid || cred.euid == self.uid;
-        if own || cred.capable(Cap::SysAdmin) { Ok(()) } else { Err(Errno::EPERM) }
+        if own || caps.has(Cap::SysAdmin) { Ok(()) } else { Err(Errno::EPERM) }
     }
 
-    /// struct ipc64_perm.
-    pub fn encode(&self) -> [u8; 48] {
+    /// Owner and maker as a user namespace calls them: uid, gid, cuid, cgid.
+    fn owners_seen_in(&self, users: &UserNamespaces, ns: UserNs) -> [u32; 4] {
+        let seen = |kind, id| users.from_kid(ns, kind, id).unwrap_or(OVERFLOW_ID);
+        let (user, group) = (IdKind::User, IdKind::Group);
+        [seen(user, self.uid), seen(group, self.gid), seen(user, self.cuid), seen(group, self.cgid)]
+    }
+
+    /// struct ipc64_perm, for who is in the user namespace `ns`.
+    pub fn encode(&self, users: &UserNamespaces, ns: UserNs) -> [u8; 48] {
         let mut bytes = [0; 48];
-        let words = [self.key as u32, self.uid, self.gid, self.cuid, self.cgid, self.mode];
+        let [uid, gid, cuid, cgid] = self.owners_seen_in(users, ns);
+        let words = [self.key as u32, uid, gid, cuid, cgid, self.mode];
         for (i, word) in words.into_iter().enumerate() {
             bytes[4 * i..4 * i + 4].copy_from_slice(&word.to_le_bytes());
         }
@@ -120,13 +129,18 @@ impl IpcPerm {
         bytes
     }
 
-    /// ipc_update_perm(): IPC_SET's owner, group and mode. EINVAL for −1.
-    pub fn update(&mut self, bytes: &[u8; 48]) -> Result<(), Errno> {
+    /// ipc_update_perm(): IPC_SET's owner, group and mode, by who is in `ns`. EINVAL for ids that are
+    /// nobody's.
+    pub fn update(
+        &mut self,
+        bytes: &[u8; 48],
+        users: &UserNamespaces,
+        ns: UserNs,
+    ) -> Result<(), Errno> {
         let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[at + i]));
         let (uid, gid, mode) = (word(4), word(8), word(20));
-        if uid == u32::MAX || gid == u32::MAX {
-            return Err(Errno::EINVAL);
-        }
+        let uid = users.make_kid(ns, IdKind::User, uid).ok_or(Errno::EINVAL)?;
+        let gid = users.make_kid(ns, IdKind::Group, gid).ok_or(Errno::EINVAL)?;
         (self.uid, self.gid) = (uid, gid);
         self.mode = self.mode & !0o777 | mode & 0o777;
         Ok(())
@@ -142,7 +156,7 @@ pub struct IpcObject<T> {
     pub what: T,
 }
 
-/// ipc_ids: the objects of one kind.
+/// ipc_ids: the objects of one kind in one namespace.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IpcIds<T> {
     by_index: BTreeMap<u32, IpcObject<T>>,
@@ -255,7 +269,7 @@ impl<T> IpcIds<T> {
     /// EINVAL if it is `too_small`, EACCES.
     pub fn find(
         &self,
-        cred: &Cred,
+        (cred, caps): (&Cred, CapSet),
         key: i32,
         flags: i32,
         too_small: impl Fn(&T) -> bool,
@@ -273,7 +287,7 @@ impl<T> IpcIds<T> {
         if too_small(&object.what) {
             return Err(Errno::EINVAL);
         }
-        object.perm.check(cred, flags)?;
+        object.perm.check(cred, caps, flags)?;
         Ok(Some(object.id))
     }
 }
@@ -282,6 +296,13 @@ impl Kernel {
     /// ktime_get_real_seconds().
     pub(crate) fn real_seconds(&self) -> i64 {
         (self.clock_now(Clock::Realtime) / 1_000_000_000) as i64
+    }
+
+    /// /proc/sysvipc: the columns uid, gid, cuid, cgid for `reader`.
+    fn ipc_owner_columns(&self, reader: TaskId, perm: &IpcPerm) -> String {
+        let ns = self.tasks[reader].cred.user_ns;
+        let ids = perm.owners_seen_in(&self.namespaces.user, ns);
+        ids.map(|id| format!(" {id:5}")).concat()
     }
 
     /// task_tgid().
@@ -324,7 +345,7 @@ mod tests {
     fn a_key_finds_its_object_until_it_is_removed() {
         let mut ids: IpcIds<u8> = IpcIds::default();
         let owner = Cred::user(1, 1);
-        let find = |ids: &IpcIds<u8>, flags| ids.find(&owner, 7, flags, |_| false);
+        let find = |ids: &IpcIds<u8>, flags| ids.find((&owner, CapSet::EMPTY), 7, flags, |_| false);
         assert_eq!(find(&ids, 0), Err(Errno::ENOENT));
         let id = ids.add(perm(7), 0, 100).unwrap();
         assert_eq!(find(&ids, IPC_CREAT), Ok(Some(id)));
@@ -336,11 +357,11 @@ mod tests {
     #[test]
     fn modes_are_for_owner_group_and_others() {
         let perm = perm(0);
-        assert_eq!(perm.check(&Cred::user(1, 9), S_IRUGO | S_IWUGO), Ok(()));
-        assert_eq!(perm.check(&Cred::user(2, 1), S_IRUGO), Ok(()));
-        assert_eq!(perm.check(&Cred::user(2, 1), S_IWUGO), Err(Errno::EACCES));
-        assert_eq!(perm.check(&Cred::user(2, 2), S_IRUGO), Err(Errno::EACCES));
-        assert_eq!(perm.check(&Cred::user(0, 0), S_IWUGO), Ok(()));
-        assert_eq!(perm.check_owner(&Cred::user(2, 1)), Err(Errno::EPERM));
+        assert_eq!(perm.check(&Cred::user(1, 9), CapSet::EMPTY, S_IRUGO | S_IWUGO), Ok(()));
+        assert_eq!(perm.check(&Cred::user(2, 1), CapSet::EMPTY, S_IRUGO), Ok(()));
+        assert_eq!(perm.check(&Cred::user(2, 1), CapSet::EMPTY, S_IWUGO), Err(Errno::EACCES));
+        assert_eq!(perm.check(&Cred::user(2, 2), CapSet::EMPTY, S_IRUGO), Err(Errno::EACCES));
+        assert_eq!(perm.check(&Cred::user(0, 0), CapSet::FULL, S_IWUGO), Ok(()));
+        assert_eq!(perm.check_owner(&Cred::user(2, 1), CapSet::EMPTY), Err(Errno::EPERM));
     }
 }

@@ -4,6 +4,7 @@
 //! /proc/sys/fs/mqueue.
 
 use super::mq_transfer::{MQ_PRIO_MAX, Message, MqWait};
+use super::namespace::IpcNs;
 use super::sysctl::{HARD_MSGMAX, HARD_MSGSIZEMAX};
 use crate::abi::Errno;
 use crate::abi::open::OFlags;
@@ -18,6 +19,7 @@ use crate::syscall::{Call, SysResult};
 use crate::task::capability::Cap;
 use crate::task::rlimit::RLIMIT_MSGQUEUE;
 use crate::task::signal::{SigDetail, SigInfo, Target};
+use crate::task::user_namespace::UserNamespaces;
 use crate::task::{Cred, Pid, TaskId};
 use linux_raw_sys::general as raw;
 use std::collections::BTreeMap;
@@ -65,7 +67,7 @@ pub struct Mqueue {
 }
 
 impl Mqueue {
-    fn permission(&self, cred: &Cred, mask: u32) -> Result<(), Errno> {
+    fn permission(&self, users: &UserNamespaces, cred: &Cred, mask: u32) -> Result<(), Errno> {
         let class = if cred.fsuid == self.uid {
             6
         } else if in_group(cred, self.gid) {
@@ -73,8 +75,8 @@ impl Mqueue {
         } else {
             0
         };
-        let granted = self.mode >> class & 7 & mask == mask || cred.capable(Cap::DacOverride);
-        if granted { Ok(()) } else { Err(Errno::EACCES) }
+        let over = users.caps_over_file(cred, self.uid, self.gid).has(Cap::DacOverride);
+        if over || self.mode >> class & 7 & mask == mask { Ok(()) } else { Err(Errno::EACCES) }
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -85,12 +87,23 @@ impl Mqueue {
 /// All of a host's POSIX message queues.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Mqueues {
-    names: BTreeMap<Vec<u8>, u64>,
+    names: BTreeMap<(IpcNs, Vec<u8>), u64>,
     pub(super) queues: BTreeMap<u64, Mqueue>,
     pub(super) waits: BTreeMap<TaskId, MqWait>,
 }
 
 impl Mqueues {
+    /// The names of a namespace that is no more.
+    pub(super) fn forget_names(&mut self, ns: IpcNs) {
+        let gone: Vec<u64> =
+            self.names.iter().filter(|((at, _), _)| *at == ns).map(|(_, id)| *id).collect();
+        self.names.retain(|(at, _), _| *at != ns);
+        for id in gone {
+            self.queue_mut(id).named = false;
+            self.reap(id);
+        }
+    }
+
     pub(super) fn queue_mut(&mut self, id: u64) -> &mut Mqueue {
         self.queues.get_mut(&id).expect("a description keeps its queue")
     }
@@ -133,6 +146,7 @@ impl Kernel {
         attr: Option<&[u8; 64]>,
     ) -> Result<u64, Errno> {
         check_name(&name)?;
+        let name = (self.ipc_ns(task), name);
         let Some(&id) = self.ipc.mq.names.get(&name) else {
             if flags & raw::O_CREAT == 0 {
                 return Err(Errno::ENOENT);
@@ -148,7 +162,8 @@ impl Kernel {
             raw::O_RDWR => MAY_READ | MAY_WRITE,
             _ => return Err(Errno::EINVAL),
         };
-        self.ipc.mq.queues[&id].permission(&self.tasks[task].cred, mask)?;
+        let (users, cred) = (&self.namespaces.user, &self.tasks[task].cred);
+        self.ipc.mq.queues[&id].permission(users, cred, mask)?;
         Ok(id)
     }
 
@@ -156,14 +171,15 @@ impl Kernel {
     fn mqueue_create(
         &mut self,
         task: TaskId,
-        name: Vec<u8>,
+        name: (IpcNs, Vec<u8>),
         mode: u32,
         attr: Option<&[u8; 64]>,
     ) -> Result<u64, Errno> {
         let cred = &self.tasks[task].cred;
         let privileged = cred.capable(Cap::SysResource);
-        let limits = &self.ipc.sysctls;
-        if self.ipc.mq.names.len() >= limits.mq_queues_max as usize && !privileged {
+        let limits = self.ipc_limits(task);
+        let names = self.ipc.mq.names.keys().filter(|(ns, _)| *ns == name.0);
+        if names.count() >= limits.mq_queues_max as usize && !privileged {
             return Err(Errno::ENOSPC);
         }
         let word = |bytes: &[u8; 64], at: usize| {
@@ -215,9 +231,12 @@ impl Kernel {
     pub fn sys_mq_unlink(&mut self, call: &mut Call<'_>) -> SysResult {
         let name = call.read_path(call.ptr(0))?;
         check_name(&name)?;
+        let name = (self.ipc_ns(call.task), name);
         let id = *self.ipc.mq.names.get(&name).ok_or(Errno::ENOENT)?;
         let cred = &self.tasks[call.task].cred;
-        if cred.fsuid != self.ipc.mq.queues[&id].uid && !cred.capable(Cap::Fowner) {
+        let queue = &self.ipc.mq.queues[&id];
+        let caps = self.namespaces.user.caps_over_file(cred, queue.uid, queue.gid);
+        if cred.fsuid != queue.uid && !caps.has(Cap::Fowner) {
             return Err(Errno::EPERM.into());
         }
         self.ipc.mq.names.remove(&name);

@@ -2,7 +2,8 @@
 //! receiver that waits for its like (pipelined_send); a sender that found the queue full tries again
 //! when there is room for its message. Neighbours: `msg_ctl` (msgctl), `ipc` (identifiers).
 
-use super::{IPC_NOWAIT, IpcIds, IpcPerm, S_IRUGO, S_IWUGO};
+use super::namespace::{AllIds, IpcId, IpcNs};
+use super::{IPC_NOWAIT, IpcPerm, S_IRUGO, S_IWUGO};
 use crate::abi::Errno;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, Progress, Restart, Stop, SysResult, Wait};
@@ -106,24 +107,24 @@ impl Search {
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum MsgWait {
     /// msg_receiver. `done`: what it got; EAGAIN when it has to look again.
-    Receiver { id: i32, search: Search, max: u64, done: Option<Result<Message, Errno>> },
+    Receiver { id: IpcId, search: Search, max: u64, done: Option<Result<Message, Errno>> },
     /// msg_sender. `woken`: it has to try again, or its queue is gone.
-    Sender { id: i32, message: Message, woken: bool },
+    Sender { id: IpcId, message: Message, woken: bool },
 }
 
 /// All of a host's message queues.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Messages {
     /// The queues.
-    pub ids: IpcIds<MsgQueue>,
+    pub ids: AllIds<MsgQueue>,
     waits: BTreeMap<TaskId, MsgWait>,
 }
 
 impl Messages {
-    /// Messages and bytes in all queues.
-    pub fn in_use(&self) -> (usize, u64) {
+    /// Messages and bytes in all queues of a namespace.
+    pub fn in_use(&self, ns: IpcNs) -> (usize, u64) {
         let add = |(n, bytes), q: &MsgQueue| (n + q.qnum(), bytes + q.cbytes);
-        self.ids.iter().map(|queue| &queue.what).fold((0, 0), add)
+        self.ids.of(ns).iter().map(|queue| &queue.what).fold((0, 0), add)
     }
 
     /// Takes a call out of the queue that it waits in.
@@ -141,14 +142,15 @@ impl Kernel {
     /// msgget(2).
     pub fn sys_msgget(&mut self, call: &mut Call<'_>) -> SysResult {
         let (key, flags) = (call.int(0), call.int(1));
+        let (ns, caps) = (self.ipc_ns(call.task), self.ipc_caps(call.task));
         let cred = &self.tasks[call.task].cred;
-        if let Some(id) = self.ipc.msg.ids.find(cred, key, flags, |_| false)? {
+        if let Some(id) = self.ipc.msg.ids.of(ns).find((cred, caps), key, flags, |_| false)? {
             return Ok(id as u64);
         }
         let queue = MsgQueue {
             messages: VecDeque::new(),
             cbytes: 0,
-            qbytes: self.ipc.sysctls.msgmnb.into(),
+            qbytes: self.ipc_limits(call.task).msgmnb.into(),
             stime: 0,
             rtime: 0,
             ctime: self.real_seconds(),
@@ -157,18 +159,20 @@ impl Kernel {
             receivers: Vec::new(),
             senders: Vec::new(),
         };
-        let most = self.ipc.sysctls.msgmni as usize;
-        Ok(self.ipc.msg.ids.add(IpcPerm::new(cred, key, flags), queue, most)? as u64)
+        let most = self.ipc_limits(call.task).msgmni as usize;
+        let ids = self.ipc.msg.ids.of_mut(ns);
+        Ok(ids.add(IpcPerm::new(cred, key, flags), queue, most)? as u64)
     }
 
     /// msgsnd(2).
     pub fn sys_msgsnd(&mut self, call: &mut Call<'_>) -> SysResult {
-        let (id, buf, size, flags) = (call.int(0), call.ptr(1), call.arg(2), call.int(3));
+        let (buf, size, flags) = (call.ptr(1), call.arg(2), call.int(3));
         if call.flight.progress == Progress::IpcWait {
             return self.msgsnd_again(call);
         }
         let kind = call.read_u64(buf)? as i64;
-        if size > self.ipc.sysctls.msgmax.into() || id < 0 || kind < 1 {
+        let id = self.ipc_id(call)?;
+        if size > self.ipc_limits(call.task).msgmax.into() || kind < 1 {
             return Err(Errno::EINVAL.into());
         }
         let text = call.read_bytes(buf.add(8), size as usize)?.into();
@@ -183,7 +187,7 @@ impl Kernel {
     }
 
     /// ss_add(): to the end of the senders that wait for room.
-    fn ss_add(&mut self, call: &mut Call<'_>, id: i32, message: Message) -> SysResult {
+    fn ss_add(&mut self, call: &mut Call<'_>, id: IpcId, message: Message) -> SysResult {
         self.ipc.msg.ids.get_mut(id)?.what.senders.push(call.task);
         let wait = MsgWait::Sender { id, message, woken: false };
         self.ipc.msg.waits.insert(call.task, wait);
@@ -213,11 +217,12 @@ impl Kernel {
     }
 
     /// Sends it if there is room. EINVAL, EACCES, ENOMEM.
-    fn msgsnd(&mut self, task: TaskId, id: i32, message: &Message) -> Result<bool, Errno> {
-        let full = self.ipc.msg.in_use().0 >= MOST_MESSAGES;
+    fn msgsnd(&mut self, task: TaskId, id: IpcId, message: &Message) -> Result<bool, Errno> {
+        let full = self.ipc.msg.in_use(id.ns).0 >= MOST_MESSAGES;
+        let caps = self.ipc_caps(task);
         let (pid, now) = (self.tgid(task).0, self.real_seconds());
         let queue = self.ipc.msg.ids.get_mut(id)?;
-        queue.perm.check(&self.tasks[task].cred, S_IWUGO)?;
+        queue.perm.check(&self.tasks[task].cred, caps, S_IWUGO)?;
         let size = message.text.len() as u64;
         if !queue.what.fits(size) {
             return Ok(false);
@@ -237,7 +242,7 @@ impl Kernel {
 
     /// pipelined_send(): to the first receiver that takes it; those for whom it is too long get
     /// E2BIG on the way.
-    fn pipelined_send(&mut self, id: i32, message: &Message) -> bool {
+    fn pipelined_send(&mut self, id: IpcId, message: &Message) -> bool {
         let Ok(queue) = self.ipc.msg.ids.get(id) else { return false };
         for task in queue.what.receivers.clone() {
             let wait = self.ipc.msg.waits.get(&task);
@@ -260,7 +265,7 @@ impl Kernel {
     }
 
     /// The receiver's call ends with this.
-    fn end_receive(&mut self, id: i32, task: TaskId, result: Result<Message, Errno>) {
+    fn end_receive(&mut self, id: IpcId, task: TaskId, result: Result<Message, Errno>) {
         if let Ok(queue) = self.ipc.msg.ids.get_mut(id) {
             queue.what.receivers.retain(|t| *t != task);
         }
@@ -271,20 +276,20 @@ impl Kernel {
     }
 
     /// expunge_all(): no receiver waits any more.
-    pub(super) fn expunge_all(&mut self, id: i32, receivers: &[TaskId], errno: Errno) {
+    pub(super) fn expunge_all(&mut self, id: IpcId, receivers: &[TaskId], errno: Errno) {
         for task in receivers {
             self.end_receive(id, *task, Err(errno));
         }
     }
 
     /// Who waits in the queue: receivers and senders.
-    pub(super) fn msg_sleepers(&self, id: i32) -> (Vec<TaskId>, Vec<TaskId>) {
+    pub(super) fn msg_sleepers(&self, id: IpcId) -> (Vec<TaskId>, Vec<TaskId>) {
         let queue = self.ipc.msg.ids.get(id).map(|queue| &queue.what);
         queue.map(|q| (q.receivers.clone(), q.senders.clone())).unwrap_or_default()
     }
 
     /// ss_wakeup(): senders whose message fits now try again; the others go behind them.
-    pub(super) fn ss_wakeup(&mut self, id: i32) {
+    pub(super) fn ss_wakeup(&mut self, id: IpcId) {
         let (mut woken, mut left) = (Vec::new(), Vec::new());
         for task in self.msg_sleepers(id).1 {
             let size = match self.ipc.msg.waits.get(&task) {
@@ -312,7 +317,7 @@ impl Kernel {
 
     /// msgrcv(2).
     pub fn sys_msgrcv(&mut self, call: &mut Call<'_>) -> SysResult {
-        let (id, size, flags) = (call.int(0), call.arg(2), call.int(4));
+        let (size, flags) = (call.arg(2), call.int(4));
         if call.flight.progress == Progress::IpcWait {
             let wait = self.ipc.msg.waits.get(&call.task).cloned();
             let Some(MsgWait::Receiver { done: Some(done), .. }) = wait else {
@@ -326,13 +331,13 @@ impl Kernel {
             }
         }
         let copies = flags & MSG_COPY != 0;
-        if id < 0 || (size as i64) < 0 || copies && flags & (MSG_EXCEPT | IPC_NOWAIT) != IPC_NOWAIT
-        {
+        let id = self.ipc_id(call)?;
+        if (size as i64) < 0 || copies && flags & (MSG_EXCEPT | IPC_NOWAIT) != IPC_NOWAIT {
             return Err(Errno::EINVAL.into());
         }
         let search = Search::new(call.arg(3) as i64, flags);
         let queue = self.ipc.msg.ids.get(id)?;
-        queue.perm.check(&self.tasks[call.task].cred, S_IRUGO)?;
+        queue.perm.check(&self.tasks[call.task].cred, self.ipc_caps(call.task), S_IRUGO)?;
         let Some(place) = search.find(&queue.what.messages) else {
             return self.wait_for_message(call, id, search, flags);
         };
@@ -341,7 +346,7 @@ impl Kernel {
             return Err(Errno::E2BIG.into());
         }
         if copies {
-            if size.min(self.ipc.sysctls.msgmax.into()) < message.text.len() as u64 {
+            if size.min(self.ipc_limits(call.task).msgmax.into()) < message.text.len() as u64 {
                 return Err(Errno::EINVAL.into());
             }
             return do_msg_fill(call, &message, size);
@@ -359,7 +364,7 @@ impl Kernel {
     fn wait_for_message(
         &mut self,
         call: &mut Call<'_>,
-        id: i32,
+        id: IpcId,
         search: Search,
         flags: i32,
     ) -> SysResult {

@@ -5,7 +5,8 @@
 
 pub mod ctl;
 
-use super::{IPC_NOWAIT, IpcIds, IpcPerm, S_IRUGO, S_IWUGO};
+use super::namespace::{AllIds, IpcId, IpcNs};
+use super::{IPC_NOWAIT, IpcPerm, S_IRUGO, S_IWUGO};
 use crate::abi::Errno;
 use crate::arena::{Arena, Id};
 use crate::kernel::Kernel;
@@ -53,7 +54,7 @@ struct SemBuf {
 /// sem_queue: a call that waits.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct SemQueue {
-    id: i32,
+    id: IpcId,
     ops: Vec<SemBuf>,
     /// The operation that is not possible yet.
     blocking: usize,
@@ -84,7 +85,7 @@ pub struct UndoList {
 /// sem_undo: the adjustments for one set.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct SemUndo {
-    id: i32,
+    id: IpcId,
     adjust: BTreeMap<u16, i32>,
 }
 
@@ -92,7 +93,7 @@ struct SemUndo {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Semaphores {
     /// The sets.
-    pub ids: IpcIds<SemArray>,
+    pub ids: AllIds<SemArray>,
     undo_lists: Arena<UndoList>,
     queues: BTreeMap<TaskId, SemQueue>,
 }
@@ -163,7 +164,7 @@ impl Semaphores {
     }
 
     /// What all undo lists hold for a set is forgotten (IPC_RMID), or for these of its semaphores.
-    fn forget_undos(&mut self, id: i32, which: Option<core::ops::Range<u16>>) {
+    fn forget_undos(&mut self, id: IpcId, which: Option<core::ops::Range<u16>>) {
         for (_, list) in self.undo_lists.iter_mut() {
             match &which {
                 None => list.undos.retain(|undo| undo.id != id),
@@ -180,19 +181,20 @@ impl Kernel {
     /// semget(2).
     pub fn sys_semget(&mut self, call: &mut Call<'_>) -> SysResult {
         let (key, count, flags) = (call.int(0), call.int(1), call.int(2));
-        let [semmsl, semmns, _, semmni] = self.ipc.sysctls.sem;
+        let [semmsl, semmns, _, semmni] = self.ipc_limits(call.task).sem;
         if !u32::try_from(count).is_ok_and(|it| it <= semmsl) {
             return Err(Errno::EINVAL.into());
         }
+        let (ns, caps) = (self.ipc_ns(call.task), self.ipc_caps(call.task));
         let cred = &self.tasks[call.task].cred;
-        let ids = &self.ipc.sem.ids;
-        if let Some(id) = ids.find(cred, key, flags, |a| count as usize > a.sems.len())? {
+        let ids = self.ipc.sem.ids.of(ns);
+        if let Some(id) = ids.find((cred, caps), key, flags, |a| count as usize > a.sems.len())? {
             return Ok(id as u64);
         }
         if count == 0 {
             return Err(Errno::EINVAL.into());
         }
-        let used = self.semaphores_in_use() + count as u64;
+        let used = self.semaphores_in_use(ns) + count as u64;
         if used > semmns.into() {
             return Err(Errno::ENOSPC.into());
         }
@@ -202,12 +204,12 @@ impl Kernel {
         let sems = vec![Sem::default(); count as usize];
         let array = SemArray { sems, otime: 0, ctime: self.real_seconds(), pending: Vec::new() };
         let perm = IpcPerm::new(cred, key, flags);
-        Ok(self.ipc.sem.ids.add(perm, array, semmni as usize)? as u64)
+        Ok(self.ipc.sem.ids.of_mut(ns).add(perm, array, semmni as usize)? as u64)
     }
 
     /// ns->used_sems.
-    pub(crate) fn semaphores_in_use(&self) -> u64 {
-        self.ipc.sem.ids.iter().map(|array| array.what.sems.len() as u64).sum()
+    pub(crate) fn semaphores_in_use(&self, ns: IpcNs) -> u64 {
+        self.ipc.sem.ids.of(ns).iter().map(|array| array.what.sems.len() as u64).sum()
     }
 
     /// semop(2).
@@ -225,18 +227,19 @@ impl Kernel {
         if call.flight.progress == Progress::IpcWait {
             return self.semop_sleep(call);
         }
-        let (id, count) = (call.int(0), call.arg(2) as u32 as u64);
+        let count = call.arg(2) as u32 as u64;
         if !timeout.is_null() && call.flight.until.is_none() {
             let time = self.read_timespec(call, timeout)?;
             call.flight.until = Some(self.now + time);
         }
-        if count > self.ipc.sysctls.sem[2].into() {
+        if count > self.ipc_limits(call.task).sem[2].into() {
             return Err(Errno::E2BIG.into());
         }
         let bytes = call.read_bytes(call.ptr(1), 6 * count as usize)?;
-        if count == 0 || id < 0 {
+        if count == 0 {
             return Err(Errno::EINVAL.into());
         }
+        let id = self.ipc_id(call)?;
         let ops: Vec<SemBuf> = bytes.chunks_exact(6).map(sembuf).collect();
         let q = self.sem_queue(call.task, id, ops)?;
         let alters = q.alters();
@@ -259,7 +262,7 @@ impl Kernel {
     }
 
     /// The checks of __do_semtimedop(), and what it would queue. EINVAL, EFBIG, EACCES.
-    fn sem_queue(&mut self, task: TaskId, id: i32, ops: Vec<SemBuf>) -> Result<SemQueue, Errno> {
+    fn sem_queue(&mut self, task: TaskId, id: IpcId, ops: Vec<SemBuf>) -> Result<SemQueue, Errno> {
         let undoes = ops.iter().any(|op| op.flags & SEM_UNDO != 0);
         let mut q =
             SemQueue { id, ops, blocking: 0, pid: self.tgid(task), undo: None, status: None };
@@ -268,7 +271,7 @@ impl Kernel {
             return Err(Errno::EFBIG);
         }
         let wanted = if q.alters() { S_IWUGO } else { S_IRUGO };
-        array.perm.check(&self.tasks[task].cred, wanted)?;
+        array.perm.check(&self.tasks[task].cred, self.ipc_caps(task), wanted)?;
         if undoes {
             q.undo = Some(self.undo_list(task));
         }
@@ -297,12 +300,12 @@ impl Kernel {
 
     /// update_queue(): whatever waits and has become possible is done, those that wait for zero
     /// first, then first come first served; after each change from the beginning.
-    fn update_queue(&mut self, id: i32) {
+    fn update_queue(&mut self, id: IpcId) {
         while self.update_queue_once(id) {}
     }
 
     /// True if a call that changes something was done.
-    fn update_queue_once(&mut self, id: i32) -> bool {
+    fn update_queue_once(&mut self, id: IpcId) -> bool {
         let Ok(array) = self.ipc.sem.ids.get(id) else { return false };
         let pending = array.what.pending.clone();
         for alters in [false, true] {
@@ -342,7 +345,7 @@ impl Kernel {
         self.publish(Event::Ipc(task));
     }
 
-    fn set_semotime(&mut self, id: i32) {
+    fn set_semotime(&mut self, id: IpcId) {
         let now = self.real_seconds();
         if let Ok(array) = self.ipc.sem.ids.get_mut(id) {
             array.what.otime = now;

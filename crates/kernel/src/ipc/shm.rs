@@ -4,7 +4,8 @@
 //! detach by themselves (rules; step 10 of X-7 has nothing to do, as with
 //! kernel.shm_rmid_forced = 0). Neighbours: `shm_ctl` (shmctl), `mm` (areas), `ipc` (identifiers).
 
-use super::{IpcIds, IpcPerm, S_IRUGO, S_IWUGO, S_IXUGO};
+use super::namespace::{AllIds, IpcId, IpcNs};
+use super::{IpcPerm, S_IRUGO, S_IWUGO, S_IXUGO};
 use crate::abi::Errno;
 use crate::fact::Fact;
 use crate::kernel::Kernel;
@@ -58,13 +59,18 @@ impl Shm {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SharedMemory {
     /// The segments.
-    pub ids: IpcIds<Shm>,
+    pub ids: AllIds<Shm>,
 }
 
 impl SharedMemory {
-    /// shm_tot: pages of all segments. They are charged whole when a segment is made.
+    /// Pages of all segments of the host. They are charged whole when a segment is made.
     pub fn pages(&self) -> u64 {
         self.ids.iter().map(|segment| segment.what.pages()).sum()
+    }
+
+    /// shm_tot: those of one namespace.
+    pub fn pages_of(&self, ns: IpcNs) -> u64 {
+        self.ids.of(ns).iter().map(|segment| segment.what.pages()).sum()
     }
 }
 
@@ -72,17 +78,20 @@ impl Kernel {
     /// shmget(2).
     pub fn sys_shmget(&mut self, call: &mut Call<'_>) -> SysResult {
         let (key, size, flags) = (call.int(0), call.arg(1), call.int(2));
+        let (ns, caps) = (self.ipc_ns(call.task), self.ipc_caps(call.task));
         let cred = &self.tasks[call.task].cred;
-        if let Some(id) = self.ipc.shm.ids.find(cred, key, flags, |shm| shm.size < size)? {
+        let ids = self.ipc.shm.ids.of(ns);
+        if let Some(id) = ids.find((cred, caps), key, flags, |shm| shm.size < size)? {
             return Ok(id as u64);
         }
-        let (most, pages) = (self.ipc.sysctls.shmmni as usize, self.ipc.sysctls.shmall);
-        if size == 0 || size > self.ipc.sysctls.shmmax {
+        let limits = self.ipc_limits(call.task);
+        let (most, pages) = (limits.shmmni as usize, limits.shmall);
+        if size == 0 || size > limits.shmmax {
             return Err(Errno::EINVAL.into());
         }
         let len = page_align(size).ok_or(Errno::ENOSPC)?;
-        let in_all = self.ipc.shm.pages() + len / PAGE_SIZE;
-        if self.ipc.shm.ids.in_use() >= most || in_all > pages {
+        let in_all = self.ipc.shm.pages_of(ns) + len / PAGE_SIZE;
+        if ids.in_use() >= most || in_all > pages {
             return Err(Errno::ENOSPC.into());
         }
         if flags & SHM_HUGETLB != 0 {
@@ -98,14 +107,14 @@ impl Kernel {
         let (made_as, lpid, spaces) = (key, 0, 0);
         let shm = Shm { size, object, made_as, atime: 0, dtime: 0, ctime, cpid, lpid, spaces };
         let perm = IpcPerm::new(&self.tasks[call.task].cred, key, flags);
-        let id = self.ipc.shm.ids.add(perm, shm, most);
+        let id = self.ipc.shm.ids.of_mut(ns).add(perm, shm, most);
         Ok(id.inspect_err(|_| call.user.object_release(object))? as u64)
     }
 
     /// shmat(2).
     pub fn sys_shmat(&mut self, call: &mut Call<'_>) -> SysResult {
-        let (id, mut addr, flags) = (call.int(0), call.arg(1), call.int(2));
-        if id < 0 || addr == 0 && flags & SHM_REMAP != 0 {
+        let (id, mut addr, flags) = (self.ipc_id(call)?, call.arg(1), call.int(2));
+        if addr == 0 && flags & SHM_REMAP != 0 {
             return Err(Errno::EINVAL.into());
         }
         let fixed = addr != 0;
@@ -123,7 +132,7 @@ impl Kernel {
             (prot, wanted) = (prot | 4, wanted | S_IXUGO);
         }
         let segment = self.ipc.shm.ids.get(id)?;
-        segment.perm.check(&self.tasks[call.task].cred, wanted)?;
+        segment.perm.check(&self.tasks[call.task].cred, self.ipc_caps(call.task), wanted)?;
         let vma = segment_area(id, &segment.what, prot);
         let at = self.space(call.task);
         let len = vma.end;
@@ -196,7 +205,7 @@ impl Kernel {
     }
 
     /// shm_open(): one address space more has areas of it; `task` made them.
-    pub(crate) fn shm_open(&mut self, task: TaskId, id: i32) {
+    pub(crate) fn shm_open(&mut self, task: TaskId, id: IpcId) {
         let (pid, now) = (self.tgid(task).0, self.real_seconds());
         let segment = self.ipc.shm.ids.get_mut(id).expect("an area keeps its segment");
         let shm = &mut segment.what;
@@ -204,35 +213,37 @@ impl Kernel {
     }
 
     /// shm_close(): one address space less; the last one takes a removed segment with it.
-    pub(crate) fn shm_close(&mut self, task: TaskId, id: i32, user: &mut dyn Platform) {
+    pub(crate) fn shm_close(&mut self, task: TaskId, id: IpcId, user: &mut dyn Platform) {
         let (pid, now) = (self.tgid(task).0, self.real_seconds());
         let segment = self.ipc.shm.ids.get_mut(id).expect("an area keeps its segment");
         let shm = &mut segment.what;
         (shm.dtime, shm.lpid, shm.spaces) = (now, pid, shm.spaces - 1);
         if shm.spaces == 0 && segment.perm.mode & SHM_DEST != 0 {
-            self.shm_destroy(id, user);
+            self.shm_destroy(id);
+            self.release_dead_objects(user);
         }
     }
 
     /// do_shm_rmid(): at once where nothing has it attached; else no key finds it any more.
-    pub(super) fn shm_rmid(&mut self, id: i32, user: &mut dyn Platform) {
+    pub(super) fn shm_rmid(&mut self, id: IpcId) {
         let Ok(segment) = self.ipc.shm.ids.get_mut(id) else { return };
         if segment.what.spaces == 0 {
-            self.shm_destroy(id, user);
+            self.shm_destroy(id);
         } else {
             segment.perm.mode |= SHM_DEST;
-            self.ipc.shm.ids.forget_key(id);
+            self.ipc.shm.ids.of_mut(id.ns).forget_key(id.id);
         }
     }
 
-    fn shm_destroy(&mut self, id: i32, user: &mut dyn Platform) {
+    /// shm_destroy(): the platform hears of it by release_dead_objects().
+    fn shm_destroy(&mut self, id: IpcId) {
         if let Some(gone) = self.ipc.shm.ids.remove(id) {
-            user.object_release(gone.what.object);
+            self.vfs.dead_objects.push(gone.what.object);
         }
     }
 
     /// shm_nattch: areas of it, in whatever address space.
-    pub(super) fn shm_nattch(&self, id: i32) -> u64 {
+    pub(super) fn shm_nattch(&self, id: IpcId) -> u64 {
         let pin = Some(Pin::SysV(id));
         let of = |mm: &crate::mm::Mm| mm.areas.iter().filter(|(_, vma)| vma.pin == pin).count();
         self.mms.iter().map(|(_, mm)| of(mm) as u64).sum()
@@ -240,7 +251,7 @@ impl Kernel {
 }
 
 /// The area of a whole segment, with its length for an end.
-fn segment_area(id: i32, shm: &Shm, prot: Prot) -> Vma {
+fn segment_area(id: IpcId, shm: &Shm, prot: Prot) -> Vma {
     let mut vma = Vma::anonymous(shm.pages() * PAGE_SIZE, prot);
     // Attached for reading, it can't be made writable (VM_MAYWRITE).
     vma.max_prot = if prot & 2 == 0 { 5 } else { 7 };

@@ -3,6 +3,7 @@
 //! `shm`, `mqueue` (which look them up), `fs/procfs/tunable` (the files).
 
 use super::Ipc;
+use super::namespace::IpcNs;
 use crate::abi::Errno;
 
 /// The limits, with what Linux sets them to.
@@ -104,8 +105,8 @@ impl IpcSysctl {
     }
 
     /// What the file says, without the newline.
-    pub fn text(self, ipc: &Ipc) -> String {
-        let s = &ipc.sysctls;
+    pub fn text(self, ipc: &Ipc, ns: IpcNs) -> String {
+        let s = &ipc.spaces.get(ns).sysctls;
         let next = |id: Option<i32>| id.unwrap_or(-1).to_string();
         match self {
             IpcSysctl::Msgmax => s.msgmax.to_string(),
@@ -115,9 +116,9 @@ impl IpcSysctl {
             IpcSysctl::Shmall => s.shmall.to_string(),
             IpcSysctl::Shmmax => s.shmmax.to_string(),
             IpcSysctl::Shmmni => s.shmmni.to_string(),
-            IpcSysctl::MsgNextId => next(ipc.msg.ids.next_id),
-            IpcSysctl::SemNextId => next(ipc.sem.ids.next_id),
-            IpcSysctl::ShmNextId => next(ipc.shm.ids.next_id),
+            IpcSysctl::MsgNextId => next(ipc.msg.ids.of(ns).next_id),
+            IpcSysctl::SemNextId => next(ipc.sem.ids.of(ns).next_id),
+            IpcSysctl::ShmNextId => next(ipc.shm.ids.of(ns).next_id),
             IpcSysctl::MqMsgDefault => s.mq_msg_default.to_string(),
             IpcSysctl::MqMsgMax => s.mq_msg_max.to_string(),
             IpcSysctl::MqMsgsizeDefault => s.mq_msgsize_default.to_string(),
@@ -131,8 +132,8 @@ impl IpcSysctl {
     /// # Errors
     /// EINVAL for no number, or one out of range; ERANGE for more sets than there can be (the other
     /// three numbers are set).
-    pub fn write(self, ipc: &mut Ipc, text: &str) -> Result<(), Errno> {
-        let s = &mut ipc.sysctls;
+    pub fn write(self, ipc: &mut Ipc, ns: IpcNs, text: &str) -> Result<(), Errno> {
+        let s = &mut ipc.spaces.get_mut(ns).sysctls;
         let number = |least: u32, most: u32| -> Result<u32, Errno> {
             let first = text.split_whitespace().next().ok_or(Errno::EINVAL)?;
             let value = first.parse::<u32>().map_err(|_| Errno::EINVAL)?;
@@ -147,9 +148,15 @@ impl IpcSysctl {
             IpcSysctl::Shmall => s.shmall = long()?,
             IpcSysctl::Shmmax => s.shmmax = long()?,
             IpcSysctl::Shmmni => s.shmmni = number(0, super::IPCMNI)?,
-            IpcSysctl::MsgNextId => ipc.msg.ids.next_id = Some(number(0, INT_MAX)? as i32),
-            IpcSysctl::SemNextId => ipc.sem.ids.next_id = Some(number(0, INT_MAX)? as i32),
-            IpcSysctl::ShmNextId => ipc.shm.ids.next_id = Some(number(0, INT_MAX)? as i32),
+            IpcSysctl::MsgNextId => {
+                ipc.msg.ids.of_mut(ns).next_id = Some(number(0, INT_MAX)? as i32)
+            }
+            IpcSysctl::SemNextId => {
+                ipc.sem.ids.of_mut(ns).next_id = Some(number(0, INT_MAX)? as i32)
+            }
+            IpcSysctl::ShmNextId => {
+                ipc.shm.ids.of_mut(ns).next_id = Some(number(0, INT_MAX)? as i32)
+            }
             IpcSysctl::MqMsgDefault => s.mq_msg_default = number(1, HARD_MSGMAX)?,
             IpcSysctl::MqMsgMax => s.mq_msg_max = number(1, HARD_MSGMAX)?,
             IpcSysctl::MqMsgsizeDefault => {
@@ -194,17 +201,21 @@ mod tests {
             (IpcSysctl::Shmmax, "much"),
             (IpcSysctl::Sem, " "),
         ] {
-            assert_eq!(which.write(&mut ipc, text), Err(Errno::EINVAL), "{which:?} {text}");
+            assert_eq!(
+                which.write(&mut ipc, IpcNs::INIT, text),
+                Err(Errno::EINVAL),
+                "{which:?} {text}"
+            );
         }
         assert_eq!(ipc, Ipc::default());
-        assert_eq!(IpcSysctl::MqMsgMax.write(&mut ipc, " 9 \n"), Ok(()));
-        assert_eq!(IpcSysctl::MqMsgMax.text(&ipc), "9");
+        assert_eq!(IpcSysctl::MqMsgMax.write(&mut ipc, IpcNs::INIT, " 9 \n"), Ok(()));
+        assert_eq!(IpcSysctl::MqMsgMax.text(&ipc, IpcNs::INIT), "9");
     }
 
     #[test]
     fn too_many_sets_leave_the_other_numbers() {
         let mut ipc = Ipc::default();
-        assert_eq!(IpcSysctl::Sem.write(&mut ipc, "1 2 3 40000"), Err(Errno::ERANGE));
-        assert_eq!(IpcSysctl::Sem.text(&ipc), "1\t2\t3\t32000");
+        assert_eq!(IpcSysctl::Sem.write(&mut ipc, IpcNs::INIT, "1 2 3 40000"), Err(Errno::ERANGE));
+        assert_eq!(IpcSysctl::Sem.text(&ipc, IpcNs::INIT), "1\t2\t3\t32000");
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::arena::Id;
 use crate::fs::file::File;
+use crate::ipc::namespace::IpcId;
 use crate::platform::{Backing, ObjectId, Prot};
 use std::collections::BTreeMap;
 
@@ -28,7 +29,7 @@ pub enum Pin {
     /// Shared anonymous memory: an object without a name.
     Shmem(ObjectId),
     /// A System V segment, by its identifier.
-    SysV(i32),
+    SysV(IpcId),
 }
 
 /// VM_* flags beside the protection.

@@ -140,7 +140,7 @@ impl Kernel {
         let Some(fs) = self.tasks[task].fs.take() else { return };
         self.tell(Some(task), TaskFact::ExitFs.into());
         self.free_fs_struct(fs);
-        self.release_mnt_namespaces();
+        self.release_namespaces();
     }
 
     /// Dead but not reaped?

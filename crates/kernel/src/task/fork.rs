@@ -105,7 +105,7 @@ impl Kernel {
         let newborn = newborn
             .and_then(|(nsproxy, cred)| Ok((nsproxy, cred, self.copy_mm(call, args, nsproxy)?)));
         let (nsproxy, cred, born) = newborn.inspect_err(|_| {
-            self.release_mnt_namespaces();
+            self.release_namespaces();
             if let Some(fd) = pidfd {
                 self.table_mut(task).put_unused_fd(fd);
             }

@@ -1,11 +1,12 @@
 //! Which namespaces a task has (namespaces(7)): `nsproxy`, unshare(2) and clone(2) of namespaces,
 //! and who owns them. Those of processes are in `pid_namespace`, those of users in `user_namespace`,
-//! those of names (UTS) and networks here; of the others there is one of each, which nobody can leave
-//! (loudly). Neighbours: `setns`, `fs/nsfs` (the files that stand for them), `unshare`, `fork`.
+//! those of clocks in `time_namespace`, those of mounts in `fs/mount/namespace`, those of IPC in
+//! `ipc/namespace`; those of names (UTS), networks and control groups here. Neighbours: `setns`,
+//! `unshare`, `fork`, `fs/nsfs` (the files that stand for them).
 
 use crate::abi::Errno;
-use crate::fact::Fact;
 use crate::fs::mount::namespace::MntNs;
+use crate::ipc::namespace::IpcNs;
 use crate::kernel::Kernel;
 use crate::task::capability::Cap;
 use crate::task::pid_namespace::PidNs;
@@ -24,13 +25,6 @@ pub const CLONE_NAMESPACES: u32 = lx::CLONE_NEWNS
     | lx::CLONE_NEWUSER
     | lx::CLONE_NEWPID
     | lx::CLONE_NEWNET
-    | CLONE_NEWTIME;
-/// Those that are here.
-const HERE: u32 = lx::CLONE_NEWPID
-    | lx::CLONE_NEWUTS
-    | lx::CLONE_NEWNET
-    | lx::CLONE_NEWNS
-    | lx::CLONE_NEWUSER
     | CLONE_NEWTIME;
 /// PROC_*_INIT_INO and those after it: the files of the first namespaces.
 pub(super) const INIT_INUMS: [(NsKind, u32); 8] = [
@@ -105,8 +99,10 @@ pub enum Namespace {
     User(UserNs),
     /// Of clocks.
     Time(TimeNs),
-    /// The only one of its kind.
-    Only(NsKind),
+    /// Of System V's objects and POSIX message queues.
+    Ipc(IpcNs),
+    /// Of control groups.
+    Cgroup(CgroupNs),
 }
 
 impl Namespace {
@@ -119,7 +115,8 @@ impl Namespace {
             Namespace::Mnt(_) => NsKind::Mnt,
             Namespace::User(_) => NsKind::User,
             Namespace::Time(_) => NsKind::Time,
-            Namespace::Only(kind) => kind,
+            Namespace::Ipc(_) => NsKind::Ipc,
+            Namespace::Cgroup(_) => NsKind::Cgroup,
         }
     }
 }
@@ -138,6 +135,11 @@ impl NetNs {
     /// The one that the host's interface is in.
     pub const INIT: NetNs = NetNs(0);
 }
+
+/// Names a cgroup namespace (cgroup_namespaces(7)). All have the same root, since there is one control
+/// group, which everybody is in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct CgroupNs(u32);
 
 /// net.ipv4.conf.*.tag of one network namespace: all, default, lo. The number means nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -169,6 +171,8 @@ pub struct Namespaces {
     pub user: UserNamespaces,
     /// Time namespaces.
     pub time: TimeNamespaces,
+    /// Who owns the cgroup namespaces below the host's, and the numbers of their files.
+    cgroup: Vec<(UserNs, u32)>,
     made: u32,
 }
 
@@ -180,6 +184,7 @@ impl Default for Namespaces {
             net: vec![NetConf::default()],
             user: UserNamespaces::default(),
             time: TimeNamespaces::default(),
+            cgroup: Vec::new(),
             made: 0,
         }
     }
@@ -196,6 +201,10 @@ pub struct Nsproxy {
     pub net: NetNs,
     /// Which tree of mounts it sees.
     pub mnt: MntNs,
+    /// Where it finds System V's objects and POSIX message queues.
+    pub ipc: IpcNs,
+    /// Which control group is the root that it sees.
+    pub cgroup: CgroupNs,
     /// What its clocks show.
     pub time: TimeNs,
     /// What its children's clocks are to show.
@@ -203,9 +212,15 @@ pub struct Nsproxy {
 }
 
 impl Kernel {
+    /// put_nsproxy(): somebody left namespaces, or never came into new ones.
+    pub(crate) fn release_namespaces(&mut self) {
+        self.release_mnt_namespaces();
+        self.release_ipc_namespaces();
+    }
+
     /// copy_namespaces() and create_new_namespaces(): what `task`, or its child, has after `flags`,
     /// and the credentials that it has then: what is new belongs to their user namespace. EPERM
-    /// without CAP_SYS_ADMIN there; loudly EINVAL for kinds that there is one of.
+    /// without CAP_SYS_ADMIN there.
     pub(super) fn create_new_namespaces(
         &mut self,
         task: TaskId,
@@ -215,11 +230,6 @@ impl Kernel {
         let (mut proxy, mut cred) = (self.tasks[task].nsproxy, self.tasks[task].cred.clone());
         if flags == 0 {
             return Ok((proxy, cred));
-        }
-        if flags & !HERE != 0 {
-            let what = format!("flags {:#x}", flags & !HERE);
-            self.tell(Some(task), Fact::unsupported("new namespaces", what));
-            return Err(Errno::EINVAL);
         }
         if flags & lx::CLONE_NEWUSER != 0 {
             self.create_user_ns(task, &mut cred)?;
@@ -253,6 +263,15 @@ impl Kernel {
             let inum = self.new_inum();
             proxy.mnt = self.copy_mnt_ns(proxy.mnt, owner, inum)?;
         }
+        if flags & lx::CLONE_NEWCGROUP != 0 {
+            let inum = self.new_inum();
+            self.namespaces.cgroup.push((owner, inum));
+            proxy.cgroup = CgroupNs(self.namespaces.cgroup.len() as u32);
+        }
+        if flags & lx::CLONE_NEWIPC != 0 {
+            let inum = self.new_inum();
+            proxy.ipc = self.create_ipc_ns(owner, inum);
+        }
         if flags & CLONE_NEWTIME != 0 {
             let inum = self.new_inum();
             let old = proxy.time_for_children;
@@ -270,9 +289,14 @@ impl Kernel {
     pub fn ns_inum(&self, ns: Namespace) -> u32 {
         let made = match ns {
             Namespace::Pid(ns) => self.pids.namespace(ns).map(|ns| ns.inum),
-            Namespace::Uts(UtsNs(0)) | Namespace::Net(NetNs(0)) | Namespace::Only(_) => None,
+            Namespace::Uts(UtsNs(0))
+            | Namespace::Net(NetNs(0))
+            | Namespace::Cgroup(CgroupNs(0)) => None,
+            Namespace::Cgroup(CgroupNs(n)) => Some(self.namespaces.cgroup[n as usize - 1].1),
             Namespace::Mnt(MntNs::INIT) => None,
             Namespace::Mnt(ns) => Some(self.vfs.mnt_ns(ns).inum),
+            Namespace::Ipc(IpcNs::INIT) => None,
+            Namespace::Ipc(ns) => Some(self.ipc.spaces.get(ns).inum),
             Namespace::Time(TimeNs::INIT) => None,
             Namespace::Time(ns) => Some(self.namespaces.time.get(ns).inum),
             Namespace::User(UserNs::INIT) => None,
@@ -289,11 +313,13 @@ impl Kernel {
     pub fn owner_of(&self, ns: Namespace) -> UserNs {
         match ns {
             Namespace::Pid(ns) => self.pids.owner_of(ns),
-            Namespace::Uts(UtsNs(0)) | Namespace::Only(_) => UserNs::INIT,
+            Namespace::Uts(UtsNs(0)) | Namespace::Cgroup(CgroupNs(0)) => UserNs::INIT,
+            Namespace::Cgroup(CgroupNs(n)) => self.namespaces.cgroup[n as usize - 1].0,
             Namespace::Uts(UtsNs(n)) => self.namespaces.uts[n as usize - 1].owner,
             Namespace::Net(NetNs(n)) => self.namespaces.net[n as usize].owner,
             Namespace::Mnt(ns) => self.vfs.mnt_ns(ns).owner,
             Namespace::Time(ns) => self.namespaces.time.get(ns).owner,
+            Namespace::Ipc(ns) => self.ipc.spaces.get(ns).owner,
             Namespace::User(ns) => self.namespaces.user.get(ns).parent.unwrap_or_default(),
         }
     }
@@ -307,7 +333,8 @@ impl Kernel {
             NsKind::Mnt => Namespace::Mnt(self.tasks[task].nsproxy.mnt),
             NsKind::User => Namespace::User(self.tasks[task].cred.user_ns),
             NsKind::Time => Namespace::Time(self.tasks[task].nsproxy.time),
-            NsKind::Cgroup | NsKind::Ipc => Namespace::Only(kind),
+            NsKind::Ipc => Namespace::Ipc(self.tasks[task].nsproxy.ipc),
+            NsKind::Cgroup => Namespace::Cgroup(self.tasks[task].nsproxy.cgroup),
         }
     }
 

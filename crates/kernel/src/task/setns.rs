@@ -57,14 +57,17 @@ impl Kernel {
         for ns in &wanted {
             self.install_namespace(task, &mut set, *ns)?;
         }
+        if wanted.contains(&Namespace::Ipc(set.proxy.ipc)) {
+            self.exit_sem(task);
+        }
         self.tasks[task].nsproxy = set.proxy;
         if wanted.contains(&Namespace::Time(set.proxy.time)) {
             self.namespaces.time.freeze(set.proxy.time);
         }
         if wanted.contains(&Namespace::Mnt(set.proxy.mnt)) {
             self.enter_mnt_ns(task, set.proxy.mnt);
-            self.release_mnt_namespaces();
         }
+        self.release_namespaces();
         self.commit_user_ns(task, set.cred);
         Ok(0)
     }
@@ -95,6 +98,7 @@ impl Kernel {
             }
             Namespace::Uts(ns) => set.proxy.uts = ns,
             Namespace::Net(ns) => set.proxy.net = ns,
+            Namespace::Ipc(ns) => set.proxy.ipc = ns,
             Namespace::Time(ns) => {
                 (set.proxy.time, set.proxy.time_for_children) = (ns, ns);
             }
@@ -105,8 +109,7 @@ impl Kernel {
                 self.may_enter_mnt_ns(task)?;
                 set.proxy.mnt = ns;
             }
-            // It is there already.
-            Namespace::Only(_) => {}
+            Namespace::Cgroup(ns) => set.proxy.cgroup = ns,
         }
         Ok(())
     }

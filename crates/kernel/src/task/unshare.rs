@@ -41,7 +41,7 @@ impl Kernel {
             self.may_dup_fd(table)?;
         }
         let (nsproxy, cred) = self.create_new_namespaces(task, flags.into())?;
-        if flags & lx::CLONE_SYSVSEM != 0 {
+        if flags & (lx::CLONE_SYSVSEM | lx::CLONE_NEWIPC) != 0 {
             self.exit_sem(task);
         }
         let directories = lx::CLONE_FS | lx::CLONE_NEWNS | lx::CLONE_NEWUSER;
@@ -54,8 +54,8 @@ impl Kernel {
         let old = core::mem::replace(&mut self.tasks[task].nsproxy, nsproxy);
         if let Some(fs) = self.tasks[task].fs.filter(|_| old.mnt != nsproxy.mnt) {
             self.fs_struct_to_ns(fs, old.mnt, nsproxy.mnt);
-            self.release_mnt_namespaces();
         }
+        self.release_namespaces();
         self.commit_user_ns(task, cred);
         Ok(0)
     }

@@ -26,6 +26,8 @@ guests::cases! {
     a_hostname_of_ones_own,
     a_network_of_ones_own_has_only_a_loopback,
     clone3_gives_a_number_in_each_namespace,
+    objects_of_system_v_are_those_of_the_namespace,
+    a_queue_is_found_by_name_in_its_own_namespace,
     clocks_of_a_time_namespace_are_its_childrens,
     absolute_times_are_those_of_the_namespace,
     offsets_are_set_before_somebody_lives_there,
@@ -506,4 +508,77 @@ fn offsets_are_set_before_somebody_lives_there() -> Check {
         fails!(set_offsets("7 -1 0"), libc::EACCES);
         Ok(())
     })
+}
+
+const IPC_CREAT: i64 = 0o1000;
+
+fn msgget(key: i64, flags: i64) -> Sys<i64> {
+    raw("msgget", libc::SYS_msgget, [key, flags, 0, 0, 0, 0])
+}
+
+fn msgctl(id: i64, command: i32) -> Sys<i64> {
+    let mut told = [0u64; 16];
+    let args = [id, command.into(), told.as_mut_ptr() as i64, 0, 0, 0];
+    raw("msgctl", libc::SYS_msgctl, args)
+}
+
+/// ipc_namespaces(7), sysvipc(7).
+fn objects_of_system_v_are_those_of_the_namespace() -> Check {
+    let key = 0x4146_0000 + i64::from(getpid());
+    let ours = msgget(key, IPC_CREAT | 0o600)?;
+    let outside = open(Path::new("/proc/self/ns/ipc"), libc::O_RDONLY, 0)?;
+    let done = apart(libc::CLONE_NEWIPC, || {
+        fails!(msgget(key, 0), libc::ENOENT);
+        fails!(msgctl(ours, libc::IPC_STAT), EINVAL);
+        let first = msgget(key, IPC_CREAT | 0o600)?;
+        same!(first, 0, "the first of a namespace");
+        let table = std::fs::read_to_string("/proc/sysvipc/msg");
+        same!(table.map_err(|error| error.to_string())?.lines().count(), 2, "lines");
+        let shm = raw("shmget", libc::SYS_shmget, [0, 4096, 0o600, 0, 0, 0])?;
+        let at = raw("shmat", libc::SYS_shmat, [shm, 0, 0, 0, 0, 0])? as *mut u8;
+        raw("shmctl", libc::SYS_shmctl, [shm, libc::IPC_RMID.into(), 0, 0, 0, 0])?;
+        setns(outside, libc::CLONE_NEWIPC)?;
+        same!(msgget(key, 0)?, ours, "ours again");
+        // What is attached outlives the namespace.
+        // SAFETY: attached above.
+        unsafe { at.write_volatile(7) };
+        // SAFETY: as above.
+        same!(unsafe { at.read_volatile() }, 7, "a byte");
+        raw("shmdt", libc::SYS_shmdt, [at as i64, 0, 0, 0, 0, 0])?;
+        Ok(())
+    });
+    msgctl(ours, libc::IPC_RMID)?;
+    close(outside)?;
+    done
+}
+
+/// mq_overview(7), ipc_namespaces(7).
+fn a_queue_is_found_by_name_in_its_own_namespace() -> Check {
+    let name = std::ffi::CString::new(format!("afterlife-{}", getpid())).map_err(|_| "a name")?;
+    let name = name.as_ptr() as i64;
+    let mq_open = |flags: i32| {
+        raw("mq_open", libc::SYS_mq_open, [name, flags.into(), 0o600, 0, 0, 0]).map(|fd| fd as Fd)
+    };
+    let unlink = || raw("mq_unlink", libc::SYS_mq_unlink, [name, 0, 0, 0, 0, 0]);
+    let create = libc::O_CREAT | libc::O_EXCL | libc::O_RDWR;
+    let ours = match mq_open(create) {
+        Err(failed) if failed.errno == libc::EMFILE => return Ok(()), // RLIMIT_MSGQUEUE
+        made => made?,
+    };
+    let done = apart(libc::CLONE_NEWIPC, || {
+        fails!(mq_open(libc::O_RDWR), libc::ENOENT);
+        // A descriptor is open wherever its task goes.
+        let args = [ours.into(), c"x".as_ptr() as i64, 1, 0, 0, 0];
+        raw("mq_timedsend", libc::SYS_mq_timedsend, args)?;
+        fails!(unlink(), libc::ENOENT);
+        match mq_open(create) {
+            Err(failed) if failed.errno == libc::EMFILE => return Ok(()),
+            made => close(made?)?,
+        }
+        unlink()?;
+        Ok(())
+    });
+    unlink()?;
+    close(ours)?;
+    done
 }

@@ -251,8 +251,8 @@ impl Kernel {
             Anon::Pidfd(_) | Anon::Namespace(_) => {}
         }
         let gone = self.anon.objects.remove(&id);
-        if let Some(Anon::Namespace(Namespace::Mnt(_))) = gone {
-            self.release_mnt_namespaces();
+        if let Some(Anon::Namespace(_)) = gone {
+            self.release_namespaces();
         }
     }
 

@@ -152,7 +152,7 @@ impl Kernel {
             Some(Pin::Shmem(object)) => (1, object.0, b"/dev/zero (deleted)".to_vec()),
             Some(Pin::SysV(id)) => {
                 let key = self.ipc.shm.ids.get(id).map_or(0, |segment| segment.what.made_as);
-                (1, id as u64, format!("/SYSV{key:08x} (deleted)").into_bytes())
+                (1, id.id as u64, format!("/SYSV{key:08x} (deleted)").into_bytes())
             }
             None => (0, 0, mm.area_name(start, vma).unwrap_or_default().as_bytes().to_vec()),
         };

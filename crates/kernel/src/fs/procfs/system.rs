@@ -241,9 +241,9 @@ impl Kernel {
                 uuid(&mut Stream::new(seed, number, u64::MAX, Purpose::Getrandom))
             }
             SystemFile::ThreadsMax => format!("{}\n", self.config.threads_max),
-            SystemFile::SysvipcMsg => self.sysvipc_msg(),
-            SystemFile::SysvipcSem => self.sysvipc_sem(),
-            SystemFile::SysvipcShm => self.sysvipc_shm(),
+            SystemFile::SysvipcMsg => self.sysvipc_msg(reader),
+            SystemFile::SysvipcSem => self.sysvipc_sem(reader),
+            SystemFile::SysvipcShm => self.sysvipc_shm(reader),
             SystemFile::Tunable(which) => format!("{}\n", self.tunable(reader, which)),
             SystemFile::KernelVersion => format!("{VERSION}\n"),
             SystemFile::Tcp(setting) => setting.text(&self.net.sysctls),

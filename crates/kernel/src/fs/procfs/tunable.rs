@@ -82,7 +82,7 @@ impl Kernel {
             Tunable::CorePattern => s.core_pattern.clone(),
             Tunable::Hostname => self.utsname(reader).0,
             Tunable::Domainname => self.utsname(reader).1,
-            Tunable::Ipc(which) => which.text(&self.ipc),
+            Tunable::Ipc(which) => which.text(&self.ipc, self.ipc_ns(reader)),
             Tunable::LeaseBreakTime => s.lease_break_time.to_string(),
             Tunable::LeasesEnable => s.leases_enable.to_string(),
             Tunable::NrOpen => s.nr_open.to_string(),
@@ -114,7 +114,10 @@ impl Kernel {
                 let tag = text.trim().parse::<i32>().map_err(|_| Errno::EINVAL)?;
                 self.net_conf(writer).tags[usize::from(i)] = tag;
             }
-            Tunable::Ipc(which) => which.write(&mut self.ipc, text)?,
+            Tunable::Ipc(which) => {
+                let ns = self.ipc_ns(writer);
+                which.write(&mut self.ipc, ns, text)?;
+            }
             Tunable::LeaseBreakTime => self.sysctls.lease_break_time = number()?,
             Tunable::LeasesEnable => self.sysctls.leases_enable = number()?,
             Tunable::NrOpen => {

@@ -9,13 +9,7 @@ use crate::syscall::table::Row;
 pub const ROWS: &[Row] = &[
     row!(24, "sched_yield", Kernel::sys_sched_yield, [], Full),
     row!(39, "getpid", Kernel::sys_getpid, [], Full),
-    row!(
-        56,
-        "clone",
-        Kernel::sys_clone,
-        [Hex, Ptr, Ptr, Ptr, Ptr],
-        Partial("namespaces: all but ipc and cgroup")
-    ),
+    row!(56, "clone", Kernel::sys_clone, [Hex, Ptr, Ptr, Ptr, Ptr], Full),
     row!(57, "fork", Kernel::sys_fork, [], Full),
     row!(58, "vfork", Kernel::sys_vfork, [], Full),
     row!(59, "execve", Kernel::sys_execve, [Str, Ptr, Ptr], Full),
@@ -81,9 +75,9 @@ pub const ROWS: &[Row] = &[
     row!(247, "waitid", Kernel::sys_waitid, [Int, Pid, Ptr, Hex, Ptr], Full),
     row!(251, "ioprio_set", Kernel::sys_ioprio_set, [Int, Int, Hex], Hint),
     row!(252, "ioprio_get", Kernel::sys_ioprio_get, [Int, Int], Hint),
-    row!(272, "unshare", Kernel::sys_unshare, [Hex], Partial("all but ipc and cgroup")),
+    row!(272, "unshare", Kernel::sys_unshare, [Hex], Full),
     row!(302, "prlimit64", Kernel::sys_prlimit64, [Pid, Int, Ptr, Ptr], Full),
-    row!(308, "setns", Kernel::sys_setns, [Fd, Hex], Partial("all but ipc and cgroup")),
+    row!(308, "setns", Kernel::sys_setns, [Fd, Hex], Full),
     row!(309, "getcpu", Kernel::sys_getcpu, [Ptr, Ptr], Full),
     row!(312, "kcmp", Kernel::sys_kcmp, [Pid, Pid, Int, Hex, Hex], Partial("no KCMP_EPOLL_TFD")),
     row!(314, "sched_setattr", Kernel::sys_sched_setattr, [Pid, Ptr, Hex], Hint),
@@ -97,11 +91,5 @@ pub const ROWS: &[Row] = &[
         Partial("no AT_EXECVE_CHECK")
     ),
     row!(324, "membarrier", Kernel::sys_membarrier, [Int, Hex], Partial("no rseq barriers")),
-    row!(
-        435,
-        "clone3",
-        Kernel::sys_clone3,
-        [Ptr, Size],
-        Partial("namespaces: all but ipc and cgroup")
-    ),
+    row!(435, "clone3", Kernel::sys_clone3, [Ptr, Size], Partial("no CLONE_INTO_CGROUP")),
 ];
