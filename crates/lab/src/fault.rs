@@ -1,6 +1,7 @@
 //! Faults: what the lab does to processes and hosts at a planned time. Neighbours: `scenario`
 //! (where they are written), `world` (where they come to pass).
 
+use crate::shape::LinkShape;
 use kernel::abi::signal::Signal;
 
 /// What goes wrong.
@@ -39,11 +40,30 @@ pub enum FaultKind {
     Partition {
         /// Their names.
         between: (String, String),
+        /// Only what the first sends is lost.
+        one_way: bool,
     },
-    /// A partition ends.
+    /// A partition ends, in both directions.
     Heal {
         /// The names of its hosts.
         between: (String, String),
+    },
+    /// A host's cable is pulled out: it has no carrier. Nothing comes in or goes out.
+    Unplug {
+        /// The host's name.
+        host: String,
+    },
+    /// The cable is in again.
+    Plug {
+        /// The host's name.
+        host: String,
+    },
+    /// From now on the link between two hosts is like this.
+    Link {
+        /// Their names.
+        between: (String, String),
+        /// What it does to packets.
+        shape: LinkShape,
     },
 }
 
@@ -54,10 +74,13 @@ impl FaultKind {
             FaultKind::Signal { process, .. }
             | FaultKind::Crash { process }
             | FaultKind::Oom { process } => process == its_name,
-            FaultKind::PowerOff { host } | FaultKind::PowerOn { host } => host == its_host,
-            FaultKind::Partition { between } | FaultKind::Heal { between } => {
-                between.0 == its_host || between.1 == its_host
-            }
+            FaultKind::PowerOff { host }
+            | FaultKind::PowerOn { host }
+            | FaultKind::Unplug { host }
+            | FaultKind::Plug { host } => host == its_host,
+            FaultKind::Partition { between, .. }
+            | FaultKind::Heal { between }
+            | FaultKind::Link { between, .. } => between.0 == its_host || between.1 == its_host,
         }
     }
 }

@@ -15,6 +15,7 @@ mod preempt;
 pub mod record;
 pub mod scenario;
 pub mod scripted;
+pub mod shape;
 pub mod verdict;
 pub mod wire;
 pub mod world;

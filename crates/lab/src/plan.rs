@@ -101,8 +101,10 @@ impl<P: Platform> World<P> {
             FaultKind::Signal { signal, .. } => {
                 kernel.kill_from_outside(pid, signal);
             }
+            // These strike hosts and links.
             FaultKind::PowerOff { .. } | FaultKind::PowerOn { .. } => {}
-            FaultKind::Partition { .. } | FaultKind::Heal { .. } => {}
+            FaultKind::Unplug { .. } | FaultKind::Plug { .. } => {}
+            FaultKind::Partition { .. } | FaultKind::Heal { .. } | FaultKind::Link { .. } => {}
         }
         self.drain(host);
     }
@@ -121,17 +123,41 @@ impl<P: Platform> World<P> {
                 let host = self.host_named(host);
                 self.power_on(host, fault, at);
             }
-            FaultKind::Partition { between: (a, b) } => {
+            FaultKind::Unplug { .. }
+            | FaultKind::Plug { .. }
+            | FaultKind::Partition { .. }
+            | FaultKind::Heal { .. }
+            | FaultKind::Link { .. } => self.link_fault(fault, at),
+        }
+    }
+
+    /// What goes wrong with links.
+    fn link_fault(&mut self, fault: FaultKind, at: Instant) {
+        let (changes, so_it_was) = match &fault {
+            FaultKind::Partition { between: (a, b), one_way } => {
                 let (a, b) = (self.host_named(a), self.host_named(b));
-                let missed = (!self.links.cut(a, b)).then(|| "they are partitioned".to_owned());
-                self.tell(at, None, LabFact::Fault { fault, missed });
+                let there = self.links.cut(a, b);
+                let back = !*one_way && self.links.cut(b, a);
+                (there || back, "they are partitioned")
             }
             FaultKind::Heal { between: (a, b) } => {
                 let (a, b) = (self.host_named(a), self.host_named(b));
-                let missed = (!self.links.heal(a, b)).then(|| "they are connected".to_owned());
-                self.tell(at, None, LabFact::Fault { fault, missed });
+                let there = self.links.heal(a, b);
+                (self.links.heal(b, a) || there, "they are connected")
             }
-        }
+            FaultKind::Unplug { host } => (self.links.unplug(self.host_named(host)), "it is out"),
+            FaultKind::Plug { host } => (self.links.plug(self.host_named(host)), "it is in"),
+            FaultKind::Link { between: (a, b), shape } => {
+                let (a, b) = (self.host_named(a), self.host_named(b));
+                self.links.shape(a, b, *shape);
+                (true, "")
+            }
+            // These strike processes and hosts.
+            FaultKind::Signal { .. } | FaultKind::Crash { .. } | FaultKind::Oom { .. } => return,
+            FaultKind::PowerOff { .. } | FaultKind::PowerOn { .. } => return,
+        };
+        let missed = (!changes).then(|| so_it_was.to_owned());
+        self.tell(at, None, LabFact::Fault { fault, missed });
     }
 
     fn host_named(&self, name: &str) -> usize {

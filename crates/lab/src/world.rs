@@ -7,7 +7,7 @@
 //! that do not trap), `link`, `digest`; `record` is what comes out.
 
 use crate::digest::{Digest, Witness};
-use crate::link::{Flight, Links};
+use crate::link::{Flight, Links, Lost};
 use crate::preempt::{Computing, PATIENCE};
 use crate::record::{LabFact, Record, What};
 use crate::scenario::Scenario;
@@ -157,9 +157,9 @@ impl<P: Platform> World<P> {
             computing: Computing::default(),
         };
         let hosts = scenario.hosts.iter().enumerate().map(boot).collect();
-        let mut links = Links::default();
+        let mut links = Links::new(scenario.seed);
         for link in &scenario.links {
-            links.set_latency(link.between.0, link.between.1, link.latency);
+            links.shape(link.between.0, link.between.1, link.shape);
         }
         let fates = scenario.processes.iter().map(|p| (p.name.clone(), Fate::Waiting)).collect();
         World {
@@ -419,11 +419,12 @@ impl<P: Platform> World<P> {
         for packet in packets {
             match self.hosts.iter().position(|h| IpAddr::V4(h.kernel.config.address) == packet.dst)
             {
-                Some(to) if !self.links.connects(index, to) => {
-                    let why = "the hosts are partitioned";
-                    self.tell(now, Some(index), LabFact::Dropped { packet: Box::new(packet), why });
+                Some(to) => {
+                    let sent = self.links.send(now, Flight { from: index, to, packet });
+                    if let Err(Lost { why, packet }) = sent {
+                        self.tell(now, Some(index), LabFact::Dropped { packet, why });
+                    }
                 }
-                Some(to) => self.links.send(now, Flight { from: index, to, packet }),
                 None => {
                     let why = "no host has this address";
                     self.tell(now, Some(index), LabFact::Dropped { packet: Box::new(packet), why });

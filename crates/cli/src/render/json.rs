@@ -289,8 +289,13 @@ fn lab_fact(fact: &LabFact, names: &Names) -> (&'static str, Value) {
                 FaultKind::Oom { process } => json!({"fault": "oom", "process": process}),
                 FaultKind::PowerOff { host } => json!({"fault": "power-off", "on": host}),
                 FaultKind::PowerOn { host } => json!({"fault": "power-on", "on": host}),
-                FaultKind::Partition { between: (a, b) } => {
-                    json!({"fault": "partition", "between": [a, b]})
+                FaultKind::Partition { between: (a, b), one_way } => {
+                    json!({"fault": "partition", "between": [a, b], "one_way": one_way})
+                }
+                FaultKind::Unplug { host } => json!({"fault": "unplug", "on": host}),
+                FaultKind::Plug { host } => json!({"fault": "plug", "on": host}),
+                FaultKind::Link { between: (a, b), shape } => {
+                    json!({"fault": "link", "between": [a, b], "is": super::words::link(shape)})
                 }
                 FaultKind::Heal { between: (a, b) } => {
                     json!({"fault": "heal", "between": [a, b]})

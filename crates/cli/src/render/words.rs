@@ -10,6 +10,7 @@ use kernel::net::tcp::{CloseOutcome, CloseSent, ReplyWhy, ResetWhy, Silence, Tcp
 use kernel::task::WaitStatus;
 use lab::LabFact;
 use lab::fault::FaultKind;
+use lab::shape::LinkShape;
 use lab::verdict;
 use std::net::SocketAddrV4;
 
@@ -45,7 +46,15 @@ pub fn lab(fact: &LabFact) -> String {
                 }
                 FaultKind::PowerOff { .. } => "fault: the host loses its power".to_owned(),
                 FaultKind::PowerOn { .. } => "the host's power comes back".to_owned(),
-                FaultKind::Partition { between: (a, b) } => {
+                FaultKind::Partition { between: (a, b), one_way: true } => {
+                    format!("fault: nothing that {a} sends arrives at {b} any more")
+                }
+                FaultKind::Unplug { host } => format!("fault: the cable of {host} is pulled out"),
+                FaultKind::Plug { host } => format!("the cable of {host} is in again"),
+                FaultKind::Link { between: (a, b), shape } => {
+                    format!("the link between {a} and {b} is another from now on: {}", link(shape))
+                }
+                FaultKind::Partition { between: (a, b), one_way: false } => {
                     format!("fault: nothing goes between {a} and {b} any more")
                 }
                 FaultKind::Heal { between: (a, b) } => {
@@ -274,4 +283,23 @@ pub fn tcp_step(step: &TcpFact) -> String {
             format!("tcp_time_wait: {} for {timeout:?}", state.name())
         }
     }
+}
+
+/// What a link does to packets, as a scenario says it.
+pub(super) fn link(shape: &LinkShape) -> String {
+    let mut words = vec![format!("latency {:?}", shape.latency)];
+    if !shape.jitter.is_zero() {
+        words.push(format!("jitter {:?}", shape.jitter));
+    }
+    for (name, share) in
+        [("loss", shape.loss), ("duplicate", shape.duplicate), ("reorder", shape.reorder)]
+    {
+        if share.0 > 0 {
+            words.push(format!("{name} {}%", f64::from(share.0) / 10_000.0));
+        }
+    }
+    if let Some(bandwidth) = shape.bandwidth {
+        words.push(format!("{bandwidth} bit/s with a queue of {}", shape.queue));
+    }
+    words.join(", ")
 }

@@ -121,9 +121,9 @@ impl Plan {
             Blow::Oom => vec![FaultKind::Oom { process }],
             Blow::PowerOff => vec![FaultKind::PowerOff { host: named }],
             Blow::PowerOn => vec![FaultKind::PowerOn { host: named }],
-            Blow::Partition => {
-                others.map(|it| FaultKind::Partition { between: (named.clone(), it) }).collect()
-            }
+            Blow::Partition => others
+                .map(|it| FaultKind::Partition { between: (named.clone(), it), one_way: false })
+                .collect(),
             Blow::Heal => {
                 others.map(|it| FaultKind::Heal { between: (named.clone(), it) }).collect()
             }
@@ -177,8 +177,8 @@ partition = [\"a\", \"b\"]
         let between = |a: &str, b: &str| (a.to_owned(), b.to_owned());
         let expected = [
             (3, FaultKind::Signal { process: "client".to_owned(), signal: Signal::SIGKILL }),
-            (6, FaultKind::Partition { between: between("a", "b") }),
-            (6, FaultKind::Partition { between: between("a", "c") }),
+            (6, FaultKind::Partition { between: between("a", "b"), one_way: false }),
+            (6, FaultKind::Partition { between: between("a", "c"), one_way: false }),
             (36, FaultKind::Heal { between: between("a", "b") }),
             (36, FaultKind::Heal { between: between("a", "c") }),
         ];

@@ -2,20 +2,31 @@
 //! `parse` (all other tables), `crate::fault` (what they mean).
 
 use super::FaultSpec;
-use super::parse::{Reader, Result};
+use super::parse::{LINK, Reader, Result, read_shape};
 use super::section::{Found, Section, sections};
 use super::{parse_duration, parse_signal};
 use crate::fault::FaultKind;
 use kernel::abi::signal::Signal;
 
 /// What can go wrong, by the key that says so.
-pub(super) const KINDS: [&str; 8] =
-    ["kill", "terminate", "crash", "oom", "power-off", "power-on", "partition", "heal"];
+pub(super) const KINDS: [&str; 11] = [
+    "kill",
+    "terminate",
+    "crash",
+    "oom",
+    "power-off",
+    "power-on",
+    "partition",
+    "heal",
+    "unplug",
+    "plug",
+    "link",
+];
 
 impl<'a> Reader<'a> {
     /// All of them.
     pub(super) fn read_faults(&self, root: &Section<'a>) -> Result<Vec<FaultSpec>> {
-        let known = [&["at", "signal"][..], &KINDS].concat();
+        let known = [&["at", "signal", "one-way"][..], &KINDS, &LINK[1..]].concat();
         let faults = sections(self.source, root, "fault", "[[fault]]", &known)?;
         faults.iter().map(|fault| self.read_fault(fault)).collect()
     }
@@ -28,10 +39,24 @@ impl<'a> Reader<'a> {
             let message = "signal says with what kill kills: write kill = \"PROCESS\" beside it";
             return Err(self.source.error(signal.at, message));
         }
+        let one_way = fault.boolean("one-way")?;
+        if one_way.is_some() && !fault.has("partition") {
+            let message = "one-way says that only what the first host of a partition sends is \
+                           lost: write partition = [\"HOST\", \"HOST\"] beside it";
+            return Err(fault.error(message));
+        }
+        if let (Some(key), false) = (LINK[1..].iter().find(|it| fault.has(it)), fault.has("link")) {
+            let message = format!(
+                "{key} says how a link is from now on: write link = [\"HOST\", \"HOST\"] beside it"
+            );
+            return Err(fault.error(message));
+        }
         let [kind] = kinds.as_slice() else {
             let message = "[[fault]] needs exactly one of kill = \"PROCESS\", terminate = \
-                           \"PROCESS\", crash = \"PROCESS\", oom = \"PROCESS\", power-off = \"HOST\", power-on = \"HOST\", partition = \
-                           [\"HOST\", \"HOST\"], heal = [\"HOST\", \"HOST\"]";
+                           \"PROCESS\", crash = \"PROCESS\", oom = \"PROCESS\", power-off = \
+                           \"HOST\", power-on = \"HOST\", partition = [\"HOST\", \"HOST\"], heal = \
+                           [\"HOST\", \"HOST\"], unplug = \"HOST\", plug = \"HOST\", link = \
+                           [\"HOST\", \"HOST\"]";
             return Err(fault.error(message));
         };
         let kind = match *kind {
@@ -51,7 +76,15 @@ impl<'a> Reader<'a> {
             }
             "power-off" => FaultKind::PowerOff { host: self.one_host(fault, kind)? },
             "power-on" => FaultKind::PowerOn { host: self.one_host(fault, kind)? },
-            "partition" => FaultKind::Partition { between: self.pair(fault, kind)? },
+            "partition" => FaultKind::Partition {
+                between: self.pair(fault, kind)?,
+                one_way: one_way.unwrap_or_default(),
+            },
+            "unplug" => FaultKind::Unplug { host: self.one_host(fault, kind)? },
+            "plug" => FaultKind::Plug { host: self.one_host(fault, kind)? },
+            "link" => {
+                FaultKind::Link { between: self.pair(fault, kind)?, shape: read_shape(fault)? }
+            }
             _ => FaultKind::Heal { between: self.pair(fault, kind)? },
         };
         Ok(FaultSpec { at, kind })

@@ -10,9 +10,10 @@ mod section;
 mod units;
 
 pub use parse::{ScenarioError, parse};
-pub use units::{parse_duration, parse_signal, parse_user};
+pub use units::{parse_bandwidth, parse_duration, parse_share, parse_signal, parse_user};
 
 use crate::fault::FaultKind;
+use crate::shape::LinkShape;
 use kernel::abi::signal::Signal;
 use kernel::task::spawn::Stdio;
 use kernel::time::{Duration, Instant};
@@ -40,7 +41,7 @@ pub struct Scenario {
     pub hosts: Vec<HostSpec>,
     /// Processes in the order of the file.
     pub processes: Vec<ProcessSpec>,
-    /// Links whose latency is not the default.
+    /// Links that are not as the default.
     pub links: Vec<LinkSpec>,
     /// Faults in the order of the file.
     pub faults: Vec<FaultSpec>,
@@ -107,8 +108,8 @@ pub struct ProcessSpec {
 pub struct LinkSpec {
     /// Indices of its two hosts.
     pub between: (usize, usize),
-    /// One way.
-    pub latency: Duration,
+    /// What it does to packets.
+    pub shape: LinkShape,
 }
 
 /// One fault.

@@ -5,8 +5,10 @@
 use super::section::{Found, Section, Source, sections, suggestion};
 use super::{
     Check, CheckKind, DEFAULT_ENV, DEFAULT_SEED, DEFAULT_UNTIL, Ending, HostSpec, LinkSpec,
-    ProcessSpec, Scenario, User, parse_duration, parse_signal, parse_user,
+    ProcessSpec, Scenario, User, parse_bandwidth, parse_duration, parse_share, parse_signal,
+    parse_user,
 };
+use crate::shape::{LinkShape, Share};
 use kernel::task::spawn::Stdio;
 use kernel::time::{Duration, Instant};
 use std::fmt;
@@ -37,7 +39,8 @@ const ROOT: [&str; 7] = ["seed", "until", "host", "process", "link", "fault", "c
 const HOST: [&str; 2] = ["name", "address"];
 const PROCESS: [&str; 9] =
     ["name", "host", "command", "start", "at-boot", "init", "user", "cwd", "env"];
-const LINK: [&str; 2] = ["between", "latency"];
+pub(super) const LINK: [&str; 8] =
+    ["between", "latency", "jitter", "loss", "duplicate", "reorder", "bandwidth", "queue"];
 const EXITS: [&str; 4] = ["process", "status", "signal", "within"];
 
 pub(super) type Result<T> = core::result::Result<T, ScenarioError>;
@@ -228,9 +231,7 @@ impl<'a> Reader<'a> {
                 let message = "there are two links between these hosts: remove one";
                 return Err(self.source.error(between.at, message));
             }
-            let latency = link.parsed("latency", parse_duration)?;
-            let latency = link.require("latency", latency, "latency = \"10ms\"")?.value;
-            links.push(LinkSpec { between: pair, latency });
+            links.push(LinkSpec { between: pair, shape: read_shape(&link)? });
         }
         Ok(links)
     }
@@ -315,6 +316,27 @@ fn give_addresses(
         HostSpec { name, address }
     };
     Ok(hosts.into_iter().map(spec).collect())
+}
+
+/// What a link does to packets, as `[[link]]` and the fault `link` say it.
+pub(super) fn read_shape(table: &Section<'_>) -> Result<LinkShape> {
+    let default = LinkShape::default();
+    let time = |key| Ok(table.parsed(key, parse_duration)?.map(|it| it.value));
+    let share = |key| Ok(table.parsed(key, parse_share)?.map_or(Share(0), |it| it.value));
+    let shape = LinkShape {
+        latency: time("latency")?.unwrap_or(default.latency),
+        jitter: time("jitter")?.unwrap_or_default(),
+        loss: share("loss")?,
+        duplicate: share("duplicate")?,
+        reorder: share("reorder")?,
+        bandwidth: table.parsed("bandwidth", parse_bandwidth)?.map(|it| it.value),
+        queue: table.integer("queue", u32::MAX.into())?.map_or(default.queue, |it| it.value),
+    };
+    let hours = Duration::from_secs(24 * 3600);
+    if shape.latency > hours || shape.jitter > hours {
+        return Err(table.error("a link that takes more than a day: write a shorter time"));
+    }
+    Ok(shape)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! Neighbour: `parse`.
 
 use super::User;
+use crate::shape::Share;
 use kernel::abi::signal::Signal;
 use kernel::time::Duration;
 
@@ -37,6 +38,45 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
     let nanos = whole.checked_mul(*scale).and_then(|n| n.checked_add((fraction / divisor) as u64));
     Ok(Duration::from_nanos(nanos.ok_or_else(|| format!("{text:?} is longer than 584 years"))?))
+}
+
+/// Reads a part of all packets: a percentage, as in `"0.5%"`.
+pub fn parse_share(text: &str) -> Result<Share, String> {
+    let bad = || format!("{text:?} is no part of all packets: write a percentage, as in \"0.5%\"");
+    let number = text.strip_suffix('%').ok_or_else(bad)?.trim();
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let plain = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    if !plain(whole) || !plain(fraction) || fraction.len() > 4 {
+        return Err(format!("{}, with at most four decimals", bad()));
+    }
+    let whole: u32 = whole.parse().map_err(|_| bad())?;
+    let fraction: u32 = format!("{fraction:0<4}").parse().map_err(|_| bad())?;
+    let millionths = whole.checked_mul(10_000).and_then(|it| it.checked_add(fraction));
+    match millionths {
+        Some(it) if it <= 1_000_000 => Ok(Share(it)),
+        Some(_) | None => Err(format!("{text:?} is more than all packets: 100% is the most")),
+    }
+}
+
+/// Reads bits a second, as in `"10Gbit/s"`.
+pub fn parse_bandwidth(text: &str) -> Result<u64, String> {
+    const RATES: [(&str, u64); 4] =
+        [("Gbit/s", 1_000_000_000), ("Mbit/s", 1_000_000), ("kbit/s", 1000), ("bit/s", 1)];
+    let bad = || {
+        format!(
+            "{text:?} is no bandwidth: write a whole number and bit/s, kbit/s, Mbit/s or Gbit/s, as in \"10Mbit/s\""
+        )
+    };
+    let known = RATES.iter().find_map(|(unit, scale)| Some((text.strip_suffix(unit)?, scale)));
+    let (number, scale) = known.ok_or_else(bad)?;
+    let number: u64 = number.trim().parse().map_err(|_| bad())?;
+    let rate = number.checked_mul(*scale).ok_or_else(bad)?;
+    if rate == 0 {
+        return Err(
+            "a bandwidth of 0 lets nothing through: write a fault, partition or unplug".into()
+        );
+    }
+    Ok(rate)
 }
 
 /// Reads a signal: a name with or without SIG, or a number.
@@ -87,6 +127,24 @@ mod tests {
         }
         for text in ["", "5", "s", "5 parsecs", "1.5ns", "-1s", "1.2.3s"] {
             assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn shares_are_percentages_and_bandwidths_have_units() {
+        let shares = [("1%", 10_000), ("0.5%", 5_000), ("0.0001%", 1), ("100 %", 1_000_000)];
+        for (text, millionths) in shares {
+            assert_eq!(parse_share(text), Ok(Share(millionths)), "{text}");
+        }
+        for text in ["", "1", "%", "101%", "0.00001%", "-1%", ".5%", "1.%"] {
+            assert!(parse_share(text).is_err(), "{text}");
+        }
+        let rates = [("10Gbit/s", 10_000_000_000), ("56 kbit/s", 56_000), ("1bit/s", 1)];
+        for (text, rate) in rates {
+            assert_eq!(parse_bandwidth(text), Ok(rate), "{text}");
+        }
+        for text in ["", "10", "10 Gb", "0bit/s", "99999999999999Gbit/s"] {
+            assert!(parse_bandwidth(text).is_err(), "{text}");
         }
     }
 
