@@ -76,6 +76,22 @@ fn every_mistake_has_its_line_and_its_remedy() {
         (&with("[[fault]]\nat = \"1s\"\npower-off = \"b\""), "s.toml:6: there is no host \"b\""),
         (&with("[[fault]]\nat = \"1s\"\npower-on = \"b\""), "s.toml:6: there is no host \"b\""),
         (
+            &with("[[host]]\nname = \"b\"\n[[link]]\nbetween = [\"a\", \"b\"]\nloss = \"5\""),
+            "s.toml:8: loss: \"5\" is no part of all packets: write a percentage, as in \"0.5%\"",
+        ),
+        (
+            &with("[[host]]\nname = \"b\"\n[[link]]\nbetween = [\"a\", \"b\"]\nbandwidth = \"9\""),
+            "s.toml:8: bandwidth: \"9\" is no bandwidth: write a whole number and bit/s",
+        ),
+        (
+            &with("[[fault]]\nat = \"1s\"\nkill = \"server\"\none-way = true"),
+            "s.toml:4: one-way says that only what the first host of a partition sends is lost",
+        ),
+        (
+            &with("[[fault]]\nat = \"1s\"\nkill = \"server\"\nloss = \"1%\""),
+            "s.toml:4: loss says how a link is from now on: write link = ",
+        ),
+        (
             &with("[[fault]]\nat = \"1s\"\npartition = [\"a\"]"),
             "s.toml:6: partition must name two hosts, as in partition = [\"a\", \"b\"]",
         ),
