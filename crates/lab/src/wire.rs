@@ -32,6 +32,7 @@ pub fn encode(packet: &Packet) -> Vec<u8> {
     let mut header = ip_header(src, dst, protocol, body.len());
     header.identification = packet.id;
     header.time_to_live = packet.choice.ttl;
+    header.dont_fragment = packet.choice.dont_fragment();
     header.dscp = IpDscp::try_new(packet.choice.tos >> 2).expect("six bits");
     header.ecn = IpEcn::try_new(packet.choice.tos & 3).expect("two bits");
     header.header_checksum = header.calc_header_checksum();
@@ -113,7 +114,7 @@ pub fn decode(bytes: &[u8]) -> Result<Packet, String> {
         src: IpAddr::V4(ip.source.into()),
         dst: IpAddr::V4(ip.destination.into()),
         id: ip.identification,
-        choice: IpChoice { tos, ttl: ip.time_to_live },
+        choice: IpChoice { tos, ttl: ip.time_to_live, mtu_discover: ip.dont_fragment.into() },
         payload,
     })
 }
@@ -168,7 +169,7 @@ mod tests {
             src: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
             dst: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)),
             id: 7,
-            choice: IpChoice { tos: 0xb8, ttl: 9 },
+            choice: IpChoice { tos: 0xb8, ttl: 9, mtu_discover: 1 },
             payload: Transport::Tcp { src_port: 7000, dst_port: 40000, segment },
         };
         let bytes = encode(&packet);

@@ -198,8 +198,8 @@ impl Kernel {
     pub fn after_conn(&mut self, conn: ConnId, out: Output) {
         let Connection { local, remote, socket, queued_at, .. } = self.net.tcp.conns[conn];
         let lingered_on = self.net.tcp.conns[conn].lingered_on;
-        let TcpConfig { tos, ttl, .. } = *self.net.tcp.conns[conn].tcp.config();
-        let choice = IpChoice { tos, ttl };
+        let TcpConfig { tos, ttl, mtu_discover, .. } = *self.net.tcp.conns[conn].tcp.config();
+        let choice = IpChoice { tos, ttl, mtu_discover };
         self.tell_tcp_facts(local, remote, &out.facts);
         for segment in out.segments {
             self.tcp_transmit(local, remote, choice, segment);

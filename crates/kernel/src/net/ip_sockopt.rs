@@ -60,6 +60,11 @@ impl Kernel {
             raw::IP_TTL if value.is_empty() => return Err(Errno::EINVAL),
             raw::IP_TTL if int == -1 => s.options.ip.ttl = IpChoice::default().ttl,
             raw::IP_TTL => s.options.ip.ttl = ttl_of(int)?,
+            // IP_PMTUDISC_DONT to IP_PMTUDISC_OMIT. No packet of ours is longer than the path takes.
+            raw::IP_MTU_DISCOVER if (0..=5).contains(&int) => {
+                s.options.ip.mtu_discover = int as u8;
+            }
+            raw::IP_MTU_DISCOVER => return Err(Errno::EINVAL),
             _ => return Err(Errno::ENOPROTOOPT),
         }
         self.socket_options_changed(socket);
@@ -71,6 +76,7 @@ impl Kernel {
         let ip = self.net.sockets[socket].options.ip;
         match name {
             raw::IP_TOS => Ok(u32::from(ip.tos).to_le_bytes().to_vec()),
+            raw::IP_MTU_DISCOVER => Ok(u32::from(ip.mtu_discover).to_le_bytes().to_vec()),
             raw::IP_TTL => Ok(u32::from(ip.ttl).to_le_bytes().to_vec()),
             _ => Err(Errno::ENOPROTOOPT),
         }

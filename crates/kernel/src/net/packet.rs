@@ -27,12 +27,21 @@ pub struct IpChoice {
     pub tos: u8,
     /// The time to live. Every host is one hop away, so it never runs out.
     pub ttl: u8,
+    /// IP_MTU_DISCOVER, as the program gave it.
+    pub mtu_discover: u8,
+}
+
+impl IpChoice {
+    /// The header says "don't fragment" (`ip_dont_fragment`): with IP_PMTUDISC_WANT, DO and PROBE.
+    pub fn dont_fragment(&self) -> bool {
+        matches!(self.mtu_discover, 1..=3)
+    }
 }
 
 impl Default for IpChoice {
-    /// `ip_default_ttl` is 64.
+    /// `ip_default_ttl` is 64, `ip_no_pmtu_disc` 0: IP_PMTUDISC_WANT.
     fn default() -> IpChoice {
-        IpChoice { tos: 0, ttl: 64 }
+        IpChoice { tos: 0, ttl: 64, mtu_discover: 1 }
     }
 }
 

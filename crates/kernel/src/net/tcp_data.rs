@@ -7,7 +7,7 @@ use crate::abi::Errno;
 use crate::kernel::Kernel;
 use crate::net::conn::ConnId;
 use crate::net::inet::TcpUse;
-use crate::net::msg::{MsgFlags, Received};
+use crate::net::msg::{ControlMessage, MsgFlags, Received};
 use crate::net::sockaddr::SockAddr;
 use crate::net::socket::SocketId;
 use crate::net::tcp::Ready;
@@ -15,6 +15,9 @@ use crate::net::tcp::Received as FromTcp;
 use crate::net::tcp::SendFlags;
 use crate::syscall::iovec::IoVec;
 use crate::syscall::{Call, Restart, Stop, SysResult};
+
+const SOL_TCP: i32 = 6;
+const TCP_CM_INQ: i32 = 36;
 
 /// How much is copied from the user at a time; what the send buffer refuses is copied again later.
 const CHUNK: usize = 256 * 1024;
@@ -74,8 +77,11 @@ impl Kernel {
             Err(errno) => return Err(errno.into()),
         };
         let last = moved + chunk.len() == iov.total();
-        let how =
-            SendFlags { more: flags.has(MsgFlags::MORE) || !last, oob: flags.has(MsgFlags::OOB) };
+        let how = SendFlags {
+            more: flags.has(MsgFlags::MORE) || !last,
+            oob: flags.has(MsgFlags::OOB),
+            eor: flags.has(MsgFlags::EOR) && last,
+        };
         let sent = self.with_conn(conn, |tcp, now, out| tcp.send(now, &chunk, how, out));
         sent.map_err(|error| {
             if error.sigpipe {
@@ -141,17 +147,24 @@ impl Kernel {
             if moved > 0 && (moved == want || self.recv_stops(conn)) {
                 break;
             }
-            let got =
-                self.with_conn(conn, |tcp, now, out| tcp.recv(now, want - moved, peek, out))?;
+            // tcp(7): with MSG_TRUNC the bytes are thrown away.
+            let thrown = flags.has(MsgFlags::TRUNC);
+            let mut copy = |bytes: &[u8]| match thrown {
+                true => Ok(bytes.len()),
+                false => iov.scatter(call, moved, bytes),
+            };
+            let got = self.with_conn(conn, |tcp, now, out| {
+                tcp.recv_into(now, want - moved, peek, out, &mut copy)
+            });
+            let got = match got {
+                // The buffer has a hole: what came before it counts.
+                Err(Errno::EFAULT) if moved > 0 => break,
+                got => got?,
+            };
             match got {
                 FromTcp::Data(bytes) if bytes.is_empty() => break,
                 FromTcp::Data(bytes) => {
-                    if flags.has(MsgFlags::TRUNC) {
-                        // tcp(7): the bytes are thrown away.
-                        call.flight.moved += bytes.len();
-                    } else {
-                        call.flight.moved += iov.scatter(call, moved, &bytes)?;
-                    }
+                    call.flight.moved += bytes.len();
                     if peek {
                         break;
                     }
@@ -161,7 +174,16 @@ impl Kernel {
                 FromTcp::WouldBlock => return self.wait_for_data(call, socket, flags),
             }
         }
-        Ok(Received { len: call.flight.moved, ..Received::default() })
+        let control = self.tcp_inq_hint(socket).into_iter().collect();
+        Ok(Received { len: call.flight.moved, control, ..Received::default() })
+    }
+
+    /// TCP_INQ: how much is left to read, as an ancillary message; after a FIN never nothing, so that
+    /// the program goes on to the end.
+    fn tcp_inq_hint(&self, socket: SocketId) -> Option<ControlMessage> {
+        let tcp = self.tcp_of(socket).filter(|_| self.tcp_sock(socket).config.inq)?;
+        let data = tcp.inq_hint().to_le_bytes().to_vec();
+        Some(ControlMessage { level: SOL_TCP, kind: TCP_CM_INQ, data })
     }
 
     /// A read that has something goes no further: at the urgent mark, or before an error.

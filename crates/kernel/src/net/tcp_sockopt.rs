@@ -49,6 +49,7 @@ impl Kernel {
             sndbuf: options.sndbuf,
             tos: options.ip.tos,
             ttl: options.ip.ttl,
+            mtu_discover: options.ip.mtu_discover,
             ..self.tcp_sock(socket).config.clone()
         }
     }
@@ -90,6 +91,7 @@ impl Kernel {
             tcp.config_mut().rcvlowat = options.rcvlowat;
             tcp.config_mut().tos = options.ip.tos;
             tcp.config_mut().ttl = options.ip.ttl;
+            tcp.config_mut().mtu_discover = options.ip.mtu_discover;
         });
     }
 
@@ -137,6 +139,8 @@ impl Kernel {
             raw::TCP_MAXSEG if (88..=32_767).contains(&int) => config.user_mss = Some(int as u32),
             raw::TCP_MAXSEG => return Err(Errno::EINVAL),
             raw::TCP_NOTSENT_LOWAT => config.notsent_lowat = int as u32,
+            raw::TCP_INQ if (0..=1).contains(&int) => config.inq = int == 1,
+            raw::TCP_INQ => return Err(Errno::EINVAL),
             raw::TCP_QUICKACK => return self.set_quickack(socket, int != 0),
             _ => return Err(Errno::ENOPROTOOPT),
         }
@@ -192,6 +196,7 @@ impl Kernel {
                 Some(_) | None => config.user_mss.unwrap_or(TCP_MSS_DEFAULT),
             },
             raw::TCP_NOTSENT_LOWAT => config.notsent_lowat,
+            raw::TCP_INQ => config.inq.into(),
             // CUBIC has nothing to tell.
             raw::TCP_CC_INFO => return Ok(Vec::new()),
             raw::TCP_DEFER_ACCEPT => self.tcp_sock(socket).defer_accept,

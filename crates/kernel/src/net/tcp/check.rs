@@ -75,7 +75,9 @@ impl TcpConn {
         }
         let waits = !self.snd.flight.is_empty();
         match timers.pending {
-            Some(Pending::Rto | Pending::LossProbe) => holds(waits, "a timeout of nothing"),
+            Some(Pending::Rto | Pending::LossProbe | Pending::Reorder) => {
+                holds(waits, "a timeout of nothing")
+            }
             Some(Pending::Probe0) => holds(!waits, "a window probe beside a flight"),
             None => holds(!waits, "a flight without a timeout"),
         }?;

@@ -104,6 +104,8 @@ pub struct TcpConfig {
     pub min_tso_segs: u32,
     /// `tcp_notsent_lowat` or TCP_NOTSENT_LOWAT: with so many bytes unsent the buffer counts as full.
     pub notsent_lowat: u32,
+    /// TCP_INQ: recvmsg(2) tells how much is left.
+    pub inq: bool,
     /// TCP_MAXSEG: the most that either side may send in a segment, without options.
     pub user_mss: Option<u32>,
     /// The initial congestion window in segments (RFC 6928).
@@ -112,6 +114,8 @@ pub struct TcpConfig {
     pub tos: u8,
     /// IP_TTL.
     pub ttl: u8,
+    /// IP_MTU_DISCOVER.
+    pub mtu_discover: u8,
 }
 
 impl Default for TcpConfig {
@@ -150,10 +154,12 @@ impl Default for TcpConfig {
             abort_on_overflow: false,
             min_tso_segs: 2,
             notsent_lowat: u32::MAX,
+            inq: false,
             user_mss: None,
             init_cwnd: 10,
             tos: 0,
             ttl: 64,
+            mtu_discover: 1,
         }
     }
 }

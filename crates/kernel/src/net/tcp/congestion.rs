@@ -1,8 +1,7 @@
 //! The congestion window: slow start and CUBIC (RFC 9438), Linux's default, in whole segments and
-//! integer arithmetic. Unlike Linux there is no HyStart, no proportional rate reduction and no undo
-//! of spurious reductions.
+//! integer arithmetic; proportional rate reduction (RFC 6937). When it is reduced and when that is
+//! undone says `recovery`. Unlike Linux there is no HyStart.
 
-use super::seq::Seq;
 use crate::time::{Duration, Instant};
 
 /// What the loss recovery is doing (`icsk_ca_state`).
@@ -11,16 +10,12 @@ pub enum CaState {
     /// Nothing is missing.
     #[default]
     Open,
-    /// Fast retransmission until `high` is acknowledged (RFC 6675).
-    Recovery {
-        /// What was sent when the loss was found.
-        high: Seq,
-    },
-    /// After a retransmission timeout, until `high` is acknowledged.
-    Loss {
-        /// What was sent when the timer fired.
-        high: Seq,
-    },
+    /// Something may be missing, or was reported out of order.
+    Disorder,
+    /// Fast retransmission (RFC 6675).
+    Recovery,
+    /// After a retransmission timeout.
+    Loss,
 }
 
 /// Congestion window and the memory of CUBIC.
@@ -32,7 +27,11 @@ pub struct Congestion {
     pub ssthresh: u32,
     /// The state of loss recovery.
     pub state: CaState,
-    /// cwnd before the last reduction.
+    /// cwnd before this reduction, what arrived and what left since (RFC 6937).
+    prior_cwnd: u32,
+    prr_delivered: u32,
+    prr_out: u32,
+    /// cwnd before the last reduction, as CUBIC remembers it.
     w_max: u32,
     /// When the present growth began.
     epoch: Option<Instant>,
@@ -52,6 +51,9 @@ impl Congestion {
             cwnd: init_cwnd,
             ssthresh: u32::MAX,
             state: CaState::Open,
+            prior_cwnd: 0,
+            prr_delivered: 0,
+            prr_out: 0,
             w_max: 0,
             epoch: None,
             k: 0,
@@ -126,41 +128,71 @@ impl Congestion {
         self.epoch = None;
         // Fast convergence: give way when the window did not reach its old height.
         self.w_max = if self.cwnd < self.w_max { self.cwnd * 17 / 20 } else { self.cwnd };
-        self.ssthresh = (self.cwnd * 7 / 10).max(2);
+        // Linux's 0.7 is 717/1024.
+        self.ssthresh = (self.cwnd * 717 / 1024).max(2);
     }
 
-    /// Loss found by duplicate acknowledgments.
-    pub fn enter_recovery(&mut self, high: Seq) {
+    /// `tcp_init_cwnd_reduction`: the window comes down step by step from now on.
+    pub fn init_cwnd_reduction(&mut self) {
+        self.prior_cwnd = self.cwnd;
+        self.prr_delivered = 0;
+        self.prr_out = 0;
+        self.credit = 0;
         self.reduce();
-        self.cwnd = self.ssthresh;
-        self.state = CaState::Recovery { high };
     }
 
-    /// Loss found by the retransmission timer: down to one segment.
-    pub fn enter_loss(&mut self, high: Seq) {
-        if !matches!(self.state, CaState::Loss { .. }) {
-            self.reduce();
+    /// `tcp_cwnd_reduction`: proportional rate reduction (RFC 6937): as much leaves as arrived, in
+    /// the proportion in which the window shrinks; below the threshold one more for each arrival
+    /// that shows no further loss.
+    pub fn cwnd_reduction(&mut self, in_flight: u32, delivered: u32, lost: bool, advanced: bool) {
+        if delivered == 0 || self.prior_cwnd == 0 {
+            return;
         }
-        self.cwnd = 1;
-        self.state = CaState::Loss { high };
+        self.prr_delivered += delivered;
+        let pays = self.prr_delivered.saturating_sub(self.prr_out);
+        let count = match self.ssthresh.checked_sub(in_flight) {
+            None => {
+                let share = u64::from(self.ssthresh) * u64::from(self.prr_delivered);
+                let share = share.div_ceil(u64::from(self.prior_cwnd)) as u32;
+                share.saturating_sub(self.prr_out)
+            }
+            Some(room) => (pays.max(delivered) + u32::from(advanced && !lost)).min(room),
+        };
+        // The first retransmission leaves at once.
+        let count = count.max(u32::from(self.prr_out == 0));
+        self.cwnd = in_flight + count;
     }
 
-    /// Ends recovery once everything sent before the loss is acknowledged.
-    pub fn acked(&mut self, una: Seq) {
+    /// Segments left while the window is being reduced.
+    pub fn sent(&mut self, segments: u32) {
+        if self.state == CaState::Recovery {
+            self.prr_out += segments;
+        }
+    }
+
+    /// `tcp_current_ssthresh`: what to come back to.
+    pub fn current_ssthresh(&self) -> u32 {
         match self.state {
-            CaState::Open => {}
-            CaState::Recovery { high } => {
-                if !una.before(high) {
-                    self.cwnd = self.ssthresh;
-                    self.state = CaState::Open;
-                }
-            }
-            CaState::Loss { high } => {
-                if !una.before(high) {
-                    self.state = CaState::Open;
-                }
+            CaState::Recovery => self.ssthresh,
+            CaState::Open | CaState::Disorder | CaState::Loss => {
+                self.ssthresh.max(self.cwnd / 2 + self.cwnd / 4)
             }
         }
+    }
+
+    /// The retransmission timer fired: the threshold; the window is the caller's.
+    pub fn enter_loss(&mut self) {
+        self.prior_cwnd = self.cwnd;
+        self.reduce();
+        self.credit = 0;
+        // `bictcp_reset`: the memory is of a path that is no more.
+        self.w_max = 0;
+    }
+
+    /// The reduction was needless (`tcp_reno_undo_cwnd`).
+    pub fn undo(&mut self, prior_ssthresh: u32) {
+        self.cwnd = self.cwnd.max(self.prior_cwnd);
+        self.ssthresh = self.ssthresh.max(prior_ssthresh);
     }
 
     /// After idling for `idle`, halve once per timeout down to the initial window
@@ -196,17 +228,24 @@ mod tests {
         let mut c = Congestion::new(10);
         c.grow(Instant::ZERO, 10, Duration::ZERO);
         assert_eq!(c.cwnd, 20);
-        c.enter_recovery(Seq(5));
-        assert_eq!((c.cwnd, c.ssthresh), (14, 14));
-        c.acked(Seq(5));
-        assert_eq!(c.state, CaState::Open);
+        c.init_cwnd_reduction();
+        assert_eq!((c.cwnd, c.ssthresh), (20, 14));
+        // RFC 6937: after ten arrivals of twenty, seven may have left.
+        c.state = CaState::Recovery;
+        c.cwnd_reduction(19, 1, true, false);
+        assert_eq!(c.cwnd, 20);
+        c.sent(1);
+        c.cwnd_reduction(15, 9, false, false);
+        assert_eq!(c.cwnd, 15 + 6);
+        c.undo(u32::MAX);
+        assert_eq!((c.cwnd, c.ssthresh), (21, u32::MAX));
     }
 
     #[test]
     fn cubic_comes_back_to_its_old_height_after_k() {
         let mut c = Congestion::new(100);
-        c.enter_recovery(Seq(0));
-        c.acked(Seq(0));
+        c.init_cwnd_reduction();
+        c.cwnd = c.ssthresh;
         // K = cbrt(30 / 0.4) = 4.2 s.
         let rtt = Duration::from_millis(100);
         let mut now = Instant::ZERO;

@@ -120,6 +120,11 @@ pub struct ProcTcpFull {
 }
 
 impl TcpConn {
+    /// `tcp_inq_hint`: what is left to read; 1 when only the end is.
+    pub fn inq_hint(&self) -> u32 {
+        self.rcv.nxt.since(self.rcv.copied).max(self.done.into())
+    }
+
     /// What /proc/net/tcp shows.
     pub fn proc_line(&self) -> ProcTcp {
         let (state, timer) = (self.wire_state(), self.proc_timer());
@@ -198,7 +203,9 @@ impl TcpConn {
     fn proc_timer(&self) -> (u8, Option<Instant>) {
         match (&self.mini, self.timers.pending, self.timers.keepalive) {
             (Some(mini), _, _) => (3, Some(mini.deadline())),
-            (None, Some(Pending::Rto | Pending::LossProbe), _) => (1, Some(self.timers.at)),
+            (None, Some(Pending::Rto | Pending::LossProbe | Pending::Reorder), _) => {
+                (1, Some(self.timers.at))
+            }
             (None, Some(Pending::Probe0), _) => (4, Some(self.timers.at)),
             (None, None, Some(at)) => (2, Some(at)),
             (None, None, None) => (0, None),
@@ -246,10 +253,11 @@ impl TcpConn {
             stats: self.stats,
             ca_state: match self.cc.state {
                 CaState::Open => 0,
-                CaState::Recovery { .. } => 3,
-                CaState::Loss { .. } => 4,
+                CaState::Disorder => 1,
+                CaState::Recovery => 3,
+                CaState::Loss => 4,
             },
-            reordering: super::scoreboard::REORDERING,
+            reordering: self.recovery.reordering,
             pacing_rate: self.pacing_rate(),
             min_rtt: self.rtt.min(),
             wnd: [self.snd.wnd, self.rcv.window.wnd],

@@ -171,6 +171,7 @@ impl TcpConn {
         if sent > 0 || cwnd_limited {
             self.cwnd_validate(cwnd_limited);
         }
+        self.cc.sent(sent);
         if sent > 0 {
             if was_empty || self.timers.pending != Some(Pending::Rto) {
                 self.rearm_rto(now);
@@ -193,6 +194,7 @@ impl TcpConn {
             sent += 1;
             if left == 0 {
                 // Not noted anywhere: sent again alone it carries none.
+                self.snd.flight.join_unit(sent);
                 if sent > 1
                     && let Some(last) = out.segments.last_mut()
                 {
@@ -251,6 +253,7 @@ impl TcpConn {
     ) {
         let mut s = SentSegment::new(self.snd.nxt, len, now);
         s.fin = fin;
+        s.eor = self.snd.eor.contains(&(s.seq + len));
         self.transmit_sent(now, &s, out);
         self.snd.nxt = s.end();
         if len > 0 {
@@ -287,6 +290,12 @@ impl TcpConn {
         let mss = self.segment_size();
         let s = self.snd.flight.retransmit(i, now, mss).clone();
         self.snd.total_retrans += 1;
+        self.recovery.retrans_stamp.get_or_insert(now);
+        if self.recovery.undo_retrans < 0 {
+            self.recovery.undo_retrans = 0;
+        }
+        self.recovery.undo_retrans += 1;
+        self.cc.sent(1);
         self.stats.bytes_retrans += u64::from(s.len);
         self.transmit_sent(now, &s, out);
     }

@@ -198,14 +198,32 @@ impl TcpConn {
         peek: bool,
         out: &mut Output,
     ) -> Result<Received, Errno> {
+        self.recv_into(now, max, peek, out, &mut |bytes| Ok(bytes.len()))
+    }
+
+    /// The same, for a reader who may be unable to take all of it: `copy` says how much it took, and
+    /// the rest stays.
+    ///
+    /// # Errors
+    /// As `recv`, or what `copy` says.
+    pub fn recv_into(
+        &mut self,
+        now: Instant,
+        max: usize,
+        peek: bool,
+        out: &mut Output,
+        copy: &mut dyn FnMut(&[u8]) -> Result<usize, Errno>,
+    ) -> Result<Received, Errno> {
         if max == 0 {
             return Ok(Received::Data(Bytes::new()));
         }
         self.skip_urgent(peek);
         let available = self.readable_now(peek).min(max as u32);
         if available > 0 {
-            let data = self.take_bytes(available, peek);
+            let mut data = self.take_bytes(available, true);
+            data.truncate(copy(&data)?);
             if !peek {
+                self.consume(data.len());
                 let copied = self.rcv.copied;
                 let rtt = self.rtt.srtt();
                 self.rcv.window.adjust(now, copied, rtt, self.config.advertised_mss());

@@ -4,8 +4,9 @@
 
 use std::collections::VecDeque;
 
+use super::rack::Rack;
 use super::seq::Seq;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// Reordering tolerated before a segment is taken for lost (`tcp_reordering`).
 pub const REORDERING: u32 = 3;
@@ -23,6 +24,10 @@ pub struct SentSegment {
     pub fin: bool,
     /// When it was last sent.
     pub at: Instant,
+    /// The end of the unit in which it was sent first (see `tso`).
+    pub unit: Seq,
+    /// A record ends with it (MSG_EOR).
+    pub eor: bool,
     /// It was sent more than once: its acknowledgment measures nothing (Karn).
     pub ever_retransmitted: bool,
     /// A retransmission of it is in flight.
@@ -42,6 +47,8 @@ impl SentSegment {
             syn: false,
             fin: false,
             at,
+            unit: seq + len,
+            eor: false,
             ever_retransmitted: false,
             retransmitted: false,
             sacked: false,
@@ -77,9 +84,24 @@ pub struct Scoreboard {
     sacked: u32,
     lost: u32,
     retransmitted: u32,
+    /// How many were ever taken for lost (`tp->lost`).
+    lost_ever: u32,
 }
 
 impl Scoreboard {
+    /// How many segments were ever taken for lost.
+    pub fn lost_ever(&self) -> u32 {
+        self.lost_ever
+    }
+
+    /// The end of the youngest segment that was selectively acknowledged (`tcp_highest_sack_seq`).
+    pub fn highest_sacked(&self) -> Option<Seq> {
+        if self.sacked == 0 {
+            return None;
+        }
+        self.segments.iter().rev().find(|s| s.sacked).map(SentSegment::end)
+    }
+
     /// `packets_out`.
     pub fn packets_out(&self) -> u32 {
         self.segments.len() as u32
@@ -117,6 +139,20 @@ impl Scoreboard {
         self.segments.push_back(segment);
     }
 
+    /// The last `count` segments left as one unit, which ends with the last of them.
+    pub fn join_unit(&mut self, count: u32) {
+        let Some(end) = self.segments.back().map(SentSegment::end) else { return };
+        self.segments.iter_mut().rev().take(count as usize).for_each(|s| s.unit = end);
+    }
+
+    /// Are the segments at `i` and behind it of one unit, and both to be sent again?
+    pub fn goes_with_next(&self, i: usize) -> bool {
+        let (Some(s), Some(next)) = (self.segments.get(i), self.segments.get(i + 1)) else {
+            return false;
+        };
+        s.unit == next.unit && next.lost && !next.retransmitted
+    }
+
     /// The segment at `i`, oldest first.
     pub fn get(&self, i: usize) -> Option<&SentSegment> {
         self.segments.get(i)
@@ -146,7 +182,8 @@ impl Scoreboard {
     }
 
     /// Removes what `ack` covers. A segment covered in part is shortened.
-    pub fn ack_to(&mut self, ack: Seq) -> Acked {
+    /// `each` sees every segment that is removed.
+    pub fn ack_to(&mut self, ack: Seq, mut each: impl FnMut(&SentSegment)) -> Acked {
         let mut acked = Acked::default();
         let mut karn = true;
         let mut first = None;
@@ -169,13 +206,15 @@ impl Scoreboard {
                 first.get_or_insert(s.at);
             }
             acked.segments += 1;
+            each(&s);
         }
         acked.sent_at = first.filter(|_| karn);
         acked
     }
 
-    /// Marks what the block covers; returns how many segments are new in it.
-    pub fn sack(&mut self, start: Seq, end: Seq) -> u32 {
+    /// Marks what the block covers; returns how many segments are new in it. `each` sees them as they
+    /// were before.
+    pub fn sack(&mut self, start: Seq, end: Seq, mut each: impl FnMut(&SentSegment)) -> u32 {
         let mut new = 0;
         for s in self.segments.iter_mut().rev() {
             if !s.end().after(start) {
@@ -184,6 +223,7 @@ impl Scoreboard {
             if s.sacked || s.seq.before(start) || s.end().after(end) {
                 continue;
             }
+            each(s);
             s.sacked = true;
             self.lost -= u32::from(core::mem::take(&mut s.lost));
             self.retransmitted -= u32::from(core::mem::take(&mut s.retransmitted));
@@ -193,50 +233,78 @@ impl Scoreboard {
         new
     }
 
-    /// Takes for lost what has at least three selectively acknowledged segments above it
-    /// (RFC 6675, IsLost). Returns how many are new.
-    pub fn mark_lost_by_sack(&mut self) -> u32 {
-        if self.sacked < REORDERING {
-            return 0;
+    /// `tcp_rack_detect_loss`: takes for lost what was sent before the latest arrival, and longer than
+    /// `limit` ago; gives how long the youngest of the others has still to wait.
+    pub fn rack_detect_loss(
+        &mut self,
+        now: Instant,
+        rack: &Rack,
+        limit: Duration,
+    ) -> Option<Duration> {
+        if self.sacked == 0 && self.retransmitted == 0 && self.lost == 0 {
+            // Nothing arrived out of order: all that is left was sent later.
+            return None;
         }
-        let mut above = 0;
-        let mut new = 0;
-        for s in self.segments.iter_mut().rev() {
-            if s.sacked {
-                above += 1;
-            } else if above >= REORDERING && !s.lost && !s.ever_retransmitted {
-                s.lost = true;
-                new += 1;
+        let mut wait: Option<Duration> = None;
+        for i in 0..self.segments.len() {
+            let s = &self.segments[i];
+            if s.sacked || (s.lost && !s.retransmitted) || !rack.passed(s) {
+                continue;
+            }
+            let age = now.saturating_since(s.at);
+            match limit.checked_sub(age).filter(|left| !left.is_zero()) {
+                None => self.mark_lost(i),
+                Some(left) => wait = Some(wait.map_or(left, |most| most.max(left))),
             }
         }
-        self.lost += new;
-        new
+        wait
+    }
+
+    /// `tcp_mark_skb_lost`: a retransmission of it that was in flight is lost too.
+    fn mark_lost(&mut self, i: usize) {
+        let s = &mut self.segments[i];
+        if !s.lost {
+            self.lost += 1;
+            self.lost_ever += 1;
+        } else if s.retransmitted {
+            self.lost_ever += 1;
+        }
+        s.lost = true;
+        if core::mem::take(&mut s.retransmitted) {
+            self.retransmitted -= 1;
+        }
     }
 
     /// Takes the oldest segment for lost; false when it was already.
     pub fn mark_front_lost(&mut self) -> bool {
-        match self.segments.front_mut() {
-            Some(s) if !s.lost && !s.sacked => {
-                s.lost = true;
-                self.lost += 1;
-                if core::mem::take(&mut s.retransmitted) {
-                    self.retransmitted -= 1;
-                }
-                true
-            }
-            _ => false,
+        let fresh = self.segments.front().is_some_and(|s| !s.lost && !s.sacked);
+        if fresh {
+            self.mark_lost(0);
         }
+        fresh
     }
 
-    /// Takes everything for lost (`tcp_enter_loss`); with `forget_sacks` also what was selectively
-    /// acknowledged, because the other side may have dropped it.
-    pub fn mark_all_lost(&mut self) {
-        self.retransmitted = 0;
+    /// Nothing was lost after all.
+    pub fn unmark_lost(&mut self) {
+        self.segments.iter_mut().for_each(|s| s.lost = false);
         self.lost = 0;
-        for s in &mut self.segments {
-            s.retransmitted = false;
-            s.lost = !s.sacked;
-            self.lost += u32::from(s.lost);
+    }
+
+    /// `tcp_timeout_mark_lost`: takes everything for lost but what was sent less than a round trip
+    /// ago. If the oldest was selectively acknowledged the other side has dropped it again: then
+    /// nothing is believed.
+    pub fn timeout_mark_lost(&mut self, now: Instant, rtt: Duration) {
+        let reneged = self.segments.front().is_some_and(|s| s.sacked);
+        if reneged {
+            self.segments.iter_mut().for_each(|s| s.sacked = false);
+            self.sacked = 0;
+        }
+        for i in 0..self.segments.len() {
+            let s = &self.segments[i];
+            let recent = !reneged && i > 0 && now.saturating_since(s.at) < rtt;
+            if !s.sacked && !recent {
+                self.mark_lost(i);
+            }
         }
     }
 
@@ -250,6 +318,7 @@ impl Scoreboard {
             let s = &mut self.segments[i];
             s.len += next.len;
             s.fin |= next.fin;
+            s.eor = next.eor;
         }
         let s = &mut self.segments[i];
         if !s.retransmitted {
@@ -290,7 +359,7 @@ impl Scoreboard {
         let (Some(s), Some(next)) = (self.segments.get(i), self.segments.get(i + 1)) else {
             return false;
         };
-        !s.syn && !s.fin && !s.sacked && !next.sacked && s.len + next.len <= mss
+        !s.syn && !s.fin && !s.eor && !s.sacked && !next.sacked && s.len + next.len <= mss
     }
 }
 
@@ -309,17 +378,19 @@ mod tests {
     }
 
     #[test]
-    fn three_sacked_segments_above_make_one_lost() {
+    fn what_was_sent_before_the_latest_arrival_is_lost_after_the_limit() {
+        // RFC 8985, 6.2, step 5.
         let mut b = flight(5);
-        assert_eq!(b.sack(Seq(100), Seq(300)), 2);
-        assert_eq!(b.mark_lost_by_sack(), 0);
-        assert_eq!(b.sack(Seq(100), Seq(400)), 1);
-        assert_eq!(b.mark_lost_by_sack(), 1);
-        assert_eq!(b.next_lost(), Some(0));
-        assert_eq!(b.in_flight(0), 1);
-        b.retransmit(0, Instant(9), 100);
-        assert_eq!((b.in_flight(0), b.next_lost()), (2, None));
-        let acked = b.ack_to(Seq(400));
+        let mut rack = Rack::new(Seq(0));
+        let now = Instant(100);
+        assert_eq!(b.sack(Seq(200), Seq(300), |s| rack.advance(now, s, None)), 1);
+        let limit = Duration::from_nanos(100);
+        assert_eq!(b.rack_detect_loss(now, &rack, limit), Some(Duration::from_nanos(1)));
+        assert_eq!((b.lost_out(), b.next_lost()), (1, Some(0)));
+        assert_eq!(b.in_flight(0), 3);
+        b.retransmit(0, Instant(109), 100);
+        assert_eq!((b.in_flight(0), b.next_lost()), (4, None));
+        let acked = b.ack_to(Seq(400), |_| {});
         assert_eq!((acked.segments, acked.sent_at), (4, None));
         assert_eq!((b.packets_out(), b.sacked_out(), b.lost_out(), b.retrans_out()), (1, 0, 0, 0));
     }
@@ -335,7 +406,7 @@ mod tests {
     #[test]
     fn half_an_acknowledged_segment_stays() {
         let mut b = flight(1);
-        assert_eq!(b.ack_to(Seq(40)).segments, 0);
+        assert_eq!(b.ack_to(Seq(40), |_| {}).segments, 0);
         assert_eq!((b.front().unwrap().seq, b.front().unwrap().len), (Seq(40), 60));
     }
 }

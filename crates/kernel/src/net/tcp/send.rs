@@ -29,6 +29,8 @@ pub struct SendFlags {
     pub more: bool,
     /// MSG_OOB: the last byte is urgent.
     pub oob: bool,
+    /// MSG_EOR: nothing that is written later shares a segment with this.
+    pub eor: bool,
 }
 
 impl TcpConn {
@@ -74,6 +76,9 @@ impl TcpConn {
         if flags.oob && complete {
             self.snd.up = Some(self.snd.write_seq);
         }
+        if flags.eor && complete {
+            self.snd.eor.push_back(self.snd.write_seq);
+        }
         if !flags.more || !complete {
             self.mark_push();
         }
@@ -106,9 +111,12 @@ impl TcpConn {
         taken
     }
 
-    /// Only the end of a write carries PSH, and of writes that share a segment the last.
+    /// Only the end of a write carries PSH, and of writes that share a segment the last. What ends
+    /// with a record shares none.
     fn mark_push(&mut self) {
-        while self.snd.push.back().is_some_and(|m| m.after(self.snd.nxt)) {
+        let eor = &self.snd.eor;
+        let shared = |m: &Seq| m.after(self.snd.nxt) && !eor.contains(m);
+        while self.snd.push.back().is_some_and(shared) {
             self.snd.push.pop_back();
         }
         self.snd.push.push_back(self.snd.write_seq);

@@ -13,7 +13,9 @@ use super::delack::DelayedAck;
 use super::fact::{Output, Ready, TcpFact};
 use super::minisock::MiniSock;
 use super::options::Options;
+use super::rack::Rack;
 use super::reassembly::Reassembly;
+use super::recovery::Recovery;
 use super::rtt::Rtt;
 use super::scoreboard::Scoreboard;
 use super::segment::Flags;
@@ -98,6 +100,8 @@ pub(super) struct SendSide {
     pub fin: bool,
     /// Ends of writes: segments that end there carry PSH.
     pub push: VecDeque<Seq>,
+    /// Ends of records (MSG_EOR): no segment goes beyond.
+    pub eor: VecDeque<Seq>,
     /// After the last urgent byte (`snd_up`).
     pub up: Option<Seq>,
     /// The end of the last segment that was not full (Minshall's Nagle).
@@ -114,6 +118,8 @@ pub(super) struct SendSide {
     pub usage: CwndUsage,
     /// A tail loss probe is out, with this end.
     pub probe_high: Option<Seq>,
+    /// It was a retransmission.
+    pub probe_retrans: bool,
     /// What was unacknowledged and unsent when the queue was thrown away: the numbers stay as they
     /// were in Linux, so SIOCOUTQ goes on counting them (measured).
     pub purged: (u32, u32),
@@ -203,6 +209,8 @@ pub struct TcpConn {
     pub(super) agreed: Agreed,
     pub(super) rtt: Rtt,
     pub(super) cc: Congestion,
+    pub(super) rack: Rack,
+    pub(super) recovery: Recovery,
     pub(super) timers: Timers,
     pub(super) stats: Stats,
     /// `sk_err`: what SO_ERROR will say.
@@ -240,6 +248,7 @@ impl TcpConn {
                 flight: Scoreboard::default(),
                 fin: false,
                 push: VecDeque::new(),
+                eor: VecDeque::new(),
                 up: None,
                 small: iss,
                 last: now,
@@ -248,6 +257,7 @@ impl TcpConn {
                 dupacks: 0,
                 usage: CwndUsage { limited: false, max_packets_out: 0, until: iss },
                 probe_high: None,
+                probe_retrans: false,
                 purged: (0, 0),
                 total_retrans: 0,
             },
@@ -268,6 +278,8 @@ impl TcpConn {
             agreed: Agreed::default(),
             rtt: Rtt::default(),
             cc: Congestion::new(config.init_cwnd),
+            rack: Rack::new(iss),
+            recovery: Recovery::new(iss),
             timers: Timers::default(),
             stats: Stats::default(),
             err: None,

@@ -16,6 +16,8 @@ pub enum Pending {
     Rto,
     /// Tail loss probe (RFC 8985, 7).
     LossProbe,
+    /// What may only be reordered is lost then (RFC 8985, 6.3).
+    Reorder,
     /// Zero window probe.
     Probe0,
 }
@@ -72,6 +74,7 @@ impl TcpConn {
             match self.timers.pending.take() {
                 Some(Pending::Rto) => self.retransmit_timer(now, out),
                 Some(Pending::LossProbe) => self.send_loss_probe(now, out),
+                Some(Pending::Reorder) => self.rack_reo_timeout(now, out),
                 Some(Pending::Probe0) => self.probe_timer(now, out),
                 None => {}
             }
@@ -82,7 +85,7 @@ impl TcpConn {
         }
     }
 
-    fn arm(&mut self, what: Pending, at: Instant) {
+    pub(super) fn arm(&mut self, what: Pending, at: Instant) {
         self.timers.pending = Some(what);
         self.timers.at = at;
     }
@@ -94,7 +97,25 @@ impl TcpConn {
                 self.timers.pending = None;
             }
         } else {
+            let mut timeout = self.rtt.rto();
+            if matches!(self.timers.pending, Some(Pending::LossProbe | Pending::Reorder)) {
+                // These took its place: the time since the oldest segment left counts.
+                let age = self.snd.flight.front().map(|s| now.saturating_since(s.at));
+                timeout = timeout.saturating_sub(age.unwrap_or_default());
+                timeout = timeout.max(Duration::from_micros(1));
+            }
+            self.arm(Pending::Rto, now + self.clamp_to_user_timeout(now, timeout));
+        }
+    }
+
+    /// `tcp_set_xmit_timer`: something arrived, so time counts from now: a probe, or the timeout.
+    pub(super) fn set_xmit_timer(&mut self, now: Instant) {
+        let probes = self.timers.pending.is_some_and(|it| it != Pending::Probe0);
+        if probes && !self.snd.flight.is_empty() {
             self.arm(Pending::Rto, now + self.clamp_to_user_timeout(now, self.rtt.rto()));
+            self.schedule_loss_probe(now);
+        } else {
+            self.rearm_rto(now);
         }
     }
 
@@ -148,6 +169,7 @@ impl TcpConn {
                 out.fact(TcpFact::LossProbe { seq });
                 self.send_new(now, len, fin, self.segment_size(), out);
                 self.snd.probe_high = Some(self.snd.nxt);
+                self.snd.probe_retrans = false;
                 return self.rearm_rto(now);
             }
         }
@@ -156,6 +178,7 @@ impl TcpConn {
             out.fact(TcpFact::LossProbe { seq });
             self.tcp_retransmit_skb(now, last, out);
             self.snd.probe_high = Some(self.snd.nxt);
+            self.snd.probe_retrans = true;
         }
         self.rearm_rto(now);
     }
@@ -165,10 +188,7 @@ impl TcpConn {
         if self.snd.flight.is_empty() || self.write_timeout(now, out) {
             return;
         }
-        self.cc.enter_loss(self.snd.nxt);
-        self.snd.flight.mark_all_lost();
-        self.snd.dupacks = 0;
-        self.snd.probe_high = None;
+        self.enter_loss(now);
         self.timers.retransmits += 1;
         self.stats.total_rto = self.stats.total_rto.saturating_add(1);
         self.timers.retrans_stamp.get_or_insert(now);

@@ -65,17 +65,20 @@ impl TcpConn {
             return Unit::CwndLimited;
         }
         let unsent = self.unsent();
-        let whole = unsent.min(self.size_goal().max(mss));
+        let record = self.snd.eor.iter().find(|end| end.after(self.snd.nxt));
+        let record = record.map_or(unsent, |end| end.since(self.snd.nxt));
+        let whole = unsent.min(self.size_goal().max(mss)).min(record);
         let window = self.wnd_end().saturating_since(self.snd.nxt);
         let fin_alone = unsent == 0;
         if window < whole.min(mss) + u32::from(fin_alone) {
             return Unit::Held;
         }
         if whole <= mss {
-            // The FIN's segment is never held back (`tcp_nagle_test`).
+            // The FIN's segment is never held back, nor one before others (`tcp_nagle_test`).
             let last = self.snd.fin && whole == unsent;
             let fits = window >= whole + u32::from(last);
-            let held = !fits || (whole < mss && !last && self.held_back(nagle));
+            let waits = whole == unsent && whole < mss && !last;
+            let held = !fits || (waits && self.held_back(nagle));
             return if held { Unit::Held } else { Unit::Send(whole) };
         }
         let segments = self.tso_segs();
@@ -103,7 +106,7 @@ impl TcpConn {
         let oldest = self.snd.flight.front().map(|s| now.saturating_since(s.at));
         let half_rtt = self.rtt.srtt().unwrap_or(Duration::ZERO) / 2;
         match oldest {
-            _ if matches!(self.cc.state, CaState::Recovery { .. } | CaState::Loss { .. }) => false,
+            _ if matches!(self.cc.state, CaState::Recovery | CaState::Loss) => false,
             // It slept for a millisecond: no burst is to be feared, and nobody to wait for.
             _ if since_last > Duration::from_millis(1) => false,
             _ if limit >= full => false,
@@ -116,7 +119,7 @@ impl TcpConn {
             Some(_) if cong_win < send_win && cong_win <= whole => true,
             Some(_) if cong_win >= send_win && send_win <= whole => true,
             // Nothing will be added to it.
-            Some(_) => !self.snd.fin,
+            Some(_) => !self.snd.fin && self.snd.eor.back() != Some(&self.snd.write_seq),
         }
     }
 }

@@ -81,7 +81,7 @@ fn step(draw: &mut Draw, conn: &mut TcpConn, now: &mut Instant, out: &mut Output
                 conn.expire(*now, out);
             }
         }
-        7 => drop(conn.send(*now, b"!", SendFlags { oob: true, more: false }, out)),
+        7 => drop(conn.send(*now, b"!", SendFlags { oob: true, ..SendFlags::default() }, out)),
         _ => {
             let s = segment(draw, conn);
             conn.input(*now, &s, out);
