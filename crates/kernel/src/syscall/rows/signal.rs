@@ -26,13 +26,7 @@ pub const ROWS: &[Row] = &[
     row!(164, "settimeofday", Kernel::sys_settimeofday, [Ptr, Ptr], Partial("always EPERM")),
     row!(200, "tkill", Kernel::sys_tkill, [Pid, Signal], Full),
     row!(201, "time", Kernel::sys_time, [Ptr], Full),
-    row!(
-        202,
-        "futex",
-        Kernel::sys_futex,
-        [Ptr, Int, Uint, Ptr, Ptr, Hex],
-        Partial("not FUTEX_WAIT_REQUEUE_PI and FUTEX_CMP_REQUEUE_PI")
-    ),
+    row!(202, "futex", Kernel::sys_futex, [Ptr, Int, Uint, Ptr, Ptr, Hex], Full),
     row!(219, "restart_syscall", Kernel::sys_restart_syscall, [], Full),
     row!(222, "timer_create", Kernel::sys_timer_create, [Int, Ptr, Ptr], Full),
     row!(223, "timer_settime", Kernel::sys_timer_settime, [Int, Int, Ptr, Ptr], Full),
