@@ -6,6 +6,7 @@ use crate::abi::Errno;
 use crate::abi::open::OFlags;
 use crate::abi::stat::{S_IFREG, Stat};
 use crate::fs::anon::Anon;
+use crate::fs::anon::pidfd::Pidfd;
 use crate::fs::file::FileId;
 use crate::fs::inode::MAY_WRITE;
 use crate::fs::mount::dev;
@@ -21,6 +22,9 @@ const NS_GET_USERNS: u32 = 0xb701;
 const NS_GET_PARENT: u32 = 0xb702;
 const NS_GET_NSTYPE: u32 = 0xb703;
 const NS_GET_OWNER_UID: u32 = 0xb704;
+
+/// The first of PIDFD_GET_*_NAMESPACE.
+const PIDFD_GET_CGROUP_NAMESPACE: u32 = 0xff01;
 
 /// The links in /proc/PID/ns.
 pub const LINKS: [(&str, NsKind); 10] = [
@@ -53,6 +57,31 @@ impl Kernel {
             "time_for_children" => Some(Namespace::Time(proxy.time_for_children)),
             _ => Some(self.namespace_of(task, kind)),
         }
+    }
+
+    /// pidfd_ioctl(): a descriptor of a namespace that the process has. ESRCH for the dead, EACCES for
+    /// who may not look into it.
+    pub(crate) fn pidfd_ioctl(&mut self, call: &mut Call<'_>, pidfd: Pidfd, cmd: u32) -> SysResult {
+        // Their numbers are in the order of the links.
+        let link = cmd.checked_sub(PIDFD_GET_CGROUP_NAMESPACE).map(|i| i as usize);
+        let Some(link) = link.filter(|i| *i < LINKS.len()) else {
+            return self.no_ioctl(call, cmd);
+        };
+        let leader = self.groups.get(pidfd.group).map(|group| group.leader);
+        let target = pidfd.thread.or(leader).filter(|t| self.tasks.get(*t).is_some());
+        let target = target.ok_or(Errno::ESRCH)?;
+        if call.arg(2) != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        if self.is_zombie(target) {
+            return Err(Errno::ESRCH.into());
+        }
+        self.ptrace_may_access(call.task, target)?;
+        let ns = match LINKS[link] {
+            ("pid_for_children", _) => Namespace::Pid(self.tasks[target].nsproxy.pid_for_children),
+            _ => self.ns_link(target, link).ok_or(Errno::ESRCH)?,
+        };
+        self.anon_getfd(call.task, Anon::Namespace(ns), OFlags::RDONLY, true)
     }
 
     /// ns_get_name(): `pid:[4026531836]`.

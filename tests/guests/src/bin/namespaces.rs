@@ -301,6 +301,18 @@ fn a_pidfd_tells_its_numbers() -> Check {
         Ok::<_, String>(rows.collect::<Vec<_>>().join(" "))
     };
     let alive = told()?;
+    // PIDFD_GET_PID_NAMESPACE, which Linux has since 6.11.
+    let ioctl = |arg| raw("ioctl", libc::SYS_ioctl, [pidfd.into(), 0xff05, arg, 0, 0, 0]);
+    let there = match ioctl(0) {
+        Err(failed) if failed.errno == libc::ENOTTY => None,
+        opened => Some(opened? as Fd),
+    };
+    if let Some(ns) = there {
+        let link = |path: String| std::fs::read_link(path).map_err(|error| error.to_string());
+        let [ours, own] = [format!("self/fd/{ns}"), format!("{child}/ns/pid")];
+        same!(link(format!("/proc/{ours}"))?, link(format!("/proc/{own}"))?, "its namespace");
+        fails!(ioctl(1), EINVAL);
+    }
     gate.open()?;
     wait_ok(child)?;
     // In a namespace of a container there are more numbers before those.

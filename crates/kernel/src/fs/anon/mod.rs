@@ -233,10 +233,10 @@ impl Kernel {
     /// .unlocked_ioctl.
     pub fn anon_ioctl(&mut self, call: &mut Call<'_>, id: u64, cmd: u32) -> SysResult {
         match self.anon.of(id) {
-            Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Pidfd(_) => {
+            Anon::Eventfd(_) | Anon::Timerfd(_) | Anon::Signalfd(_) | Anon::Mqueue(_) => {
                 self.no_ioctl(call, cmd)
             }
-            Anon::Mqueue(_) => self.no_ioctl(call, cmd),
+            Anon::Pidfd(pidfd) => self.pidfd_ioctl(call, *pidfd, cmd),
             Anon::Namespace(ns) => self.ns_ioctl(call, *ns, cmd),
             Anon::Inotify(_) => self.inotify_ioctl(call, id, cmd),
         }
