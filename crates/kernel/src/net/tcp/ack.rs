@@ -345,8 +345,8 @@ impl TcpConn {
     fn retransmit_unit(&mut self, now: Instant, first: usize, out: &mut Output) {
         let (mut i, most) = (first, self.tso_segs() as usize);
         loop {
-            let goes_on = self.snd.flight.goes_with_next(i) && i + 1 - first < most;
             self.tcp_retransmit_skb(now, i, out);
+            let goes_on = self.snd.flight.goes_with_next(i) && i + 1 - first < most;
             if !goes_on || self.in_flight() >= self.cc.cwnd {
                 break;
             }

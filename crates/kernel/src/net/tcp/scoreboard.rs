@@ -319,6 +319,7 @@ impl Scoreboard {
             s.len += next.len;
             s.fin |= next.fin;
             s.eor = next.eor;
+            s.unit = next.unit;
         }
         let s = &mut self.segments[i];
         if !s.retransmitted {
