@@ -47,6 +47,8 @@ pub struct Stat {
     pub btime: Timespec,
     /// The mount that it was reached by, for statx.
     pub mnt_id: u64,
+    /// The same as no other mount ever has it (STATX_MNT_ID_UNIQUE).
+    pub mnt_id_unique: u64,
     /// The root of a mount (STATX_ATTR_MOUNT_ROOT).
     pub mount_root: bool,
     /// STATX_ATTR_* that are set, and that could be, beside what every file has.
@@ -116,7 +118,9 @@ impl Stat {
         for (i, number) in numbers.into_iter().enumerate() {
             put(&mut out, 128 + 4 * i, &number.to_le_bytes());
         }
-        put(&mut out, 144, &self.mnt_id.to_le_bytes());
+        let unique = mask & raw::STATX_MNT_ID_UNIQUE != 0;
+        let mnt_id = if unique { self.mnt_id_unique } else { self.mnt_id };
+        put(&mut out, 144, &mnt_id.to_le_bytes());
         if mask & raw::STATX_DIOALIGN != 0 && self.dio_align > 0 {
             put(&mut out, 0, &(given | raw::STATX_DIOALIGN).to_le_bytes());
             put(&mut out, 152, &self.dio_align.to_le_bytes());

@@ -23,12 +23,15 @@ const AT_SYMLINK_NOFOLLOW: u32 = raw::AT_SYMLINK_NOFOLLOW;
 const AT_NO_AUTOMOUNT: u32 = 0x800;
 const AT_EMPTY_PATH: u32 = raw::AT_EMPTY_PATH;
 const AT_EACCESS: u32 = 0x200;
+/// Where unique mount ids begin.
+const MNT_UNIQUE_ID_OFFSET: u64 = 1 << 31;
 
 impl Kernel {
     /// vfs_getattr() of a name.
     pub fn path_stat(&self, path: Path) -> Stat {
         Stat {
             mnt_id: self.vfs.mounts[&path.mnt].id,
+            mnt_id_unique: MNT_UNIQUE_ID_OFFSET + u64::from(path.mnt.0),
             mount_root: self.vfs.is_mount_root(path),
             ..self.dentry_stat(path.dentry)
         }
@@ -63,6 +66,7 @@ impl Kernel {
             ctime: inode.ctime,
             btime: inode.btime,
             mnt_id: 0,
+            mnt_id_unique: 0,
             mount_root: false,
             dio_align: match inode.kind {
                 InodeKind::BlockDevice(rdev) => self.vfs.bdev_dio_align(rdev),

@@ -102,7 +102,7 @@ impl Kernel {
 
     /// __detach_mounts(): `dentry` lost its name; what other namespaces mounted there goes.
     pub(crate) fn detach_mounts(&mut self, dentry: DentryId) {
-        if self.vfs.dentries[dentry].mounted == 0 {
+        if self.vfs.dentries.get(dentry).is_none_or(|d| d.mounted == 0) {
             return;
         }
         let there = |at: &Path| at.dentry == dentry;

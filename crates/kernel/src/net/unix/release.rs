@@ -37,6 +37,8 @@ impl Kernel {
             // The name stays and refuses connections (rule F-19).
             inode.kind = InodeKind::Socket(None);
         }
+        // It may have been the last user of a mount that nobody sees any more.
+        self.release_detached();
         self.publish_all(Event::UnixPeer(s));
         if let Some(peer) = self.unix_mut(s).peer.take() {
             self.unix_tell_peer(task, s, peer, embryo);
