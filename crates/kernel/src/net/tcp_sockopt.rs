@@ -138,7 +138,7 @@ impl Kernel {
             raw::TCP_MAXSEG if int == 0 => config.user_mss = None,
             raw::TCP_MAXSEG if (88..=32_767).contains(&int) => config.user_mss = Some(int as u32),
             raw::TCP_MAXSEG => return Err(Errno::EINVAL),
-            raw::TCP_NOTSENT_LOWAT => config.notsent_lowat = int as u32,
+            raw::TCP_NOTSENT_LOWAT => config.own_notsent_lowat = int as u32,
             raw::TCP_INQ if (0..=1).contains(&int) => config.inq = int == 1,
             raw::TCP_INQ => return Err(Errno::EINVAL),
             raw::TCP_QUICKACK => return self.set_quickack(socket, int != 0),
@@ -170,7 +170,7 @@ impl Kernel {
                 own.linger2 = config.linger2;
                 own.user_timeout = config.user_timeout;
                 own.syn_retries = config.syn_retries;
-                own.notsent_lowat = config.notsent_lowat;
+                own.own_notsent_lowat = config.own_notsent_lowat;
             }
         });
     }
@@ -195,7 +195,7 @@ impl Kernel {
                 Some(tcp) if tcp.state() != TcpState::Close => tcp.info().snd_mss,
                 Some(_) | None => config.user_mss.unwrap_or(TCP_MSS_DEFAULT),
             },
-            raw::TCP_NOTSENT_LOWAT => config.notsent_lowat,
+            raw::TCP_NOTSENT_LOWAT => config.own_notsent_lowat,
             raw::TCP_INQ => config.inq.into(),
             // CUBIC has nothing to tell.
             raw::TCP_CC_INFO => return Ok(Vec::new()),

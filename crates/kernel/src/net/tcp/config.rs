@@ -102,8 +102,10 @@ pub struct TcpConfig {
     pub abort_on_overflow: bool,
     /// `tcp_min_tso_segs`: the least number of segments in a full unit of transmission.
     pub min_tso_segs: u32,
-    /// `tcp_notsent_lowat` or TCP_NOTSENT_LOWAT: with so many bytes unsent the buffer counts as full.
+    /// `tcp_notsent_lowat`: with so many bytes unsent the buffer counts as full.
     pub notsent_lowat: u32,
+    /// TCP_NOTSENT_LOWAT; 0 leaves it to the host.
+    pub own_notsent_lowat: u32,
     /// TCP_INQ: recvmsg(2) tells how much is left.
     pub inq: bool,
     /// TCP_MAXSEG: the most that either side may send in a segment, without options.
@@ -154,6 +156,7 @@ impl Default for TcpConfig {
             abort_on_overflow: false,
             min_tso_segs: 2,
             notsent_lowat: u32::MAX,
+            own_notsent_lowat: 0,
             inq: false,
             user_mss: None,
             init_cwnd: 10,

@@ -100,7 +100,7 @@ impl TcpConn {
         let mut taken = 0;
         while taken < data.len()
             && self.wmem_queued() < self.snd.sndbuf
-            && self.unsent() < self.config.notsent_lowat
+            && self.unsent() < self.notsent_lowat()
         {
             let room = goal - self.snd.queue.len() % goal;
             let n = room.min(data.len() - taken);
@@ -132,6 +132,14 @@ impl TcpConn {
         }
     }
 
+    /// `tcp_notsent_lowat`: the socket's own, or the host's.
+    fn notsent_lowat(&self) -> u32 {
+        match self.config.own_notsent_lowat {
+            0 => self.config.notsent_lowat,
+            own => own,
+        }
+    }
+
     /// Bytes in one full sk_buff (`tcp_xmit_size_goal`).
     pub(super) fn size_goal(&self) -> u32 {
         let mss = self.mss();
@@ -150,7 +158,7 @@ impl TcpConn {
         let queued = self.wmem_queued();
         let unsent = u64::from(self.unsent());
         self.snd.sndbuf.saturating_sub(queued) >= queued / 2
-            && 2 * unsent < u64::from(self.config.notsent_lowat)
+            && 2 * unsent < u64::from(self.notsent_lowat())
     }
 
     /// `tcp_sndbuf_expand`: room for two congestion windows.
