@@ -279,6 +279,10 @@ pub trait Platform: UserMemory + LowerFiles {
     fn fork(&mut self, parent: GuestId, share_memory: bool) -> Result<GuestId, Errno>;
     /// Ends the native context; its memory goes with the last that shares it.
     fn release(&mut self, guest: GuestId);
+    /// Bytes of its private memory that it touched; what it shares with copies of itself counts in
+    /// parts. Asked only where more is promised than there is.
+    /// A guest that is gone has none.
+    fn resident(&mut self, guest: GuestId) -> u64;
     /// Applies changes in order to the address space of `guest`. On error the index of the first
     /// change that failed is given and later ones were not tried. A change outside `user_range`, not
     /// page-aligned or empty is our bug and panics. As on x86, what can be written or executed can

@@ -159,6 +159,9 @@ impl<P: Platform> Platform for Witness<'_, P> {
     fn set_xstate(&mut self, guest: GuestId, area: &[u8]) -> bool {
         self.platform.set_xstate(guest, area)
     }
+    fn resident(&mut self, guest: GuestId) -> u64 {
+        self.platform.resident(guest)
+    }
     fn xfeatures(&self) -> u64 {
         self.platform.xfeatures()
     }

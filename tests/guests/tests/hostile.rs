@@ -83,7 +83,7 @@ fn threads_without_end_end_with_eagain() {
 }
 
 #[test]
-fn memory_is_charged_when_it_is_promised_and_reservations_are_free() {
+fn promises_of_memory_and_reservations_are_free() {
     is_contained(&["allocate"]);
     is_contained(&["reserve"]);
 }

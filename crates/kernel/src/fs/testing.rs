@@ -159,6 +159,9 @@ impl Platform for Tiny {
     fn set_xstate(&mut self, _: GuestId, _: &[u8]) -> bool {
         false
     }
+    fn resident(&mut self, _guest: GuestId) -> u64 {
+        0
+    }
     fn xfeatures(&self) -> u64 {
         3
     }

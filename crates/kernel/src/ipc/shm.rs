@@ -100,8 +100,8 @@ impl Kernel {
             self.tell(Some(call.task), Fact::unsupported("shmget SHM_HUGETLB", ""));
             return Err(errno.into());
         }
-        // SHM_NORESERVE changes nothing where memory is never overcommitted.
-        self.vm_enough_memory(len)?;
+        // SHM_NORESERVE changes nothing: it is charged when it is made.
+        self.vm_enough_memory(len, call.user)?;
         let object = call.user.object_create(len)?;
         let (cpid, ctime) = (self.tgid(call.task).0, self.real_seconds());
         let (made_as, lpid, spaces) = (key, 0, 0);

@@ -7,6 +7,7 @@ use crate::fact::Fact;
 use crate::fs::file::{FileId, FileKind};
 use crate::kernel::Kernel;
 use crate::mm::area::{VmFlags, Vma};
+use crate::mm::overcommit::Overcommit;
 use crate::mm::{MAX_MAP_COUNT, Mm, PAGE_SIZE, Pin, Space, TASK_SIZE, page_align};
 use crate::platform::{Backing, MapChange, Platform, Prot};
 use crate::syscall::{Call, SysResult};
@@ -155,7 +156,7 @@ impl Kernel {
         let mut vma = self.new_vma(user, start, request, file)?;
         vma.flags.locked = locked;
         if vma.is_charged() {
-            self.vm_enough_memory(len)?;
+            self.vm_enough_memory(len, user)?;
         }
         let change = MapChange::Map { start, len, prot: vma.prot, backing: vma.backing.clone() };
         if let Err(errno) = self.change_map(at, user, &[change]) {
@@ -229,7 +230,9 @@ impl Kernel {
         let mut vma = Vma::anonymous(start + request.len, prot);
         vma.flags = VmFlags {
             shared,
-            noreserve: request.flags & lx::MAP_NORESERVE != 0,
+            // Who never overcommits does not honour it.
+            noreserve: request.flags & lx::MAP_NORESERVE != 0
+                && self.sysctls.overcommit_memory != Overcommit::Never,
             ..VmFlags::default()
         };
         match file.filter(|f| self.files[*f].kind != FileKind::Zero) {
@@ -364,7 +367,7 @@ impl Kernel {
             if changed.is_charged() && !vma.is_charged() {
                 more += vma.end.min(end) - s.max(start);
             }
-            if self.vm_enough_memory(more).is_err() {
+            if self.vm_enough_memory(more, user).is_err() {
                 verdict = Err(Errno::ENOMEM);
                 break;
             }
@@ -406,7 +409,7 @@ impl Kernel {
             }
             self.mlock_future_ok(at, self.mms[at.mm].locks_future, new - old)?;
             self.may_expand_vm(at, new - old)?;
-            self.vm_enough_memory(new - old)?;
+            self.vm_enough_memory(new - old, user)?;
             let prot = lx::PROT_READ | lx::PROT_WRITE;
             let (start, len) = (old, new - old);
             let change = MapChange::Map { start, len, prot, backing: Backing::Anonymous };

@@ -13,6 +13,7 @@ pub mod area;
 pub mod key;
 pub mod mmap;
 pub mod mremap;
+pub mod overcommit;
 pub mod process_vm;
 pub mod seal;
 pub mod stack;
@@ -130,15 +131,6 @@ impl Kernel {
         }
     }
 
-    /// security_vm_enough_memory_mm(): may `more` bytes of private writable memory, or of System
-    /// V's, be promised?
-    pub fn vm_enough_memory(&self, more: u64) -> Result<(), Errno> {
-        let charged: u64 = self.mms.iter().map(|(_, mm)| mm.areas.charged()).sum();
-        let shm = self.ipc.shm.pages() * PAGE_SIZE;
-        let fits = (charged + shm).checked_add(more).is_some_and(|sum| sum <= self.config.memory);
-        if fits { Ok(()) } else { Err(Errno::ENOMEM) }
-    }
-
     /// Lets the platform change the guest. Its errors are the machine's: ENOMEM for the guest.
     pub(crate) fn change_map(
         &mut self,
@@ -220,9 +212,10 @@ impl Kernel {
         &mut self,
         task: TaskId,
         old: MmId,
+        user: &mut dyn Platform,
     ) -> Result<(MmId, Vec<MapChange>), Errno> {
         let mut mm = self.mms[old].clone();
-        self.vm_enough_memory(mm.areas.charged())?;
+        self.may_copy_memory(&mm.areas, user)?;
         mm.users = 1;
         // Locks are not inherited, neither those that are nor those to come.
         mm.locks_future = false;

@@ -60,7 +60,7 @@ impl Kernel {
             }
             return Ok(addr);
         }
-        let (start, vma) = self.vma_to_resize(at, remap)?;
+        let (start, vma) = self.vma_to_resize(at, user, remap)?;
         let end = addr + old_len;
         let fits = end == vma.end
             && addr <= self.mms[at.mm].range.1.saturating_sub(new_len)
@@ -77,7 +77,12 @@ impl Kernel {
     }
 
     /// vma_to_resize(): the one area that holds all of the old range; EFAULT if there is none.
-    fn vma_to_resize(&self, at: Space, remap: Remap) -> Result<(u64, Vma), Errno> {
+    fn vma_to_resize(
+        &self,
+        at: Space,
+        user: &mut dyn Platform,
+        remap: Remap,
+    ) -> Result<(u64, Vma), Errno> {
         let Remap { addr, old_len, new_len, .. } = remap;
         let areas = &self.mms[at.mm].areas;
         let (start, vma) = areas.find(addr).ok_or(Errno::EFAULT)?;
@@ -97,7 +102,7 @@ impl Kernel {
         self.mlock_future_ok(at, vma.flags.locked, more)?;
         self.may_expand_vm(at, more)?;
         if vma.is_charged() {
-            self.vm_enough_memory(more)?;
+            self.vm_enough_memory(more, user)?;
         }
         Ok((start, vma.clone()))
     }
@@ -152,7 +157,7 @@ impl Kernel {
             self.do_munmap(at, user, addr + new_len, old_len - new_len)?;
             remap.old_len = new_len;
         }
-        let area = self.vma_to_resize(at, remap)?;
+        let area = self.vma_to_resize(at, user, remap)?;
         self.move_vma(at, user, remap, area, to)
     }
 

@@ -313,7 +313,7 @@ impl Kernel {
                 return Err(Errno::EPERM);
             }
             if vma.is_charged() {
-                self.vm_enough_memory(len)?;
+                self.vm_enough_memory(len, user)?;
             }
             changes.push(MapChange::Map { start, len, prot, backing: vma.backing.clone() });
             areas.push((start, vma));

@@ -243,7 +243,7 @@ impl Kernel {
             self.mms[at.mm].users += 1;
             return Ok(Born { pid, guest, mm: at.mm });
         }
-        let (mm, changes): (MmId, Vec<MapChange>) = self.dup_mm(call.task, at.mm)?;
+        let (mm, changes): (MmId, Vec<MapChange>) = self.dup_mm(call.task, at.mm, call.user)?;
         let native = call.user.fork(at.guest, false).and_then(|guest| {
             match call.user.change_map(guest, &changes) {
                 Ok(()) => Ok(guest),

@@ -58,6 +58,12 @@ pub struct Space {
 }
 
 impl Space {
+    /// Bytes of its private pages, which are there from the beginning.
+    pub fn resident(&self) -> u64 {
+        let private = |it: &&Mapped| matches!(it.page, Page::Private { .. });
+        self.pages.values().filter(private).count() as u64 * PAGE
+    }
+
     /// Reads up to the end of the page; returns how many bytes, or why none.
     fn read_in_page(
         &self,

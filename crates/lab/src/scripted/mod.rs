@@ -176,6 +176,10 @@ impl Platform for Scripted {
         true
     }
 
+    fn resident(&mut self, guest: GuestId) -> u64 {
+        self.spaces[&self.guest(guest).space].0.resident()
+    }
+
     fn xfeatures(&self) -> u64 {
         3
     }

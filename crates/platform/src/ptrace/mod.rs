@@ -192,6 +192,10 @@ impl Platform for Ptrace {
         self.live(guest).is_some_and(|guest| xstate::set(guest.pid, area))
     }
 
+    fn resident(&mut self, guest: GuestId) -> u64 {
+        self.live(guest).and_then(|guest| memory::resident(guest.pid)).unwrap_or(0)
+    }
+
     fn xfeatures(&self) -> u64 {
         self.xfeatures
     }

@@ -1,8 +1,8 @@
 //! What can be asked of mapped memory beside its protection: sealing it, mapping another part of a
 //! file in its place, locking it, and what locking forbids. See mseal(2), remap_file_pages(2),
-//! msync(2), madvise(2), mlock(2), futex(2).
+//! msync(2), madvise(2), mlock(2), futex(2). And how much of it is promised: proc_sys_vm(5).
 
-use guests::process::{fork_check, wait_ok};
+use guests::process::{fork, fork_check, wait_ok};
 use guests::sys::{Fd, Sys, close, map, open, raw, scratch};
 use guests::{Check, ensure, fails, same};
 use libc::{EBUSY, EFAULT, EINVAL, ENOMEM, ENOSYS, EPERM, O_CREAT, O_RDWR};
@@ -13,6 +13,7 @@ guests::cases! {
     another_part_of_a_file_comes_in_place,
     locked_memory_is_not_taken_away,
     a_futex_beyond_the_end_of_its_file_is_none,
+    more_memory_is_promised_than_there_is,
 }
 
 const PAGE: usize = 4096;
@@ -158,4 +159,34 @@ fn a_futex_beyond_the_end_of_its_file_is_none() -> Check {
     fails!(wake(nothing), EFAULT);
     ensure!(wake(nothing + 1).is_err(), "an address between words");
     close(fd).map_err(String::from)
+}
+
+/// proc_sys_vm(5): overcommit_memory 0, the default, refuses only what is obviously too much, also
+/// in a fork.
+fn more_memory_is_promised_than_there_is() -> Check {
+    let read = |path| std::fs::read_to_string(path).map_err(|error| error.to_string());
+    if read("/proc/sys/vm/overcommit_memory")?.trim() != "0" {
+        return Ok(());
+    }
+    // SAFETY: sysinfo fills in the struct.
+    let info = unsafe {
+        let mut info: libc::sysinfo = std::mem::zeroed();
+        libc::sysinfo(&mut info);
+        info
+    };
+    let all = (info.totalram + info.totalswap) as usize * info.mem_unit as usize;
+    let (half, rw) = ((all / 2).next_multiple_of(PAGE), PROT_READ | PROT_WRITE);
+    fails!(map(2 * all, rw, ANONYMOUS, -1, 0), ENOMEM);
+    let child = fork_check(|| {
+        let lowest = (0..4).try_fold(usize::MAX, |low, _| {
+            Ok::<usize, String>(low.min(map(half, rw, ANONYMOUS, -1, 0)?))
+        })?;
+        // They are one area, and too much for a copy.
+        fails!(fork(|| 0), ENOMEM);
+        munmap(lowest, 3 * half)?;
+        let copy = fork(|| 0)?;
+        same!(guests::process::wait(copy)?, 0, "a copy of a quarter");
+        Ok(())
+    })?;
+    wait_ok(child)
 }

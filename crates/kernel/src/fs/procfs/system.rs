@@ -178,8 +178,8 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/net/ipv4/tcp_window_scaling", SystemFile::Tcp(TcpSysctl::WindowScaling)),
     ("sys/net/ipv4/tcp_wmem", SystemFile::Tcp(TcpSysctl::Wmem)),
     ("sys/vm/max_map_count", SystemFile::Text("65530\n")),
-    ("sys/vm/overcommit_memory", SystemFile::Text("2\n")),
-    ("sys/vm/overcommit_ratio", SystemFile::Text("100\n")),
+    ("sys/vm/overcommit_memory", SystemFile::Tunable(Tunable::OvercommitMemory)),
+    ("sys/vm/overcommit_ratio", SystemFile::Tunable(Tunable::OvercommitRatio)),
     ("sys/vm/swappiness", SystemFile::Text("60\n")),
     ("sysvipc/msg", SystemFile::SysvipcMsg),
     ("sysvipc/sem", SystemFile::SysvipcSem),
@@ -262,12 +262,16 @@ impl Kernel {
     /// show_meminfo() in its order. What was charged is used, nothing is cached.
     fn proc_meminfo(&self) -> String {
         let total = self.config.memory / 1024;
-        let used = self.mms.iter().map(|(_, mm)| mm.areas.charged()).sum::<u64>() / 1024;
+        let promised = self.promised() / 1024;
+        let used = promised.min(total);
+        let limit = total.saturating_mul(self.sysctls.overcommit_ratio.into()) / 100;
         let free = total.saturating_sub(used);
         let known = |name| match name {
-            "MemTotal" | "CommitLimit" | "DirectMap2M" => total,
+            "MemTotal" | "DirectMap2M" => total,
+            "CommitLimit" => limit,
+            "Committed_AS" => promised,
             "MemFree" | "MemAvailable" => free,
-            "Active" | "Active(anon)" | "AnonPages" | "Committed_AS" => used,
+            "Active" | "Active(anon)" | "AnonPages" => used,
             "VmallocTotal" => 34_359_738_367,
             "Hugepagesize" => 2048,
             _ => 0,

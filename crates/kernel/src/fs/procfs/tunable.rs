@@ -5,6 +5,7 @@
 use crate::abi::Errno;
 use crate::ipc::sysctl::IpcSysctl;
 use crate::kernel::Kernel;
+use crate::mm::overcommit::Overcommit;
 use crate::task::TaskId;
 
 /// Which.
@@ -19,6 +20,8 @@ pub enum Tunable {
     LeaseBreakTime,
     LeasesEnable,
     NrOpen,
+    OvercommitMemory,
+    OvercommitRatio,
     PipeMaxSize,
     PidMax,
     /// net.ipv4.conf.{all,default,lo}.tag, by their place.
@@ -38,6 +41,10 @@ pub struct Sysctls {
     pub leases_enable: u32,
     /// fs.nr_open: descriptors that a process can have.
     pub nr_open: u32,
+    /// vm.overcommit_memory.
+    pub overcommit_memory: Overcommit,
+    /// vm.overcommit_ratio, in percent.
+    pub overcommit_ratio: u32,
     /// fs.pipe-max-size, in bytes.
     pub pipe_max_size: u32,
 }
@@ -49,6 +56,8 @@ impl Default for Sysctls {
             lease_break_time: 45,
             leases_enable: 1,
             nr_open: 1 << 20,
+            overcommit_memory: Overcommit::Guess,
+            overcommit_ratio: 50,
             pipe_max_size: 1 << 20,
         }
     }
@@ -68,6 +77,8 @@ impl Tunable {
             | Tunable::LeasesEnable
             | Tunable::NetTag(_)
             | Tunable::NrOpen
+            | Tunable::OvercommitMemory
+            | Tunable::OvercommitRatio
             | Tunable::PipeMaxSize => 0o644,
         }
     }
@@ -86,6 +97,8 @@ impl Kernel {
             Tunable::LeaseBreakTime => s.lease_break_time.to_string(),
             Tunable::LeasesEnable => s.leases_enable.to_string(),
             Tunable::NrOpen => s.nr_open.to_string(),
+            Tunable::OvercommitMemory => (s.overcommit_memory as u32).to_string(),
+            Tunable::OvercommitRatio => s.overcommit_ratio.to_string(),
             Tunable::PipeMaxSize => s.pipe_max_size.to_string(),
             Tunable::PidMax => self.pids.pid_max_in(self.task_active_pid_ns(reader)).to_string(),
             Tunable::NsLastPid => self.pids.last_in(self.task_active_pid_ns(reader)).to_string(),
@@ -127,6 +140,15 @@ impl Kernel {
                 }
                 self.sysctls.nr_open = wanted;
             }
+            Tunable::OvercommitMemory => {
+                self.sysctls.overcommit_memory = match number()? {
+                    0 => Overcommit::Guess,
+                    1 => Overcommit::Always,
+                    2 => Overcommit::Never,
+                    _ => return Err(Errno::EINVAL),
+                };
+            }
+            Tunable::OvercommitRatio => self.sysctls.overcommit_ratio = number()?,
             Tunable::PipeMaxSize => {
                 let wanted = number()?;
                 if wanted == 0 || wanted > *PIPE_SIZES.end() {

@@ -105,6 +105,9 @@ impl Platform for Memory {
         self.xstate = area.to_vec();
         true
     }
+    fn resident(&mut self, _guest: GuestId) -> u64 {
+        0
+    }
     fn xfeatures(&self) -> u64 {
         7
     }
