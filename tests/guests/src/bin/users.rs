@@ -11,7 +11,7 @@ use guests::sys::{Fd, Sys, close, lseek, open, raw, scratch, write};
 use guests::{Check, ensure, fails, same};
 use libc::{CLONE_FS, CLONE_NEWUSER, CLONE_NEWUTS, SIGCHLD, SIGUSR1};
 use libc::{EACCES, EINVAL, ENOSPC, EPERM, ESPIPE};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 guests::cases! {
     nobody_has_a_number_before_the_map_is_written,
@@ -252,8 +252,8 @@ fn capabilities_count_for_what_belongs_to_the_namespace() -> Check {
 }
 
 fn an_unmapped_owners_file_is_nobodys_to_change() -> Check {
-    let place = scratch()?;
-    let mine = place.join("mine");
+    let place = entered()?;
+    let mine = PathBuf::from("mine");
     std::fs::write(&mine, b"x").map_err(|error| error.to_string())?;
     as_root(|_, _| {
         let chmod = |path: &Path, mode| on_path("chmod", libc::SYS_chmod, path, [mode, 0, 0]);
@@ -273,6 +273,14 @@ fn an_unmapped_owners_file_is_nobodys_to_change() -> Check {
         Ok(())
     })?;
     std::fs::remove_dir_all(&place).map_err(|error| error.to_string())
+}
+
+/// A directory of our own, which is where we are: the way to it may be closed to who is root only in
+/// a namespace.
+fn entered() -> Result<PathBuf, String> {
+    let place = scratch()?;
+    std::env::set_current_dir(&place).map_err(|error| error.to_string())?;
+    Ok(place)
 }
 
 /// What `--then tell_effective WANTED` checks.
@@ -455,8 +463,8 @@ fn what_is_shared_cannot_be_taken_along() -> Check {
 }
 
 fn a_chroot_is_no_place_for_a_new_one() -> Check {
-    let place = scratch()?;
-    let root = guests::sys::c_path(&place);
+    let place = entered()?;
+    let root = c".";
     as_root(|_, _| {
         raw("chroot", libc::SYS_chroot, [root.as_ptr() as i64, 0, 0, 0, 0, 0])?;
         fails!(unshare(CLONE_NEWUSER), EPERM);
@@ -469,9 +477,9 @@ fn a_privileged_parent_maps_many() -> Check {
     if !permitted()? {
         return Ok(());
     }
-    let place = scratch()?;
+    let place = entered()?;
     let (ready, go) = (Gate::new()?, Gate::new()?);
-    let made = place.join("made");
+    let made = PathBuf::from("made");
     let child = fork_check(|| {
         unshare(CLONE_NEWUSER)?;
         ready.open()?;
