@@ -1,4 +1,4 @@
-//! Pipes, AF_UNIX sockets and UDP: what is left when one end dies. Rules F-13 … F-20 of
+//! Pipes, AF_UNIX sockets and UDP: what is left when one end dies. Rules F-9, F-13 … F-21 of
 //! docs/linux-semantics.md, pipe(7), unix(7), udp(7).
 
 use guests::net::{
@@ -394,7 +394,8 @@ fn descriptor_in_flight_goes_with_the_receiver() -> Check {
     Ok(())
 }
 
-/// F-21. Collecting is a worker's business, so it is waited for.
+/// F-21, F-9: the collector is a kernel thread; what it puts last is released later than the close
+/// that made it garbage, so it is waited for.
 fn circle_of_sockets_in_flight_is_collected_when_another_goes() -> Check {
     let (left, right) = pair(SOCK_STREAM)?;
     let (inside, outside) = pair(SOCK_STREAM)?;
