@@ -35,6 +35,7 @@ guests::cases! {
     interval_timer_repeats,
     posix_timer_sends_its_signal,
     cpu_timers_signal_the_thread_that_used_the_time,
+    each_posix_timer_has_a_record_of_its_own,
     nanosleep_sleeps,
     absolute_sleep_in_the_past_returns_at_once,
     monotonic_clock_grows,
@@ -367,6 +368,36 @@ fn posix_timer_sends_its_signal() -> Check {
     Ok(())
 }
 
+/// timer_create(2): a standard signal of two timers is pending twice.
+fn each_posix_timer_has_a_record_of_its_own() -> Check {
+    signal::block(&[libc::SIGUSR1])?;
+    let start = || {
+        let time = timespec { tv_sec: 0, tv_nsec: 1 };
+        let none = timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: valid structs.
+        unsafe {
+            let mut event: libc::sigevent = std::mem::zeroed();
+            event.sigev_notify = libc::SIGEV_SIGNAL;
+            event.sigev_signo = libc::SIGUSR1;
+            let mut timer: libc::timer_t = std::mem::zeroed();
+            small(
+                "timer_create",
+                libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer),
+            )?;
+            let value = libc::itimerspec { it_value: time, it_interval: none };
+            small("timer_settime", libc::timer_settime(timer, 0, &value, std::ptr::null_mut()))?;
+            Ok::<libc::timer_t, String>(timer)
+        }
+    };
+    let taken = || signal::timed_wait(&[libc::SIGUSR1], 0);
+    let (_one, _other) = (start()?, start()?);
+    absolute_sleep(monotonic() + 5_000_000);
+    let expected = (libc::SIGUSR1, libc::SI_TIMER);
+    same!((taken()?, taken()?), (expected, expected), "the signals of both");
+    fails!(taken(), EAGAIN);
+    Ok(())
+}
+
 /// setitimer(2), timer_create(2): the signal is the process's, its first candidate the thread that
 /// has the CPU, not the one that sleeps (Linux 6.3).
 fn cpu_timers_signal_the_thread_that_used_the_time() -> Check {
@@ -409,20 +440,22 @@ fn nanosleep_sleeps() -> Check {
     Ok(())
 }
 
+/// clock_nanosleep(2) until then on the monotonic clock; its error number.
+fn absolute_sleep(nanos: u64) -> i32 {
+    let time = timespec {
+        tv_sec: (nanos / 1_000_000_000) as i64,
+        tv_nsec: (nanos % 1_000_000_000) as i64,
+    };
+    let null = std::ptr::null_mut();
+    // SAFETY: valid structs.
+    unsafe { libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &time, null) }
+}
+
 /// clock_nanosleep(2).
 fn absolute_sleep_in_the_past_returns_at_once() -> Check {
-    let sleep = |nanos: u64| {
-        let time = timespec {
-            tv_sec: (nanos / 1_000_000_000) as i64,
-            tv_nsec: (nanos % 1_000_000_000) as i64,
-        };
-        let null = std::ptr::null_mut();
-        // SAFETY: valid structs.
-        unsafe { libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &time, null) }
-    };
     let now = monotonic();
-    same!(sleep(now - 1000), 0, "in the past");
-    same!(sleep(now + 10_000_000), 0, "in the future");
+    same!(absolute_sleep(now - 1000), 0, "in the past");
+    same!(absolute_sleep(now + 10_000_000), 0, "in the future");
     ensure!(monotonic() >= now + 10_000_000, "it woke too early");
     Ok(())
 }

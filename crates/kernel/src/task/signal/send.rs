@@ -124,11 +124,11 @@ impl Kernel {
             true => &self.groups[group].shared_pending,
             false => &self.tasks[task].pending,
         };
-        if pending.holds_standard(signal) {
+        // A timer's record was allocated with the timer: each has one, whatever else is pending.
+        let preallocated = matches!(info.detail, SigDetail::Timer { .. });
+        if pending.holds_standard(signal) && !preallocated {
             return Ok(Some(Dropped::AlreadyPending));
         }
-        // A timer's record was allocated with the timer.
-        let preallocated = matches!(info.detail, SigDetail::Timer { .. });
         let override_limit = preallocated || !signal.is_realtime() && info.code >= 0;
         let (record, dropped) = if signal == Signal::SIGKILL {
             (None, None) // never allocates (rule S-19)
