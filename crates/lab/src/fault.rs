@@ -48,7 +48,8 @@ pub enum FaultKind {
         /// The names of its hosts.
         between: (String, String),
     },
-    /// A host's cable is pulled out: it has no carrier. Nothing comes in or goes out.
+    /// A host's cable is pulled out: nothing comes in or goes out. Unlike Linux, the host itself is
+    /// not told that it has no carrier (IFF_RUNNING).
     Unplug {
         /// The host's name.
         host: String,

@@ -3,7 +3,8 @@
 //!
 //! Unlike Linux, nobody sees a page being touched. As long as all promises fit into the host's memory
 //! nothing else is looked at; beyond that the machine is asked how much was touched by now, and who
-//! asks for more than is left gets ENOMEM, where Linux would promise it and kill somebody later.
+//! asks for more than is left gets ENOMEM, where Linux would promise it and kill somebody later. Only
+//! there does a run depend on its machine: on how its kernel counts pages, and 0 if it does not say.
 
 use super::area::Areas;
 use crate::abi::Errno;

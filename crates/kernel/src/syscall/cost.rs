@@ -1,9 +1,11 @@
 //! What a system call costs in virtual time, in units of `Config::syscall_cost`: half a microsecond
 //! buys what most calls do; those that make or tear down something take longer, and a loop of them
-//! ends sooner. The numbers are those of Linux 6.18 on a machine of 2020 or later, rounded (measured
-//! by loops of each call, pinned to one CPU). How long the work behind a call takes, bytes copied
-//! or pages filled, is not counted. Neighbours: `in_vain` (what asking again and again costs),
-//! `enter_syscall` (who charges).
+//! ends sooner. The numbers are those of Linux 6.18 on a virtual machine of today, rounded: loops of
+//! stat, open, mkdir, rename, creat, fcntl locks, pipe, mmap, brk, socket, connect, fork, vfork,
+//! threads and exec, pinned to one CPU. What was not measured stands with its kind, and how a pair's
+//! time divides (fork and exit, exec and exit) is a guess. How long the work behind a call takes,
+//! bytes copied or pages filled, is not counted. Neighbours: `in_vain` (what asking again and again
+//! costs), `enter_syscall` (who charges).
 
 use crate::syscall::InFlight;
 use linux_raw_sys::general as raw;
