@@ -22,7 +22,7 @@ use lab::{LabFact, Record, Step, What, World};
 use rustix::fs::Mode;
 use rustix::process;
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// The name of the one process of the plan.
@@ -67,7 +67,12 @@ pub fn scenario(args: &RunArgs) -> Result<Scenario, String> {
     Ok(Scenario {
         seed: DEFAULT_SEED,
         until: DEFAULT_UNTIL,
-        hosts: vec![HostSpec { name: "a".to_owned(), address: Ipv4Addr::new(10, 0, 0, 1) }],
+        hosts: vec![HostSpec {
+            name: "a".to_owned(),
+            address: Ipv4Addr::new(10, 0, 0, 1),
+            ipv6: Some(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1)),
+            name6: false,
+        }],
         processes: vec![process],
         links: Vec::new(),
         faults: Vec::new(),

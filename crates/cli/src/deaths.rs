@@ -18,7 +18,7 @@ use platform::ptrace::{self, Ptrace};
 use rustix::termios::tcgetwinsize;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 /// So many different results of calls are shown, and so many kinds of segments.
 const SHOWN: usize = 6;
@@ -97,7 +97,7 @@ fn report(scenario: &Scenario, plan: &Plan, outcomes: &[(&str, Outcome)]) -> Str
         table.add_row([(*death).to_owned(), fate(&outcome.fate)]);
     }
     text += &format!("{}\n", table.trim_fmt());
-    let mut peers: BTreeMap<(SocketAddrV4, SocketAddrV4), &Peer> = BTreeMap::new();
+    let mut peers: BTreeMap<(SocketAddr, SocketAddr), &Peer> = BTreeMap::new();
     for peer in outcomes.iter().flat_map(|(_, outcome)| &outcome.peers) {
         peers.entry((peer.local, peer.remote)).or_insert(peer);
     }

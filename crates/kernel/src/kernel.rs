@@ -29,7 +29,7 @@ use crate::task::{Fs, GroupId, SigHand, Task, TaskId, ThreadGroup};
 use crate::time::{Duration, Instant};
 use crate::tty::Tty;
 use crate::wait_queue::WaitQueues;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 use std::collections::{BTreeMap, VecDeque};
 
 /// What a host is told when it boots.
@@ -41,8 +41,12 @@ pub struct Config {
     pub number: u64,
     /// The address of its one network interface (the loopback is always there).
     pub address: Ipv4Addr,
+    /// Its IPv6 address. None: IPv6 is off (net.ipv6.conf.all.disable_ipv6), on the loopback too.
+    pub address6: Option<Ipv6Addr>,
     /// All names that resolve inside the world, for /etc/hosts.
     pub names: BTreeMap<String, Ipv4Addr>,
+    /// The names that resolve to an IPv6 address too.
+    pub names6: BTreeMap<String, Ipv6Addr>,
     /// The root seed of the world.
     pub seed: u64,
     /// CLOCK_REALTIME at the beginning of the world, seconds since 1970.
@@ -80,7 +84,9 @@ impl Default for Config {
             hostname: "a".into(),
             number: 0,
             address: Ipv4Addr::new(10, 0, 0, 1),
+            address6: Some(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1)),
             names: BTreeMap::new(),
+            names6: BTreeMap::new(),
             seed: 1,
             // 2026-01-01T00:00:00Z
             epoch: 1_767_225_600,

@@ -1,62 +1,81 @@
-//! Packets as bytes: IPv4 with TCP, UDP or ICMP and right checksums, for whoever shows them to others:
-//! the pcap files of the command, and packetdrill, whose packets are also read back. The typed ones
-//! are `kernel::net::packet`.
+//! Packets as bytes: IPv4 or IPv6 with TCP, UDP or ICMP and right checksums, for whoever shows them to
+//! others: the pcap files of the command, and packetdrill, whose packets, of IPv4 only, are also read
+//! back. The typed ones are `kernel::net::packet`.
 
 use bytes::Bytes;
 use etherparse::{
-    Icmpv4Header, Icmpv4Type, IpDscp, IpEcn, IpNumber, Ipv4Header, TcpHeader, UdpHeader,
+    Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, IpDscp, IpEcn, IpNumber, Ipv4Header,
+    Ipv6FlowLabel, Ipv6Header, TcpHeader, UdpHeader,
 };
 use kernel::net::packet::{IpChoice, Packet, Transport, Unreachable};
 use kernel::net::tcp::{Flags, Options, Segment, Seq};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The bytes of a packet from the IP header on.
 pub fn encode(packet: &Packet) -> Vec<u8> {
-    let (src, dst) = (v4(packet.src), v4(packet.dst));
     let (protocol, body) = match &packet.payload {
         Transport::Tcp { src_port, dst_port, segment } => {
-            (IpNumber::TCP, tcp((src, *src_port), (dst, *dst_port), segment))
+            (IpNumber::TCP, tcp(packet, (*src_port, *dst_port), segment))
         }
         Transport::Udp { src_port, dst_port, payload } => {
-            let header = UdpHeader::with_ipv4_checksum(
-                *src_port,
-                *dst_port,
-                &ip_header(src, dst, IpNumber::UDP, payload.len() + 8),
-                payload,
-            );
-            let header = header.expect("a datagram fits into an IP packet");
-            (IpNumber::UDP, [&header.to_bytes(), &payload[..]].concat())
+            (IpNumber::UDP, udp(packet, (*src_port, *dst_port), payload))
         }
-        Transport::Icmp(unreachable) => (IpNumber::ICMP, icmp(unreachable)),
+        Transport::Icmp(unreachable) if packet.src.is_ipv4() => (IpNumber::ICMP, icmp(unreachable)),
+        Transport::Icmp(unreachable) => (IpNumber::IPV6_ICMP, icmpv6(packet, unreachable)),
     };
-    let mut header = ip_header(src, dst, protocol, body.len());
-    header.identification = packet.id;
-    header.time_to_live = packet.choice.ttl;
-    header.dont_fragment = packet.choice.dont_fragment();
-    header.dscp = IpDscp::try_new(packet.choice.tos >> 2).expect("six bits");
-    header.ecn = IpEcn::try_new(packet.choice.tos & 3).expect("two bits");
-    header.header_checksum = header.calc_header_checksum();
-    [&header.to_bytes(), &body[..]].concat()
+    [ip_header(packet, protocol, body.len()), body].concat()
 }
 
-fn v4(address: IpAddr) -> Ipv4Addr {
-    match address {
-        IpAddr::V4(v4) => v4,
-        IpAddr::V6(v6) => v6.to_ipv4().unwrap_or(Ipv4Addr::UNSPECIFIED),
+/// The IP header of a packet with `len` bytes after it.
+fn ip_header(packet: &Packet, protocol: IpNumber, len: usize) -> Vec<u8> {
+    let len = u16::try_from(len).expect("a packet is at most 64 KiB long");
+    let choice = packet.choice;
+    match (packet.src, packet.dst) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => {
+            let mut header = Ipv4Header::new(len, choice.ttl, protocol, src.octets(), dst.octets())
+                .expect("the length leaves room for the header");
+            header.identification = packet.id;
+            header.dont_fragment = choice.dont_fragment();
+            header.dscp = IpDscp::try_new(choice.tos >> 2).expect("six bits");
+            header.ecn = IpEcn::try_new(choice.tos & 3).expect("two bits");
+            header.header_checksum = header.calc_header_checksum();
+            header.to_bytes().to_vec()
+        }
+        (src, dst) => Ipv6Header {
+            traffic_class: choice.tos,
+            flow_label: flow_label(packet),
+            payload_length: len,
+            next_header: protocol,
+            hop_limit: choice.ttl,
+            source: v6(src).octets(),
+            destination: v6(dst).octets(),
+        }
+        .to_bytes()
+        .to_vec(),
     }
 }
 
-fn ip_header(src: Ipv4Addr, dst: Ipv4Addr, protocol: IpNumber, len: usize) -> Ipv4Header {
-    let len = u16::try_from(len).expect("a packet is at most 64 KiB long");
-    let mut header = Ipv4Header::new(len, 64, protocol, src.octets(), dst.octets())
-        .expect("the length leaves room for the header");
-    header.dont_fragment = true;
-    header.header_checksum = header.calc_header_checksum();
-    header
+/// Linux labels its flows by themselves (net.ipv6.auto_flowlabels), with a random number for each
+/// that is never 0. So do we: always the same one between the same ends.
+fn flow_label(packet: &Packet) -> Ipv6FlowLabel {
+    let (from, to) = (packet.source(), packet.destination());
+    let mut hash = 0x811c_9dc5_u32;
+    let ports = [from.port().to_be_bytes(), to.port().to_be_bytes()].concat();
+    for byte in [&v6(from.ip()).octets()[..], &v6(to.ip()).octets(), &ports].concat() {
+        hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    }
+    Ipv6FlowLabel::try_new(((hash >> 12) ^ hash) & 0xf_ffff | 1).expect("20 bits")
 }
 
-fn tcp(from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), segment: &Segment) -> Vec<u8> {
-    let mut header = TcpHeader::new(from.1, to.1, segment.seq.0, segment.window);
+fn v6(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(four) => four.to_ipv6_mapped(),
+        IpAddr::V6(six) => six,
+    }
+}
+
+fn tcp(packet: &Packet, ports: (u16, u16), segment: &Segment) -> Vec<u8> {
+    let mut header = TcpHeader::new(ports.0, ports.1, segment.seq.0, segment.window);
     header.acknowledgment_number = if segment.has(Flags::ACK) { segment.ack.0 } else { 0 };
     header.fin = segment.has(Flags::FIN);
     header.syn = segment.has(Flags::SYN);
@@ -70,24 +89,60 @@ fn tcp(from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), segment: &Segment) -> Vec<u8>
     let mut options = Vec::new();
     segment.options.encode(&mut options);
     header.set_options_raw(&options).expect("options take at most 40 bytes");
-    let len = header.header_len() + segment.payload.len();
-    let ip = ip_header(from.0, to.0, IpNumber::TCP, len);
-    let checksum = header.calc_checksum_ipv4(&ip, &segment.payload);
+    let payload = &segment.payload;
+    let checksum = match (packet.src, packet.dst) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => {
+            header.calc_checksum_ipv4_raw(src.octets(), dst.octets(), payload)
+        }
+        (src, dst) => header.calc_checksum_ipv6_raw(v6(src).octets(), v6(dst).octets(), payload),
+    };
     header.checksum = checksum.expect("a segment fits into an IP packet");
     [&header.to_bytes(), &segment.payload[..]].concat()
 }
 
-/// Destination unreachable: the type, and what it quotes (an IP header and eight bytes).
-fn icmp(unreachable: &Unreachable) -> Vec<u8> {
+fn udp(packet: &Packet, ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len() + 8).expect("a datagram fits into an IP packet");
+    let mut header =
+        UdpHeader { source_port: ports.0, destination_port: ports.1, length, checksum: 0 };
+    let checksum = match (packet.src, packet.dst) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => {
+            header.calc_checksum_ipv4_raw(src.octets(), dst.octets(), payload)
+        }
+        (src, dst) => header.calc_checksum_ipv6_raw(v6(src).octets(), v6(dst).octets(), payload),
+    };
+    header.checksum = checksum.expect("a datagram fits into an IP packet");
+    [&header.to_bytes(), payload].concat()
+}
+
+/// What an unreachable quotes: an IP header and eight bytes.
+fn quoted(unreachable: &Unreachable) -> Vec<u8> {
     let port = |a: &SocketAddr| a.port().to_be_bytes();
     let (from, to) = (&unreachable.from, &unreachable.to);
-    let protocol = IpNumber(unreachable.protocol);
-    let quoted_header = ip_header(v4(from.ip()), v4(to.ip()), protocol, 8);
     // What follows the ports is a UDP length, or a sequence number that is not kept.
     let rest: [u8; 4] = if unreachable.protocol == 17 { [0, 8, 0, 0] } else { [0; 4] };
-    let quoted = [&quoted_header.to_bytes()[..], &port(from), &port(to), &rest].concat();
+    let (src_port, dst_port) = (from.port(), to.port());
+    let payload = Transport::Udp { src_port, dst_port, payload: Bytes::new() };
+    let (src, dst, choice) = (from.ip(), to.ip(), IpChoice::default());
+    let about = Packet { src, dst, id: 0, choice, payload };
+    let header = ip_header(&about, IpNumber(unreachable.protocol), 8);
+    [&header[..], &port(from), &port(to), &rest].concat()
+}
+
+/// Destination unreachable: type 3, the code, and what it quotes.
+fn icmp(unreachable: &Unreachable) -> Vec<u8> {
+    let quoted = quoted(unreachable);
     let kind = Icmpv4Type::Unknown { type_u8: 3, code_u8: unreachable.code, bytes5to8: [0; 4] };
     let header = Icmpv4Header::with_checksum(kind, &quoted);
+    [&header.to_bytes()[..], &quoted].concat()
+}
+
+/// Likewise, type 1 (RFC 4443, 3.1).
+fn icmpv6(packet: &Packet, unreachable: &Unreachable) -> Vec<u8> {
+    let quoted = quoted(unreachable);
+    let kind = Icmpv6Type::Unknown { type_u8: 1, code_u8: unreachable.code, bytes5to8: [0; 4] };
+    let (src, dst) = (v6(packet.src).octets(), v6(packet.dst).octets());
+    let header = Icmpv6Header::with_checksum(kind, src, dst, &quoted);
+    let header = header.expect("it fits into an IP packet");
     [&header.to_bytes()[..], &quoted].concat()
 }
 
@@ -156,6 +211,7 @@ fn read_icmp(bytes: &[u8]) -> Result<Unreachable, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
 
     #[test]
     fn a_segment_reads_back_with_right_checksums() {
@@ -197,5 +253,31 @@ mod tests {
             payload: Transport::Icmp(quoted),
         };
         assert_eq!(decode(&encode(&packet)), Ok(packet));
+    }
+
+    #[test]
+    fn packets_of_ipv6_have_right_checksums() {
+        let host = |last| IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last));
+        let (src, dst) = (host(1), host(2));
+        let choice = IpChoice { tos: 0xb8, ttl: 9, mtu_discover: 1 };
+        let segment = Segment { payload: Bytes::from_static(b"hello"), ..Segment::default() };
+        let payload = Transport::Tcp { src_port: 7000, dst_port: 40000, segment };
+        let bytes = encode(&Packet { src, dst, id: 0, choice, payload });
+        let (ip, rest) = Ipv6Header::from_slice(&bytes).unwrap();
+        assert_eq!((ip.traffic_class, ip.hop_limit), (0xb8, 9));
+        assert_eq!(usize::from(ip.payload_length), bytes.len() - 40);
+        assert_ne!(ip.flow_label.value(), 0);
+        let (tcp, payload) = TcpHeader::from_slice(rest).unwrap();
+        assert_eq!(tcp.checksum, tcp.calc_checksum_ipv6(&ip, payload).unwrap());
+
+        let end = |last, port| SocketAddr::new(host(last), port);
+        let quoted = Unreachable { code: 4, protocol: 17, from: end(1, 7000), to: end(2, 53) };
+        let payload = Transport::Icmp(quoted);
+        let bytes = encode(&Packet { src: dst, dst: src, id: 0, choice, payload });
+        let (ip, rest) = Ipv6Header::from_slice(&bytes).unwrap();
+        let (icmp, quoted) = Icmpv6Header::from_slice(rest).unwrap();
+        let sum = icmp.icmp_type.calc_checksum(ip.source, ip.destination, quoted);
+        assert_eq!(icmp.checksum, sum.unwrap());
+        assert_eq!((rest[0], rest[1], quoted.len()), (1, 4, 48));
     }
 }

@@ -19,7 +19,6 @@ use kernel::task::{Pid, TaskId, WaitStatus};
 use kernel::time::{Duration, Instant};
 use kernel::{Config, Kernel};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 /// How long a task runs before another ready one of its host gets its turn.
 pub(crate) const SLICE: Duration = Duration::from_millis(1);
@@ -141,13 +140,18 @@ impl<P: Platform> World<P> {
     pub fn new(platform: P, scenario: Scenario, options: &Options) -> World<P> {
         let names: BTreeMap<_, _> =
             scenario.hosts.iter().map(|h| (h.name.clone(), h.address)).collect();
+        let with6 = scenario.hosts.iter().filter(|h| h.name6);
+        let names6: BTreeMap<_, _> =
+            with6.filter_map(|h| Some((h.name.clone(), h.ipv6?))).collect();
         let boot = |(number, host): (usize, &crate::scenario::HostSpec)| Host {
             name: host.name.clone(),
             kernel: Kernel::boot(Config {
                 hostname: host.name.clone(),
                 number: number as u64,
                 address: host.address,
+                address6: host.ipv6,
                 names: names.clone(),
+                names6: names6.clone(),
                 seed: scenario.seed,
                 trace: options.trace,
                 ..Config::default()
@@ -417,8 +421,7 @@ impl<P: Platform> World<P> {
         // The next step's facts go where these were: fresh memory is what they cost most.
         self.hosts[index].kernel.facts = facts;
         for packet in packets {
-            match self.hosts.iter().position(|h| IpAddr::V4(h.kernel.config.address) == packet.dst)
-            {
+            match self.hosts.iter().position(|h| h.kernel.is_local_address(packet.dst)) {
                 Some(to) => {
                     let sent = self.links.send(now, Flight { from: index, to, packet });
                     if let Err(Lost { why, packet }) = sent {

@@ -59,7 +59,7 @@ impl<W: Write> Renderer for Pcap<W> {
         match fact {
             NetFact::TcpClose { local, remote, outcome } => {
                 let words = format!("tcp_close in {}: {:?}", outcome.from.name(), outcome.sent);
-                self.cause = Some((SocketAddr::V4(*local), SocketAddr::V4(*remote), words));
+                self.cause = Some((*local, *remote, words));
             }
             NetFact::Tcp { local, remote, step } => match step {
                 // tcp_close has said it already, with its reason.
@@ -68,7 +68,7 @@ impl<W: Write> Renderer for Pcap<W> {
                 | TcpFact::StateChange { .. }
                     if self.cause.is_some() => {}
                 _ => {
-                    let ends = (SocketAddr::V4(*local), SocketAddr::V4(*remote));
+                    let ends = (*local, *remote);
                     self.cause = Some((ends.0, ends.1, format!("{step:?}")));
                 }
             },

@@ -224,7 +224,7 @@ impl<W: Write> Text<W> {
         match fact {
             NetFact::TcpClose { local, remote, outcome } if self.dying.contains(&who) => {
                 if outcome.sent != CloseSent::Nothing(kernel::net::tcp::Silence::NoConnection) {
-                    self.ended.insert((SocketAddr::V4(*local), SocketAddr::V4(*remote)));
+                    self.ended.insert((*local, *remote));
                 }
                 let fds = self.releasing.get(&who).cloned().unwrap_or_default();
                 let fds: Vec<String> = fds.iter().map(i32::to_string).collect();

@@ -12,7 +12,7 @@ use lab::LabFact;
 use lab::fault::FaultKind;
 use lab::shape::LinkShape;
 use lab::verdict;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 /// Bytes as text, with control characters made visible.
 pub fn printable(bytes: &[u8]) -> String {
@@ -218,7 +218,7 @@ pub fn arrival(packet: &Packet, _: &Names) -> String {
 }
 
 /// What tcp_close found, decided and did.
-pub fn tcp_close(local: SocketAddrV4, remote: SocketAddrV4, outcome: &CloseOutcome) -> String {
+pub fn tcp_close(local: SocketAddr, remote: SocketAddr, outcome: &CloseOutcome) -> String {
     let (state, unread) = (outcome.from.name(), outcome.unread);
     let found = format!("TCP {local}→{remote} {state}, {unread} bytes unread");
     let did = match outcome.sent {

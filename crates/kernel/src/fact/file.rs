@@ -3,7 +3,7 @@
 
 use crate::net::tcp::TcpState;
 use core::fmt;
-use core::net::SocketAddrV4;
+use core::net::SocketAddr;
 use std::borrow::Cow;
 
 /// What a description is open on. A connection is not put into words here: its death tells of it
@@ -15,9 +15,9 @@ pub enum OpenOn {
     /// A TCP connection with its state at that moment.
     Tcp {
         /// Our end.
-        local: SocketAddrV4,
+        local: SocketAddr,
         /// The other end.
-        remote: SocketAddrV4,
+        remote: SocketAddr,
         /// Before what is told happens to it.
         state: TcpState,
     },

@@ -5,7 +5,7 @@ use crate::fact::file::OpenOn;
 use crate::net::packet::Packet;
 use crate::net::tcp::CloseOutcome;
 use crate::net::tcp::TcpFact;
-use core::net::SocketAddrV4;
+use core::net::SocketAddr;
 
 /// What happened to a socket, a connection or a packet.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -21,7 +21,7 @@ pub enum NetFact {
     UnixRelease { what: String, decision: &'static str },
     /// tcp_close (or the end of a connection that nobody accepted) and what it decided, in the
     /// normative order of T.2. Told before the segment that follows from it leaves.
-    TcpClose { local: SocketAddrV4, remote: SocketAddrV4, outcome: CloseOutcome },
+    TcpClose { local: SocketAddr, remote: SocketAddr, outcome: CloseOutcome },
     /// A step inside TCP, for one connection.
-    Tcp { local: SocketAddrV4, remote: SocketAddrV4, step: TcpFact },
+    Tcp { local: SocketAddr, remote: SocketAddr, step: TcpFact },
 }

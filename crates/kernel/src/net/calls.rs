@@ -7,13 +7,15 @@ use crate::fact::Fact;
 use crate::fs::file::{File, FileId, FileKind};
 use crate::kernel::Kernel;
 use crate::net::inet::TcpSocket;
+use crate::net::inet6::Inet6Options;
 use crate::net::msg::MsgFlags;
-use crate::net::sockaddr::{AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC, SockAddr};
+use crate::net::sockaddr::{AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC, SIN6_LEN_RFC2133, SockAddr};
 use crate::net::socket::{SockType, Socket, SocketId, SocketKind, SocketOptions};
 use crate::net::udp::UdpSocket;
 use crate::syscall::{Call, SysResult};
 use crate::task::TaskId;
 use crate::task::capability::Cap;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const SOCK_TYPE_MASK: u64 = 0xf;
 const SOCK_NONBLOCK: u64 = 0x800;
@@ -56,13 +58,18 @@ impl Kernel {
         let task = call.task;
         match u16::try_from(family) {
             Ok(AF_UNIX) => self.unix_create(task, raw, protocol),
-            Ok(AF_INET) if self.has_no_network(task) => {
+            Ok(AF_INET | AF_INET6) if self.has_no_network(task) => {
                 let what = "an internet socket in a network namespace of one's own";
                 self.tell(Some(task), Fact::unsupported("socket", what));
                 Err(Errno::EAFNOSUPPORT)
             }
-            Ok(AF_INET) => self.inet_create(task, raw, protocol),
-            Ok(family @ (AF_INET6 | 3..=45)) => {
+            Ok(AF_INET) => self.inet_create(task, None, raw, protocol),
+            Ok(AF_INET6) => {
+                let v6only = self.sysctls.bindv6only & 1 != 0;
+                let six = Inet6Options { v6only, ..Inet6Options::default() };
+                self.inet_create(task, Some(six), raw, protocol)
+            }
+            Ok(family @ 3..=45) => {
                 let what = format!("family {family}, type {raw}, protocol {protocol}");
                 self.tell(Some(task), Fact::unsupported("socket", what));
                 Err(Errno::EAFNOSUPPORT)
@@ -71,19 +78,33 @@ impl Kernel {
         }
     }
 
-    /// inet_create(): which protocol for which type.
-    fn inet_create(&mut self, task: TaskId, raw: u64, protocol: u64) -> Result<SocketId, Errno> {
+    /// inet_create(), inet6_create(): which protocol for which type.
+    fn inet_create(
+        &mut self,
+        task: TaskId,
+        six: Option<Inet6Options>,
+        raw: u64,
+        protocol: u64,
+    ) -> Result<SocketId, Errno> {
+        let any = match six {
+            Some(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        };
         match (raw, protocol) {
             (1, 0 | IPPROTO_TCP) => {
-                let kind = SocketKind::Tcp(TcpSocket::new(self.net.sysctls.config.clone()));
-                Ok(self.sock_alloc(task, SockType::Stream, kind))
+                let kind = SocketKind::Tcp(TcpSocket::new(self.net.sysctls.config.clone(), any));
+                let socket = self.sock_alloc(task, SockType::Stream, kind);
+                self.net.sockets[socket].options.inet6 = six;
+                Ok(socket)
             }
             (2, 0 | IPPROTO_UDP) => {
-                let kind = SocketKind::Udp(UdpSocket::new());
-                Ok(self.sock_alloc(task, SockType::Dgram, kind))
+                let kind = SocketKind::Udp(UdpSocket::new(any));
+                let socket = self.sock_alloc(task, SockType::Dgram, kind);
+                self.net.sockets[socket].options.inet6 = six;
+                Ok(socket)
             }
             (1 | 2, _) => {
-                let what = format!("AF_INET type {raw} protocol {protocol}");
+                let what = format!("internet socket of type {raw} protocol {protocol}");
                 self.tell(Some(task), Fact::unsupported("socket", what));
                 Err(Errno::EPROTONOSUPPORT)
             }
@@ -162,37 +183,29 @@ impl Kernel {
         let (_, socket) = self.held_socket(call)?;
         let (at, len) = (call.ptr(1), call.arg(2));
         let addr = SockAddr::read(call, at, len)?;
+        self.inet6_length(socket, len)?;
         match (&self.net.sockets[socket].kind, addr) {
             (SocketKind::Unix(_), SockAddr::Unix(path)) => self.unix_bind(call, socket, &path)?,
             (SocketKind::Unix(_), _) => return Err(Errno::EINVAL.into()),
-            (SocketKind::Tcp(_), SockAddr::Inet(addr)) => {
-                self.inet_bind_allowed(call.task, addr)?;
-                self.tcp_bind(socket, addr)?;
+            (SocketKind::Tcp(_), addr) => {
+                let at = self.inet_bind_address(call.task, socket, &addr)?;
+                self.tcp_bind(socket, at)?;
+                self.inet6_bound(socket, at);
             }
-            (SocketKind::Udp(_), SockAddr::Inet(addr)) => {
-                self.inet_bind_allowed(call.task, addr)?;
-                self.udp_bind(socket, addr)?;
-            }
-            (SocketKind::Tcp(_) | SocketKind::Udp(_), _) => {
-                return Err(Errno::EAFNOSUPPORT.into());
+            (SocketKind::Udp(_), addr) => {
+                let at = self.inet_bind_address(call.task, socket, &addr)?;
+                self.udp_bind(socket, at)?;
+                self.inet6_bound(socket, at);
             }
         }
         Ok(0)
     }
 
-    /// __inet_bind(): the address must be ours (EADDRNOTAVAIL), a port below 1024 needs privilege
-    /// (EACCES).
-    fn inet_bind_allowed(&self, task: TaskId, addr: core::net::SocketAddrV4) -> Result<(), Errno> {
-        if !addr.ip().is_unspecified() && !self.is_local_address(*addr.ip()) {
-            return Err(Errno::EADDRNOTAVAIL);
-        }
-        if addr.port() != 0
-            && addr.port() < 1024
-            && !self.tasks[task].cred.capable(Cap::NetBindService)
-        {
-            return Err(Errno::EACCES);
-        }
-        Ok(())
+    /// A socket of AF_INET6 looks at an address's length before its family: EINVAL below 24.
+    fn inet6_length(&self, socket: SocketId, len: u64) -> Result<(), Errno> {
+        let six = self.net.sockets[socket].options.inet6.is_some();
+        let short = (len as usize) < SIN6_LEN_RFC2133;
+        if six && short { Err(Errno::EINVAL) } else { Ok(()) }
     }
 
     /// listen(2).
@@ -235,7 +248,9 @@ impl Kernel {
             // A connection that was reset in the queue is returned all the same, with its
             // address (T-37; measured), although getpeername(2) no longer tells it.
             let name = match &self.net.sockets[accepted].kind {
-                SocketKind::Tcp(_) => self.tcp_remote(accepted).map(SockAddr::Inet),
+                SocketKind::Tcp(_) => {
+                    self.tcp_remote(accepted).map(|at| self.sockaddr(accepted, at))
+                }
                 SocketKind::Udp(_) | SocketKind::Unix(_) => self.sock_peername(accepted),
             };
             let name = name.map_err(|_| Errno::ECONNABORTED);
@@ -253,18 +268,15 @@ impl Kernel {
         let (file, socket) = self.held_socket(call)?;
         let (at, len) = (call.ptr(1), call.arg(2));
         let addr = SockAddr::read(call, at, len)?;
+        if self.net.sockets[socket].is_stream() && addr != SockAddr::Unspec {
+            self.inet6_length(socket, len)?;
+        }
         let nonblock = self.files[file].flags.nonblock();
         let acting = self.net.acting.replace(call.task);
         let result = match (&self.net.sockets[socket].kind, addr) {
             (SocketKind::Tcp(_), addr) => self.inet_stream_connect(call, socket, &addr, nonblock),
-            (SocketKind::Udp(_), SockAddr::Inet(to)) => {
-                self.udp_connect(socket, Some(to)).map(|()| 0).map_err(Into::into)
-            }
-            (SocketKind::Udp(_), SockAddr::Unspec) => {
-                self.udp_connect(socket, None).map(|()| 0).map_err(Into::into)
-            }
-            (SocketKind::Udp(_), SockAddr::Unix(_) | SockAddr::Other(_)) => {
-                Err(Errno::EAFNOSUPPORT.into())
+            (SocketKind::Udp(_), addr) => {
+                self.udp_connect(socket, &addr).map(|()| 0).map_err(Into::into)
             }
             (SocketKind::Unix(_), addr) => self.unix_connect(call, socket, &addr, nonblock),
         };
@@ -275,16 +287,18 @@ impl Kernel {
 
     fn sock_name(&self, socket: SocketId) -> SockAddr {
         match &self.net.sockets[socket].kind {
-            SocketKind::Tcp(_) => SockAddr::Inet(self.tcp_name(socket)),
-            SocketKind::Udp(udp) => SockAddr::Inet(udp.local),
+            SocketKind::Tcp(_) => self.sockaddr(socket, self.tcp_name(socket)),
+            SocketKind::Udp(udp) => self.sockaddr(socket, udp.local),
             SocketKind::Unix(_) => SockAddr::Unix(self.unix_name(socket)),
         }
     }
 
     fn sock_peername(&self, socket: SocketId) -> Result<SockAddr, Errno> {
         match &self.net.sockets[socket].kind {
-            SocketKind::Tcp(_) => self.tcp_peername(socket).map(SockAddr::Inet),
-            SocketKind::Udp(udp) => udp.peer.map(SockAddr::Inet).ok_or(Errno::ENOTCONN),
+            SocketKind::Tcp(_) => self.tcp_peername(socket).map(|at| self.sockaddr(socket, at)),
+            SocketKind::Udp(udp) => {
+                udp.peer.map(|at| self.sockaddr(socket, at)).ok_or(Errno::ENOTCONN)
+            }
             SocketKind::Unix(_) => self.unix_peername(socket).map(SockAddr::Unix),
         }
     }

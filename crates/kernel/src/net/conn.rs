@@ -1,10 +1,11 @@
 //! Connections and where segments go: the table from 4-tuple to connection (`inet_ehashtables`),
-//! from port to listener (`inet_lhash2`), their timers, and `tcp_v4_rcv`. A connection belongs to a
+//! from port to listener (`inet_lhash2`), their timers, and `tcp_rcv`. A connection belongs to a
 //! socket until `inet_release`; then it lives on by itself until it is dead. Everything that
 //! touches a [`TcpConn`] goes through [`Kernel::with_conn`], which sends what it wants sent, tells
 //! what happened, wakes who waits, and keeps the timers and the tables true.
 //! Neighbours: `inet` (sockets), `tcp` (the protocol, sans I/O), `ip`.
 
+use crate::abi::Errno;
 use crate::arena::{Arena, Id};
 use crate::fact::NetFact;
 use crate::kernel::Kernel;
@@ -16,11 +17,10 @@ use crate::net::tcp::TcpConfig;
 use crate::net::tcp::TcpConn;
 use crate::net::tcp::{Output, Ready, ReplyWhy, TcpFact};
 use crate::net::tcp::{Segment, reply_reset};
-use crate::net::udp::icmp_error;
 use crate::random::{Purpose, Stream};
 use crate::time::Instant;
 use crate::wait_queue::Event;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The bits of the type of service that belong to ECN and not to the program.
@@ -30,7 +30,7 @@ pub(super) const INET_ECN_MASK: u8 = 3;
 pub type ConnId = Id<Connection>;
 
 /// The 4-tuple: our address and theirs.
-pub type FourTuple = (SocketAddrV4, SocketAddrV4);
+pub type FourTuple = (SocketAddr, SocketAddr);
 
 /// One connection with its addresses and, while it has one, its socket.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,21 +38,31 @@ pub struct Connection {
     /// The protocol's part.
     pub tcp: TcpConn,
     /// Our end.
-    pub local: SocketAddrV4,
+    pub local: SocketAddr,
     /// The other end.
-    pub remote: SocketAddrV4,
+    pub remote: SocketAddr,
     /// Whose it is. None: in an accept queue, or an orphan.
     pub socket: Option<SocketId>,
     /// In whose accept queue it waits.
     pub queued_at: Option<SocketId>,
     /// Whose it was or is going to be, while it has no socket (T-33).
     pub uid: u32,
+    /// Of a socket of AF_INET6, though it may speak IPv4.
+    pub inet6: bool,
     /// A close(2) waits for its FIN to be acknowledged (T-4).
     pub lingered_on: bool,
     /// In the table of 4-tuples.
     hashed: bool,
     /// Its entry in the table of timers.
     deadline: Option<Instant>,
+}
+
+/// A listening socket, as segments find it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Listening {
+    addr: IpAddr,
+    v6only: bool,
+    socket: SocketId,
 }
 
 /// All connections of a host.
@@ -62,7 +72,7 @@ pub struct Connections {
     pub conns: Arena<Connection>,
     by_tuple: BTreeMap<FourTuple, ConnId>,
     /// Listening sockets by port; several with different addresses, or with SO_REUSEPORT.
-    listeners: BTreeMap<u16, Vec<(Ipv4Addr, SocketId)>>,
+    listeners: BTreeMap<u16, Vec<Listening>>,
     timers: BTreeSet<(Instant, ConnId)>,
     listener_timers: BTreeSet<(Instant, SocketId)>,
 }
@@ -81,14 +91,15 @@ impl Connections {
     }
 
     /// A socket began to listen.
-    pub fn add_listener(&mut self, addr: SocketAddrV4, socket: SocketId) {
-        self.listeners.entry(addr.port()).or_default().push((*addr.ip(), socket));
+    pub fn add_listener(&mut self, at: SocketAddr, v6only: bool, socket: SocketId) {
+        let new = Listening { addr: at.ip(), v6only, socket };
+        self.listeners.entry(at.port()).or_default().push(new);
     }
 
     /// It stopped.
     pub fn remove_listener(&mut self, port: u16, socket: SocketId) {
         if let Some(all) = self.listeners.get_mut(&port) {
-            all.retain(|(_, s)| *s != socket);
+            all.retain(|l| l.socket != socket);
             if all.is_empty() {
                 self.listeners.remove(&port);
             }
@@ -96,11 +107,17 @@ impl Connections {
         self.listener_timers.retain(|(_, s)| *s != socket);
     }
 
-    /// inet_lookup_listener(): a listener on exactly this address before one on all.
-    fn find_listener(&self, to: SocketAddrV4) -> Option<SocketId> {
+    /// inet_lookup_listener(): a listener on exactly this address before one on all; for IPv4 one of
+    /// AF_INET before one of AF_INET6, which takes it unless IPV6_V6ONLY is set.
+    fn find_listener(&self, to: SocketAddr) -> Option<SocketId> {
         let all = self.listeners.get(&to.port())?;
-        let exact = all.iter().find(|(addr, _)| addr == to.ip());
-        exact.or_else(|| all.iter().find(|(addr, _)| addr.is_unspecified())).map(|(_, s)| *s)
+        let on = |addr: IpAddr| all.iter().find(|l| l.addr == addr);
+        let dual = || on(Ipv6Addr::UNSPECIFIED.into()).filter(|l| to.is_ipv6() || !l.v6only);
+        let wild = || match to {
+            SocketAddr::V4(_) => on(Ipv4Addr::UNSPECIFIED.into()).or_else(dual),
+            SocketAddr::V6(_) => dual(),
+        };
+        on(to.ip()).or_else(wild).map(|l| l.socket)
     }
 
     /// What holds between any two operations: see `tcp::check`; and the tables agree with the
@@ -142,15 +159,27 @@ impl Connections {
 }
 
 impl Kernel {
-    /// The configuration of a connection to `remote`: MTU by device, and the timestamp offset, which
-    /// belongs to the pair of addresses (secure_tcp_ts_off), so that a handshake and the connection
-    /// that comes of it have the same clock.
-    pub fn tcp_config_for(&self, base: &TcpConfig, remote: Ipv4Addr) -> TcpConfig {
+    /// The configuration of a socket's connection to `remote`: MTU by device, the choices for its IP
+    /// header, and the timestamp offset, which belongs to the pair of addresses (secure_tcp_ts_off),
+    /// so that a handshake and the connection that comes of it have the same clock.
+    pub fn tcp_config_for(&self, socket: SocketId, remote: IpAddr) -> TcpConfig {
         let mtu = if self.is_local_address(remote) { 65_536 } else { 1500 };
         let (seed, host) = (self.config.seed, self.config.number);
-        let pair = u64::from(u32::from(remote));
+        let (pair, network_header) = match remote {
+            IpAddr::V4(four) => (u64::from(u32::from(four)), 20),
+            IpAddr::V6(six) => (u128::from(six) as u64 ^ (u128::from(six) >> 64) as u64, 40),
+        };
+        let IpChoice { tos, ttl, mtu_discover } = self.ip_choice(socket, remote);
         let ts_offset = Stream::new(seed, host, pair, Purpose::Timestamp).next_u64() as u32;
-        TcpConfig { mtu, ts_offset, ..base.clone() }
+        TcpConfig {
+            mtu,
+            network_header,
+            ts_offset,
+            tos,
+            ttl,
+            mtu_discover,
+            ..self.tcp_effective_config(socket)
+        }
     }
 
     /// A fresh initial sequence number.
@@ -173,6 +202,7 @@ impl Kernel {
             socket,
             queued_at: None,
             uid: 0,
+            inet6: false,
             lingered_on: false,
             hashed: true,
             deadline: None,
@@ -221,18 +251,18 @@ impl Kernel {
     /// tcp_transmit_skb(): one segment to the network layer.
     pub fn tcp_transmit(
         &mut self,
-        local: SocketAddrV4,
-        remote: SocketAddrV4,
+        local: SocketAddr,
+        remote: SocketAddr,
         choice: IpChoice,
         segment: Segment,
     ) {
         let (src_port, dst_port) = (local.port(), remote.port());
         let payload = Transport::Tcp { src_port, dst_port, segment };
-        self.ip_output(*local.ip(), *remote.ip(), choice, payload);
+        self.ip_output(local.ip(), remote.ip(), choice, payload);
     }
 
     /// Tells what TCP did for one connection.
-    pub fn tell_tcp_facts(&mut self, local: SocketAddrV4, remote: SocketAddrV4, facts: &[TcpFact]) {
+    pub fn tell_tcp_facts(&mut self, local: SocketAddr, remote: SocketAddr, facts: &[TcpFact]) {
         for fact in facts {
             let fact = NetFact::Tcp { local, remote, step: fact.clone() };
             self.tell(self.net.acting, fact.into());
@@ -265,8 +295,8 @@ impl Kernel {
         }
     }
 
-    /// tcp_v4_rcv(): a segment arrived: to its connection, its listener, or nobody.
-    pub fn tcp_v4_rcv(&mut self, from: SocketAddrV4, to: SocketAddrV4, tos: u8, segment: Segment) {
+    /// tcp_v4_rcv(), tcp_v6_rcv(): a segment arrived: to its connection, its listener, or nobody.
+    pub fn tcp_rcv(&mut self, from: SocketAddr, to: SocketAddr, tos: u8, segment: Segment) {
         let listener = self.net.tcp.find_listener(to);
         if let Some(conn) = self.net.tcp.find((to, from)) {
             // A SYN may reopen a TIME_WAIT connection, if somebody listens (T-29).
@@ -281,18 +311,13 @@ impl Kernel {
         }
         match listener {
             Some(listener) => self.listener_input(listener, from, to, &segment, None),
-            None => self.tcp_v4_send_reset(from, to, tos, &segment),
+            None => self.tcp_send_reset(from, to, tos, &segment),
         }
     }
 
-    /// Nobody there: `[R]` or `[R.]` (T-24b), with the service class that was asked with.
-    fn tcp_v4_send_reset(
-        &mut self,
-        from: SocketAddrV4,
-        to: SocketAddrV4,
-        tos: u8,
-        segment: &Segment,
-    ) {
+    /// tcp_v4_send_reset(), tcp_v6_send_reset(): nobody there, `[R]` or `[R.]` (T-24b), with the
+    /// service class that was asked with.
+    fn tcp_send_reset(&mut self, from: SocketAddr, to: SocketAddr, tos: u8, segment: &Segment) {
         if let Some(reset) = reply_reset(segment) {
             let fact = TcpFact::SendReset { why: ReplyWhy::NoSocket };
             self.tell_tcp_facts(to, from, &[fact]);
@@ -301,9 +326,8 @@ impl Kernel {
         }
     }
 
-    /// tcp_v4_err(): an ICMP about a segment of ours (T-49, T-52a).
-    pub fn tcp_v4_err(&mut self, local: SocketAddrV4, remote: SocketAddrV4, code: u8) {
-        let errno = icmp_error(code);
+    /// tcp_v4_err(), tcp_v6_err(): an ICMP about a segment of ours (T-49, T-52a).
+    pub fn tcp_err(&mut self, local: SocketAddr, remote: SocketAddr, errno: Errno) {
         if let Some(conn) = self.net.tcp.find((local, remote)) {
             self.with_conn(conn, |tcp, _, out| tcp.unreachable(errno, out));
         } else if let Some(listener) = self.net.tcp.find_listener(local) {

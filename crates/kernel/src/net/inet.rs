@@ -1,4 +1,4 @@
-//! AF_INET stream sockets: what bind, listen, accept, connect, send, recv, shutdown and close mean
+//! AF_INET and AF_INET6 stream sockets: what bind, listen, accept, connect, send, recv, shutdown and close mean
 //! for a socket that may have a connection (`inet_stream_ops`). Follows tcp(7), ip(7). The
 //! connection itself is in `conn`, its protocol in `tcp`; options are in `tcp_sockopt`.
 
@@ -20,7 +20,7 @@ use crate::net::tcp_listen::TcpListener;
 use crate::syscall::{Call, Progress, Restart, Stop, SysResult, Wait};
 use crate::task::TaskId;
 use crate::wait_queue::Event;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, SocketAddr};
 
 /// What a TCP socket is doing.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,7 +37,7 @@ pub enum TcpUse {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TcpSocket {
     /// What bind(2) (or listen's and connect's autobind) gave it; port 0 before.
-    pub bound: SocketAddrV4,
+    pub bound: SocketAddr,
     /// What it is doing.
     pub usage: TcpUse,
     /// Settings for the connection or listener to come; a living connection has its own copy.
@@ -53,10 +53,10 @@ pub struct TcpSocket {
 }
 
 impl TcpSocket {
-    /// Unbound and idle.
-    pub fn new(config: TcpConfig) -> TcpSocket {
+    /// Unbound, which is `any` address of its family, and idle.
+    pub fn new(config: TcpConfig, any: IpAddr) -> TcpSocket {
         TcpSocket {
-            bound: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
+            bound: SocketAddr::new(any, 0),
             usage: TcpUse::Idle,
             config,
             shut_rd: false,
@@ -64,6 +64,11 @@ impl TcpSocket {
             defer_accept: 0,
             connecting: false,
         }
+    }
+
+    /// Neither listening nor with a connection.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.usage, TcpUse::Idle)
     }
 
     /// SO_ACCEPTCONN.
@@ -103,10 +108,11 @@ impl Kernel {
     }
 
     /// A record for the table of ports, in this socket's name and with its options.
-    pub fn bind_record(&self, socket: SocketId, addr: Ipv4Addr, explicit: bool) -> Bind {
+    pub fn bind_record(&self, socket: SocketId, addr: IpAddr, explicit: bool) -> Bind {
         let s = &self.net.sockets[socket];
         Bind {
             addr,
+            v6only: s.options.is_v6only(),
             owner: Owner::Socket(socket),
             reuse: s.options.reuseaddr,
             reuseport: s.options.reuseport,
@@ -117,12 +123,12 @@ impl Kernel {
     }
 
     /// inet_bind(): EINVAL when it is bound or connected already, EADDRINUSE (T-59).
-    pub fn tcp_bind(&mut self, socket: SocketId, addr: SocketAddrV4) -> Result<(), Errno> {
+    pub fn tcp_bind(&mut self, socket: SocketId, addr: SocketAddr) -> Result<(), Errno> {
         let tcp = self.tcp_sock(socket);
         if tcp.bound.port() != 0 || tcp.usage != TcpUse::Idle {
             return Err(Errno::EINVAL);
         }
-        let bind = self.bind_record(socket, *addr.ip(), true);
+        let bind = self.bind_record(socket, addr.ip(), true);
         let ports = &self.net.tcp_ports;
         let port = match addr.port() {
             0 => {
@@ -135,7 +141,7 @@ impl Kernel {
             port => port,
         };
         self.net.tcp_ports.add(port, bind);
-        self.tcp_sock_mut(socket).bound = SocketAddrV4::new(*addr.ip(), port);
+        self.tcp_sock_mut(socket).bound = SocketAddr::new(addr.ip(), port);
         Ok(())
     }
 
@@ -148,11 +154,10 @@ impl Kernel {
         nonblock: bool,
     ) -> SysResult {
         if call.flight.progress == Progress::Fresh {
-            let to = match to {
-                SockAddr::Unspec => return self.tcp_disconnect(socket),
-                SockAddr::Inet(to) => *to,
-                SockAddr::Unix(_) | SockAddr::Other(_) => return Err(Errno::EAFNOSUPPORT.into()),
-            };
+            if *to == SockAddr::Unspec {
+                return self.tcp_disconnect(socket);
+            }
+            let to = to.clone();
             let tcp = self.tcp_sock(socket);
             match (&tcp.usage, tcp.connecting) {
                 (TcpUse::Listening(_), _) => return Err(Errno::EISCONN.into()),
@@ -165,9 +170,9 @@ impl Kernel {
                         return Err(Errno::EISCONN.into());
                     }
                     self.detach_conn(socket);
-                    self.tcp_v4_connect(socket, to)?;
+                    self.tcp_connect(socket, &to)?;
                 }
-                (TcpUse::Idle, _) => self.tcp_v4_connect(socket, to)?,
+                (TcpUse::Idle, _) => self.tcp_connect(socket, &to)?,
             }
             call.flight.progress = Progress::Socket(SocketProgress::Connecting);
             if nonblock && self.still_connecting(socket) {
@@ -206,30 +211,27 @@ impl Kernel {
         Err(error.unwrap_or(Errno::ECONNABORTED).into())
     }
 
-    /// tcp_v4_connect(): picks addresses and port, sends the SYN.
-    fn tcp_v4_connect(&mut self, socket: SocketId, to: SocketAddrV4) -> Result<(), Errno> {
-        let to_ip = if to.ip().is_unspecified() { Ipv4Addr::LOCALHOST } else { *to.ip() };
-        let remote = SocketAddrV4::new(to_ip, to.port());
+    /// tcp_v4_connect(), tcp_v6_connect(): picks addresses and port, sends the SYN.
+    fn tcp_connect(&mut self, socket: SocketId, to: &SockAddr) -> Result<(), Errno> {
         let bound = self.tcp_sock(socket).bound;
-        let local_ip =
-            if bound.ip().is_unspecified() { self.source_for(to_ip) } else { *bound.ip() };
+        let remote = self.inet_destination(socket, bound.ip(), to)?;
+        let local_ip = self.ip_route_output(bound.ip(), remote.ip())?;
         let port = if bound.port() != 0 {
-            if self.net.tcp.find((SocketAddrV4::new(local_ip, bound.port()), remote)).is_some() {
+            if self.net.tcp.find((SocketAddr::new(local_ip, bound.port()), remote)).is_some() {
                 return Err(Errno::EADDRNOTAVAIL);
             }
             bound.port()
         } else {
             let mut draw = self.net.port_stream.clone();
             let port = self.net.tcp_ports.find_for_connect(&mut draw, |p| {
-                let tuple = (SocketAddrV4::new(local_ip, p), remote);
+                let tuple = (SocketAddr::new(local_ip, p), remote);
                 self.net.tcp_ports.free_for_connect(p) && self.net.tcp.find(tuple).is_none()
             })?;
             self.net.port_stream = draw;
             port
         };
-        let local = SocketAddrV4::new(local_ip, port);
-        let base = self.tcp_effective_config(socket);
-        let config = self.tcp_config_for(&base, to_ip);
+        let local = SocketAddr::new(local_ip, port);
+        let config = self.tcp_config_for(socket, remote.ip());
         let isn = self.draw_isn();
         let mut out = crate::net::tcp::Output::default();
         let mut tcp = TcpConn::connect(config, self.now, isn, &mut out);
@@ -237,6 +239,7 @@ impl Kernel {
         tcp.born_shut(before.shut_rd, before.shut_wr);
         let bind = self.bind_record(socket, local_ip, bound.port() != 0);
         let conn = self.add_conn(tcp, (local, remote), Some(socket), bind);
+        self.net.tcp.conns[conn].inet6 = self.net.sockets[socket].options.inet6.is_some();
         let s = self.tcp_sock_mut(socket);
         s.usage = TcpUse::Connected(conn);
         s.connecting = true;
@@ -388,7 +391,7 @@ impl Kernel {
     }
 
     /// getsockname(2).
-    pub fn tcp_name(&self, socket: SocketId) -> SocketAddrV4 {
+    pub fn tcp_name(&self, socket: SocketId) -> SocketAddr {
         match self.tcp_sock(socket).usage {
             TcpUse::Connected(conn) => self.net.tcp.conns[conn].local,
             TcpUse::Idle | TcpUse::Listening(_) => self.tcp_sock(socket).bound,
@@ -396,13 +399,13 @@ impl Kernel {
     }
 
     /// Whom accept(2) tells of: the other end, dead or alive.
-    pub fn tcp_remote(&self, socket: SocketId) -> Result<SocketAddrV4, Errno> {
+    pub fn tcp_remote(&self, socket: SocketId) -> Result<SocketAddr, Errno> {
         let conn = self.tcp_conn_of(socket).ok_or(Errno::ENOTCONN)?;
         Ok(self.net.tcp.conns[conn].remote)
     }
 
     /// getpeername(2): ENOTCONN unless connected; a connection that was reset has no peer (T-37).
-    pub fn tcp_peername(&self, socket: SocketId) -> Result<SocketAddrV4, Errno> {
+    pub fn tcp_peername(&self, socket: SocketId) -> Result<SocketAddr, Errno> {
         let conn = self.tcp_conn_of(socket).ok_or(Errno::ENOTCONN)?;
         let conn = &self.net.tcp.conns[conn];
         match conn.tcp.state() {
@@ -448,7 +451,7 @@ impl Kernel {
     pub fn socket_for_conn(&mut self, task: TaskId, listener: SocketId, conn: ConnId) -> SocketId {
         let options = self.net.sockets[listener].options.clone();
         let tcp = TcpSocket {
-            bound: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
+            bound: SocketAddr::new(self.any_address(listener), 0),
             usage: TcpUse::Connected(conn),
             config: self.tcp_sock(listener).config.clone(),
             shut_rd: false,

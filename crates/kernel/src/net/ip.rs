@@ -3,36 +3,78 @@
 //! sender's call returns; here likewise: it waits in `Net::backlog` until the operation that sent
 //! it is complete (the "socket lock" is free again) and is received then, within the same call.
 
+use crate::abi::Errno;
 use crate::fact::NetFact;
 use crate::kernel::Kernel;
 use crate::net::packet::{IpChoice, Packet, Transport, Unreachable};
-use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+const ICMP_PORT_UNREACH: u8 = 3;
+const ICMPV6_PORT_UNREACH: u8 = 4;
+
+/// icmp_err_convert for destination unreachable.
+fn icmp_error(code: u8) -> Errno {
+    match code {
+        0 | 6 | 9 | 11 => Errno::ENETUNREACH,
+        2 => Errno::ENOPROTOOPT,
+        ICMP_PORT_UNREACH => Errno::ECONNREFUSED,
+        4 => Errno::EMSGSIZE,
+        5 => Errno::EOPNOTSUPP,
+        // 1 host unreachable, 7, 8, 10, 12 and the administrative ones.
+        _ => Errno::EHOSTUNREACH,
+    }
+}
+
+/// icmpv6_err_convert(), likewise (RFC 4443, 3.1).
+fn icmpv6_error(code: u8) -> Errno {
+    match code {
+        0 => Errno::ENETUNREACH,
+        ICMPV6_PORT_UNREACH => Errno::ECONNREFUSED,
+        // Prohibited, the policy failed, the route is rejected.
+        1 | 5 | 6 => Errno::EACCES,
+        // 2 beyond the scope of the source, 3 address unreachable.
+        2 | 3 => Errno::EHOSTUNREACH,
+        _ => Errno::EPROTO,
+    }
+}
 
 impl Kernel {
     /// Is `addr` one of this host's own?
-    pub fn is_local_address(&self, addr: Ipv4Addr) -> bool {
-        addr.is_loopback() || addr == self.config.address
-    }
-
-    /// ip_route_output(): the source address for a packet to `dst` (ip(7): 0.0.0.0 means us).
-    pub fn source_for(&self, dst: Ipv4Addr) -> Ipv4Addr {
-        if dst.is_loopback() || dst.is_unspecified() {
-            Ipv4Addr::LOCALHOST
-        } else {
-            self.config.address
+    pub fn is_local_address(&self, addr: IpAddr) -> bool {
+        match addr {
+            IpAddr::V4(four) => four.is_loopback() || four == self.config.address,
+            // Without an address of its own IPv6 is off, on the loopback too.
+            IpAddr::V6(six) => {
+                self.config.address6.is_some_and(|own| six == own || six.is_loopback())
+            }
         }
     }
 
-    /// ip_queue_xmit(): sends a packet on its way.
-    pub fn ip_output(
-        &mut self,
-        src: Ipv4Addr,
-        dst: Ipv4Addr,
-        choice: IpChoice,
-        payload: Transport,
-    ) {
-        let id = self.net.next_ip_id(&payload);
-        let packet = Packet { src: IpAddr::V4(src), dst: IpAddr::V4(dst), id, choice, payload };
+    /// ip_route_output_key(), ip6_dst_lookup(): the source address of a packet to `dst` from a socket
+    /// that is bound to `bound`. One network, and everything is on the link.
+    ///
+    /// # Errors
+    /// EAFNOSUPPORT from a mapped address to one of IPv6; EADDRNOTAVAIL where IPv6 is off.
+    pub fn ip_route_output(&self, bound: IpAddr, dst: IpAddr) -> Result<IpAddr, Errno> {
+        match (bound, dst) {
+            (IpAddr::V4(four), IpAddr::V4(_)) if !four.is_unspecified() => Ok(bound),
+            (_, IpAddr::V4(four)) if four.is_loopback() => Ok(Ipv4Addr::LOCALHOST.into()),
+            (_, IpAddr::V4(_)) => Ok(self.config.address.into()),
+            (IpAddr::V4(_), IpAddr::V6(_)) => Err(Errno::EAFNOSUPPORT),
+            (IpAddr::V6(six), IpAddr::V6(_)) if !six.is_unspecified() => Ok(bound),
+            (IpAddr::V6(_), IpAddr::V6(six)) => match self.config.address6 {
+                None => Err(Errno::EADDRNOTAVAIL),
+                Some(_) if six.is_loopback() => Ok(Ipv6Addr::LOCALHOST.into()),
+                Some(own) => Ok(own.into()),
+            },
+        }
+    }
+
+    /// ip_queue_xmit(), ip6_xmit(): sends a packet on its way.
+    pub fn ip_output(&mut self, src: IpAddr, dst: IpAddr, choice: IpChoice, payload: Transport) {
+        // IPv6 numbers only what it fragments.
+        let id = if dst.is_ipv4() { self.net.next_ip_id(&payload) } else { 0 };
+        let packet = Packet { src, dst, id, choice, payload };
         let loopback = self.is_local_address(dst);
         let fact = NetFact::Sent { packet: Box::new(packet.clone()), loopback };
         self.tell(self.net.acting, fact.into());
@@ -58,51 +100,46 @@ impl Kernel {
         self.net.in_rx_action = false;
     }
 
-    /// ip_rcv(): a packet came in by the network interface.
+    /// ip_rcv(), ipv6_rcv(): a packet came in by the network interface.
     pub fn ip_rcv(&mut self, packet: Packet) {
         let fact = NetFact::Received { packet: Box::new(packet.clone()), loopback: false };
         self.tell(None, fact.into());
-        let IpAddr::V4(dst) = packet.dst else { return };
         // A host doesn't forward, and takes no loopback addresses from outside (martians).
-        if dst == self.config.address {
+        if self.is_local_address(packet.dst) && !packet.dst.is_loopback() {
             self.ip_local_deliver(packet);
             self.net_rx_action();
         }
     }
 
     fn ip_local_deliver(&mut self, packet: Packet) {
-        let (source, destination) = (packet.source(), packet.destination());
-        let (SocketAddr::V4(from), SocketAddr::V4(to)) = (source, destination) else { return };
+        let (from, to) = (packet.source(), packet.destination());
         match packet.payload {
             Transport::Tcp { segment, .. } => {
-                self.tcp_v4_rcv(from, to, packet.choice.tos, segment);
+                self.tcp_rcv(from, to, packet.choice.tos, segment);
             }
             Transport::Udp { payload, .. } => self.udp_rcv(from, to, payload),
             Transport::Icmp(unreachable) => self.icmp_unreach(&unreachable),
         }
     }
 
-    /// icmp_send(DEST_UNREACH): tells the sender of a packet that nobody wants it.
-    pub fn icmp_send_unreach(
-        &mut self,
-        code: u8,
-        protocol: u8,
-        from: SocketAddrV4,
-        to: SocketAddrV4,
-    ) {
-        let quoted =
-            Unreachable { code, protocol, from: SocketAddr::V4(from), to: SocketAddr::V4(to) };
-        // IPTOS_PREC_INTERNETCONTROL: errors are urgent.
-        let choice = IpChoice { tos: 0xc0, ..IpChoice::default() };
-        self.ip_output(*to.ip(), *from.ip(), choice, Transport::Icmp(quoted));
+    /// icmp_send(), icmpv6_send() of "port unreachable": tells the sender of a packet that nobody wants
+    /// it.
+    pub fn icmp_send_port_unreach(&mut self, protocol: u8, from: SocketAddr, to: SocketAddr) {
+        // IPTOS_PREC_INTERNETCONTROL: errors are urgent, but to IPv6.
+        let (code, tos) =
+            if to.is_ipv4() { (ICMP_PORT_UNREACH, 0xc0) } else { (ICMPV6_PORT_UNREACH, 0) };
+        let quoted = Unreachable { code, protocol, from, to };
+        let choice = IpChoice { tos, ..IpChoice::default() };
+        self.ip_output(to.ip(), from.ip(), choice, Transport::Icmp(quoted));
     }
 
     /// icmp_unreach(): an error about a packet that we sent.
     fn icmp_unreach(&mut self, icmp: &Unreachable) {
-        let (SocketAddr::V4(local), SocketAddr::V4(remote)) = (icmp.from, icmp.to) else { return };
+        let (local, remote) = (icmp.from, icmp.to);
+        let errno = if local.is_ipv4() { icmp_error(icmp.code) } else { icmpv6_error(icmp.code) };
         match icmp.protocol {
-            6 => self.tcp_v4_err(local, remote, icmp.code),
-            17 => self.udp_err(local, remote, icmp.code),
+            6 => self.tcp_err(local, remote, errno),
+            17 => self.udp_err(local, remote, errno),
             // We send nothing else, so nothing else is quoted to us.
             _ => {}
         }

@@ -6,14 +6,17 @@ use crate::abi::Errno;
 use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::net::conn::INET_ECN_MASK;
+use crate::net::ipv6_sockopt::byte_or;
 use crate::net::msg::ControlMessage;
 use crate::net::packet::IpChoice;
 use crate::net::socket::{SocketId, SocketKind};
 use crate::syscall::Call;
+use core::net::IpAddr;
 use linux_raw_sys::net as raw;
 
 const SOL_SOCKET: i32 = 1;
 const SOL_IP: i32 = 0;
+const SOL_IPV6: i32 = 41;
 const SCM_RIGHTS: i32 = 1;
 const SCM_CREDENTIALS: i32 = 2;
 
@@ -102,23 +105,29 @@ impl Kernel {
         Errno::EINVAL
     }
 
-    /// ip_cmsg_send(): the header of one datagram, by the socket's options and its ancillary data.
+    /// ip_cmsg_send(), ip6_datagram_send_ctl(): the header of one datagram to `remote`, by the socket's
+    /// options and its ancillary data.
     pub(super) fn ip_cmsg_send(
         &mut self,
         call: &Call<'_>,
         socket: SocketId,
+        remote: IpAddr,
         control: &[ControlMessage],
     ) -> Result<IpChoice, Errno> {
         self.sock_cmsg_send(call, control)?;
-        let mut choice = self.net.sockets[socket].options.ip;
-        for message in control.iter().filter(|m| m.level == SOL_IP) {
+        let mut choice = self.ip_choice(socket, remote);
+        let level = if remote.is_ipv4() { SOL_IP } else { SOL_IPV6 };
+        for message in control.iter().filter(|m| m.level == level) {
             let int = value_of(&message.data);
-            match (message.kind as u32, message.data.len()) {
-                (raw::IP_TOS, 1 | 4) => {
+            match (level, message.kind as u32, message.data.len()) {
+                (SOL_IP, raw::IP_TOS, 1 | 4) => {
                     choice.tos = u8::try_from(int).map_err(|_| Errno::EINVAL)?;
                 }
-                (raw::IP_TTL, 4) => choice.ttl = ttl_of(int)?,
-                (raw::IP_TOS | raw::IP_TTL, _) => return Err(Errno::EINVAL),
+                (SOL_IP, raw::IP_TTL, 4) => choice.ttl = ttl_of(int)?,
+                (SOL_IP, raw::IP_TOS | raw::IP_TTL, _) => return Err(Errno::EINVAL),
+                (SOL_IPV6, raw::IPV6_TCLASS, 4) => choice.tos = byte_or(int, choice.tos)?,
+                (SOL_IPV6, raw::IPV6_HOPLIMIT, 4) => choice.ttl = byte_or(int, choice.ttl)?,
+                (SOL_IPV6, raw::IPV6_TCLASS | raw::IPV6_HOPLIMIT, _) => return Err(Errno::EINVAL),
                 _ => return Err(self.refuse_cmsg(call, message)),
             }
         }

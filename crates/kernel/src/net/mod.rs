@@ -1,14 +1,16 @@
 //! The network of one host. A socket call decodes its arguments in `calls`, `msg` and `sockopt`,
 //! finds its [`socket::Socket`] and goes on in its family: `inet` (TCP's socket side) over `conn`
 //! (connections, demultiplexing) over the sans-I/O [`tcp`]; `udp`; `unix`. Packets leave and arrive
-//! in `ip`; `port` knows who is bound where. The walk of a death passes `socket::sock_close` →
+//! in `ip`; `inet6` knows what addresses mean to either family; `port` knows who is bound where. The walk of a death passes `socket::sock_close` →
 //! `inet` → `tcp::close`.
 
 pub mod calls;
 pub mod conn;
 pub mod inet;
+pub mod inet6;
 pub mod ip;
 mod ip_sockopt;
+mod ipv6_sockopt;
 pub mod msg;
 pub mod packet;
 pub mod port;

@@ -5,7 +5,7 @@ use crate::abi::Errno;
 use crate::net::conn::ConnId;
 use crate::net::socket::SocketId;
 use crate::random::Stream;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 /// /proc/sys/net/ipv4/ip_local_port_range.
@@ -24,8 +24,10 @@ pub enum Owner {
 /// One user of a port.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Bind {
-    /// Which local address; 0.0.0.0 overlaps all.
-    pub addr: Ipv4Addr,
+    /// Which local address; 0.0.0.0 overlaps all of IPv4, :: all of IPv6.
+    pub addr: IpAddr,
+    /// IPV6_V6ONLY: :: does not overlap IPv4 too.
+    pub v6only: bool,
     /// By whom.
     pub owner: Owner,
     /// SO_REUSEADDR at bind.
@@ -47,8 +49,16 @@ pub struct PortTable {
     ports: BTreeMap<u16, Vec<Bind>>,
 }
 
-fn overlap(a: Ipv4Addr, b: Ipv4Addr) -> bool {
-    a == b || a.is_unspecified() || b.is_unspecified()
+/// inet_rcv_saddr_equal(): could a packet be for both? A socket of AF_INET6 that is bound to an
+/// address of IPv4 (::ffff:…) has that address here.
+fn overlap(a: &Bind, b: &Bind) -> bool {
+    match (a.addr, b.addr) {
+        (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
+            a.addr == b.addr || a.addr.is_unspecified() || b.addr.is_unspecified()
+        }
+        (IpAddr::V6(six), IpAddr::V4(_)) => six.is_unspecified() && !a.v6only,
+        (IpAddr::V4(_), IpAddr::V6(six)) => six.is_unspecified() && !b.v6only,
+    }
 }
 
 impl PortTable {
@@ -58,10 +68,7 @@ impl PortTable {
         users.iter().any(|old| {
             let shared_by_reuse = new.reuse && old.reuse && !old.listening;
             let shared_by_port = new.reuseport && old.reuseport && new.uid == old.uid;
-            old.owner != new.owner
-                && overlap(old.addr, new.addr)
-                && !shared_by_reuse
-                && !shared_by_port
+            old.owner != new.owner && overlap(old, new) && !shared_by_reuse && !shared_by_port
         })
     }
 
@@ -71,7 +78,7 @@ impl PortTable {
         users.iter().any(|old| {
             let shared =
                 (new.reuse && old.reuse) || (new.reuseport && old.reuseport && new.uid == old.uid);
-            old.owner != new.owner && overlap(old.addr, new.addr) && !shared
+            old.owner != new.owner && overlap(old, new) && !shared
         })
     }
 
@@ -147,10 +154,12 @@ mod tests {
     use super::*;
     use crate::arena::Id;
     use crate::random::Purpose;
+    use core::net::Ipv4Addr;
 
     fn bind(owner: Owner, reuse: bool, listening: bool) -> Bind {
         Bind {
-            addr: Ipv4Addr::UNSPECIFIED,
+            addr: Ipv4Addr::UNSPECIFIED.into(),
+            v6only: false,
             owner,
             reuse,
             reuseport: false,
@@ -171,6 +180,22 @@ mod tests {
         assert!(!table.conflicts(80, &bind(new, true, false)));
         table.of_mut(80, Owner::Conn(conn)).unwrap().listening = true;
         assert!(table.conflicts(80, &bind(new, true, false)));
+    }
+
+    #[test]
+    fn both_wildcards_overlap_unless_one_is_for_v6_only() {
+        let at = |addr: &str, v6only| Bind {
+            addr: addr.parse().unwrap(),
+            v6only,
+            ..bind(Owner::Socket(Id::nobody()), false, false)
+        };
+        let meet = |a: &Bind, b: &Bind| [overlap(a, b), overlap(b, a)];
+        assert_eq!(meet(&at("::", false), &at("0.0.0.0", false)), [true; 2]);
+        assert_eq!(meet(&at("::", false), &at("127.0.0.1", false)), [true; 2]);
+        assert_eq!(meet(&at("::", true), &at("0.0.0.0", false)), [false; 2]);
+        assert_eq!(meet(&at("::1", true), &at("0.0.0.0", false)), [false; 2]);
+        assert_eq!(meet(&at("::", true), &at("::1", true)), [true; 2]);
+        assert_eq!(meet(&at("::", true), &at("::", false)), [true; 2]);
     }
 
     #[test]

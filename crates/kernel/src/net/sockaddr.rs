@@ -1,10 +1,11 @@
-//! Socket addresses as programs give them: `struct sockaddr_in` and `sockaddr_un`, decoded and
-//! encoded (ip(7), unix(7)). IPv6 is not there yet: sockets of that family cannot be made.
+//! Socket addresses as programs give them: `struct sockaddr_in`, `sockaddr_in6` and `sockaddr_un`,
+//! decoded and encoded (ip(7), ipv6(7), unix(7)). Neighbour: `inet6`, which says what an address
+//! means to a socket of either family.
 
 use crate::abi::Errno;
 use crate::platform::UserPtr;
 use crate::syscall::Call;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
 /// AF_UNSPEC.
 pub const AF_UNSPEC: u16 = 0;
@@ -14,6 +15,9 @@ pub const AF_UNIX: u16 = 1;
 pub const AF_INET: u16 = 2;
 /// AF_INET6.
 pub const AF_INET6: u16 = 10;
+
+/// As much of `struct sockaddr_in6` as RFC 2133 knew: without sin6_scope_id.
+pub const SIN6_LEN_RFC2133: usize = 24;
 
 /// sizeof(struct sockaddr_storage): the longest address the kernel copies.
 const STORAGE: usize = 128;
@@ -25,6 +29,8 @@ pub enum SockAddr {
     Unspec,
     /// AF_INET.
     Inet(SocketAddrV4),
+    /// AF_INET6.
+    Inet6(SocketAddrV6),
     /// AF_UNIX: `sun_path` as far as the given length goes; empty for an unnamed address, with a
     /// leading NUL for an abstract one.
     Unix(Vec<u8>),
@@ -38,6 +44,7 @@ impl SockAddr {
         match self {
             SockAddr::Unspec => AF_UNSPEC,
             SockAddr::Inet(_) => AF_INET,
+            SockAddr::Inet6(_) => AF_INET6,
             SockAddr::Unix(_) => AF_UNIX,
             SockAddr::Other(family) => *family,
         }
@@ -68,6 +75,8 @@ impl SockAddr {
                 let ip = Ipv4Addr::new(raw[4], raw[5], raw[6], raw[7]);
                 Ok(SockAddr::Inet(SocketAddrV4::new(ip, port)))
             }
+            // Whoever wants one says what a shorter one is; to the others it is of another family.
+            AF_INET6 if raw.len() >= SIN6_LEN_RFC2133 => Ok(SockAddr::Inet6(decode_in6(raw))),
             AF_UNIX => {
                 let path = &raw[2..];
                 if path.len() > 108 {
@@ -92,6 +101,12 @@ impl SockAddr {
                 raw.extend_from_slice(&addr.ip().octets());
                 raw.extend_from_slice(&[0; 8]);
             }
+            SockAddr::Inet6(addr) => {
+                raw.extend_from_slice(&addr.port().to_be_bytes());
+                raw.extend_from_slice(&addr.flowinfo().to_be_bytes());
+                raw.extend_from_slice(&addr.ip().octets());
+                raw.extend_from_slice(&addr.scope_id().to_le_bytes());
+            }
             SockAddr::Unix(path) => {
                 raw.extend_from_slice(path);
                 if path.first().is_some_and(|b| *b != 0) {
@@ -115,9 +130,29 @@ impl SockAddr {
     }
 }
 
+/// At least 24 bytes; without the last four there is no scope.
+fn decode_in6(raw: &[u8]) -> SocketAddrV6 {
+    let word = |at: usize| raw.get(at..at + 4).map(|b| b.try_into().expect("4 bytes"));
+    let port = u16::from_be_bytes([raw[2], raw[3]]);
+    let ip: [u8; 16] = raw[8..24].try_into().expect("16 bytes");
+    let flowinfo = u32::from_be_bytes(word(4).unwrap_or_default());
+    let scope = u32::from_le_bytes(word(24).unwrap_or_default());
+    SocketAddrV6::new(Ipv6Addr::from(ip), port, flowinfo, scope)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_inet6_address_may_lack_its_scope() {
+        let raw = SockAddr::Inet6("[fe80::1%3]:7000".parse().unwrap()).encode();
+        assert_eq!(raw.len(), 28);
+        let read = |len: usize| SockAddr::decode(&raw[..len]);
+        assert_eq!(read(28), Ok(SockAddr::Inet6("[fe80::1%3]:7000".parse().unwrap())));
+        assert_eq!(read(24), Ok(SockAddr::Inet6("[fe80::1]:7000".parse().unwrap())));
+        assert_eq!(read(23), Ok(SockAddr::Other(AF_INET6)));
+    }
 
     #[test]
     fn an_inet_address_survives_the_round_trip() {

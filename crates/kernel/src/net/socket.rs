@@ -11,6 +11,7 @@ use crate::fs::fasync::owner_from_number;
 use crate::fs::file::FileId;
 use crate::kernel::Kernel;
 use crate::net::inet::TcpSocket;
+use crate::net::inet6::Inet6Options;
 use crate::net::msg::MsgFlags;
 use crate::net::packet::IpChoice;
 use crate::net::udp::UdpSocket;
@@ -80,6 +81,15 @@ pub struct SocketOptions {
     pub mark: u32,
     /// IP_TOS and IP_TTL.
     pub ip: IpChoice,
+    /// What a socket of AF_INET6 has beside; nothing in others.
+    pub inet6: Option<Inet6Options>,
+}
+
+impl SocketOptions {
+    /// ipv6_only_sock().
+    pub fn is_v6only(&self) -> bool {
+        self.inet6.is_some_and(|six| six.v6only)
+    }
 }
 
 impl Default for SocketOptions {
@@ -102,6 +112,7 @@ impl Default for SocketOptions {
             priority: 0,
             mark: 0,
             ip: IpChoice::default(),
+            inet6: None,
         }
     }
 }
@@ -109,9 +120,9 @@ impl Default for SocketOptions {
 /// What a socket is, by family and type.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SocketKind {
-    /// AF_INET, SOCK_STREAM.
+    /// AF_INET or AF_INET6, SOCK_STREAM.
     Tcp(TcpSocket),
-    /// AF_INET, SOCK_DGRAM.
+    /// AF_INET or AF_INET6, SOCK_DGRAM.
     Udp(UdpSocket),
     /// AF_UNIX, any type.
     Unix(UnixSocket),
@@ -130,6 +141,18 @@ pub struct Socket {
     pub uid: u32,
     /// Pid of its maker (SO_PEERCRED, the story).
     pub pid: u32,
+}
+
+impl Socket {
+    /// SOCK_STREAM of AF_INET or AF_INET6.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.kind, SocketKind::Tcp(_))
+    }
+
+    /// SOCK_DGRAM of AF_INET or AF_INET6.
+    pub fn is_datagram(&self) -> bool {
+        matches!(self.kind, SocketKind::Udp(_))
+    }
 }
 
 /// What a socket call remembers between two runs.

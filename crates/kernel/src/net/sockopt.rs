@@ -1,11 +1,11 @@
-//! setsockopt and getsockopt: socket(7), ip(7), tcp(7), as far as something here looks at the
+//! setsockopt and getsockopt: socket(7), ip(7), ipv6(7), tcp(7), as far as something here looks at the
 //! value. An option that is not in these tables is told as unsupported and refused with
 //! ENOPROTOOPT, as by a Linux without it. Hints without observable effect are stored and returned.
 
 use crate::abi::Errno;
 use crate::fact::Fact;
 use crate::kernel::Kernel;
-use crate::net::sockaddr::{AF_INET, AF_UNIX};
+use crate::net::sockaddr::{AF_INET, AF_INET6, AF_UNIX};
 use crate::net::socket::{SocketId, SocketKind};
 use crate::syscall::{Call, SysResult};
 use crate::task::capability::Cap;
@@ -15,6 +15,7 @@ use linux_raw_sys::net as raw;
 
 const SOL_SOCKET: i32 = 1;
 const SOL_IP: i32 = 0;
+const SOL_IPV6: i32 = 41;
 const SOL_TCP: i32 = 6;
 
 /// net.core.wmem_max and rmem_max: what SO_SNDBUF and SO_RCVBUF may ask for before doubling.
@@ -64,6 +65,7 @@ impl Kernel {
             SOL_SOCKET => self.set_socket_option(socket, name as u32, &value),
             SOL_TCP if self.is_tcp(socket) => self.set_tcp_option(socket, name as u32, &value),
             SOL_IP if self.is_inet(socket) => self.set_ip_option(socket, name as u32, &value),
+            SOL_IPV6 => self.set_ipv6_option(socket, name as u32, &value),
             _ => Err(Errno::ENOPROTOOPT),
         };
         self.net_rx_action();
@@ -166,13 +168,14 @@ impl Kernel {
             SOL_SOCKET => self.get_socket_option(call.task, socket, name as u32),
             SOL_TCP if self.is_tcp(socket) => self.get_tcp_option(socket, name as u32),
             SOL_IP if self.is_inet(socket) => self.get_ip_option(socket, name as u32),
+            SOL_IPV6 if self.is_inet(socket) => self.get_ipv6_option(socket, name as u32),
             _ => Err(Errno::ENOPROTOOPT),
         };
         if let Err(Errno::ENOPROTOOPT) = result {
             self.tell_option(call, "getsockopt", level, name);
         }
         let mut value = result?;
-        if level == SOL_IP && room < 4 && value[1..] == [0; 3] {
+        if matches!(level, SOL_IP | SOL_IPV6) && room < 4 && value[1..] == [0; 3] {
             value.truncate(1); // as a byte where an int has no room
         }
         let len = value.len().min(room as usize);
@@ -198,7 +201,11 @@ impl Kernel {
             SocketKind::Udp(_) => 17,
             SocketKind::Unix(_) => 0,
         };
-        let domain = if matches!(s.kind, SocketKind::Unix(_)) { AF_UNIX } else { AF_INET };
+        let domain = match (&s.kind, o.inet6) {
+            (SocketKind::Unix(_), _) => AF_UNIX,
+            (SocketKind::Tcp(_) | SocketKind::Udp(_), None) => AF_INET,
+            (SocketKind::Tcp(_) | SocketKind::Udp(_), Some(_)) => AF_INET6,
+        };
         let number = match name {
             raw::SO_TYPE => s.ty.number(),
             raw::SO_PROTOCOL => protocol,

@@ -18,7 +18,7 @@ use crate::net::tcp::{Listener, ListenerEvent};
 use crate::syscall::{Call, Stop};
 use crate::task::TaskId;
 use crate::wait_queue::Event;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::SocketAddr;
 
 /// Handshakes by 4-tuple, and the accept queue.
 pub type TcpListener = Listener<FourTuple, ConnId>;
@@ -49,10 +49,11 @@ impl Kernel {
             TcpUse::Idle => {}
         }
         if self.tcp_sock(socket).bound.port() == 0 {
-            self.tcp_bind(socket, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))?;
+            let any = self.tcp_sock(socket).bound;
+            self.tcp_bind(socket, any)?;
         }
         let bound = self.tcp_sock(socket).bound;
-        let mut bind = self.bind_record(socket, *bound.ip(), true);
+        let mut bind = self.bind_record(socket, bound.ip(), true);
         bind.listening = true;
         if self.net.tcp_ports.conflicts(bound.port(), &bind) {
             return Err(Errno::EADDRINUSE);
@@ -63,7 +64,8 @@ impl Kernel {
         let config = self.tcp_effective_config(socket);
         let listener = Listener::new(config, backlog);
         self.tcp_sock_mut(socket).usage = TcpUse::Listening(Box::new(listener));
-        self.net.tcp.add_listener(bound, socket);
+        let v6only = self.net.sockets[socket].options.is_v6only();
+        self.net.tcp.add_listener(bound, v6only, socket);
         Ok(())
     }
 
@@ -87,15 +89,14 @@ impl Kernel {
     pub fn listener_input(
         &mut self,
         socket: SocketId,
-        from: SocketAddrV4,
-        to: SocketAddrV4,
+        from: SocketAddr,
+        to: SocketAddr,
         segment: &Segment,
         isn: Option<Seq>,
     ) {
         let isn = isn.unwrap_or_else(|| self.draw_isn());
         let now = self.now;
-        let base = self.tcp_effective_config(socket);
-        let config = self.tcp_config_for(&base, *from.ip());
+        let config = self.tcp_config_for(socket, from.ip());
         let Some(listener) = self.listener_mut(socket) else { return };
         listener.config = config;
         let mut out = Output::default();
@@ -104,10 +105,12 @@ impl Kernel {
         match event {
             ListenerEvent::None => self.emit_for(socket, to, from, out),
             ListenerEvent::Established(tcp) => {
-                let bind = self.bind_record(socket, *to.ip(), false);
+                let bind = self.bind_record(socket, to.ip(), false);
                 let conn = self.add_conn(*tcp, (to, from), None, bind);
-                self.net.tcp.conns[conn].queued_at = Some(socket);
-                self.net.tcp.conns[conn].uid = self.net.sockets[socket].uid;
+                let waiting = &mut self.net.tcp.conns[conn];
+                waiting.queued_at = Some(socket);
+                waiting.uid = self.net.sockets[socket].uid;
+                waiting.inet6 = self.net.sockets[socket].options.inet6.is_some();
                 if let Some(listener) = self.listener_mut(socket) {
                     listener.push(conn);
                 }
@@ -118,14 +121,8 @@ impl Kernel {
     }
 
     /// Sends and tells what a handshake wants, which has no connection yet.
-    fn emit_for(
-        &mut self,
-        socket: SocketId,
-        local: SocketAddrV4,
-        remote: SocketAddrV4,
-        out: Output,
-    ) {
-        let choice = self.net.sockets[socket].options.ip;
+    fn emit_for(&mut self, socket: SocketId, local: SocketAddr, remote: SocketAddr, out: Output) {
+        let choice = self.ip_choice(socket, remote.ip());
         self.tell_tcp_facts(local, remote, &out.facts);
         for segment in out.segments {
             self.tcp_transmit(local, remote, choice, segment);
@@ -151,8 +148,8 @@ impl Kernel {
     pub fn listener_unreachable(
         &mut self,
         socket: SocketId,
-        remote: SocketAddrV4,
-        local: SocketAddrV4,
+        remote: SocketAddr,
+        local: SocketAddr,
     ) {
         if let Some(listener) = self.listener_mut(socket) {
             listener.unreachable(&(local, remote));

@@ -37,8 +37,8 @@ fn defer_accept_seconds(asked: i32) -> u32 {
 }
 
 impl Kernel {
-    /// The settings for a new connection of this socket: its TCP options and those of socket(7)
-    /// that TCP looks at.
+    /// The settings of this socket: its TCP options and those of socket(7) that TCP looks at.
+    /// `tcp_config_for` adds what depends on the other end.
     pub fn tcp_effective_config(&self, socket: SocketId) -> TcpConfig {
         let options = &self.net.sockets[socket].options;
         TcpConfig {
@@ -47,9 +47,6 @@ impl Kernel {
             rcvlowat: options.rcvlowat,
             rcvbuf: options.rcvbuf,
             sndbuf: options.sndbuf,
-            tos: options.ip.tos,
-            ttl: options.ip.ttl,
-            mtu_discover: options.ip.mtu_discover,
             ..self.tcp_sock(socket).config.clone()
         }
     }
@@ -72,6 +69,7 @@ impl Kernel {
             bind.reuse = options.reuseaddr;
             bind.reuseport = options.reuseport;
         }
+        let choice = self.ip_choice(socket, self.net.tcp.conns[conn].remote.ip());
         self.with_conn(conn, |tcp, now, _| {
             let config = tcp.config().clone();
             if config.keepalive != options.keepalive {
@@ -89,9 +87,9 @@ impl Kernel {
             }
             tcp.config_mut().oob_inline = options.oobinline;
             tcp.config_mut().rcvlowat = options.rcvlowat;
-            tcp.config_mut().tos = options.ip.tos;
-            tcp.config_mut().ttl = options.ip.ttl;
-            tcp.config_mut().mtu_discover = options.ip.mtu_discover;
+            tcp.config_mut().tos = choice.tos;
+            tcp.config_mut().ttl = choice.ttl;
+            tcp.config_mut().mtu_discover = choice.mtu_discover;
         });
     }
 

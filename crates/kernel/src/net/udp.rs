@@ -6,6 +6,7 @@ use crate::abi::poll::PollBits;
 use crate::fact::Fact;
 use crate::fs::fasync::{Band, FasyncOn};
 use crate::kernel::Kernel;
+use crate::net::inet6::Inet6Options;
 use crate::net::msg::ControlMessage;
 use crate::net::msg::{MsgFlags, Received};
 use crate::net::packet::Transport;
@@ -16,20 +17,21 @@ use crate::syscall::iovec::IoVec;
 use crate::syscall::{Call, Stop, SysResult};
 use crate::wait_queue::Event;
 use bytes::Bytes;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::collections::VecDeque;
 
 /// net.core.rmem_default, and what a queued datagram is charged beyond its bytes (an sk_buff and
 /// its rounded head).
 const RMEM_DEFAULT: usize = 212_992;
 const DATAGRAM_OVERHEAD: usize = 768;
-/// The longest UDP payload in an IPv4 packet.
+/// The longest UDP payload in an IPv4 packet, and in an IPv6 packet, whose length is without header.
 const MAX_PAYLOAD: usize = 65_507;
+const MAX_PAYLOAD6: usize = 65_527;
 
 /// One datagram in a queue.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Datagram {
-    from: SocketAddrV4,
+    from: SocketAddr,
     payload: Bytes,
 }
 
@@ -37,9 +39,9 @@ pub struct Datagram {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UdpSocket {
     /// The local address; port 0 before it is bound.
-    pub local: SocketAddrV4,
+    pub local: SocketAddr,
     /// Whom connect(2) named.
-    pub peer: Option<SocketAddrV4>,
+    pub peer: Option<SocketAddr>,
     queue: VecDeque<Datagram>,
     charged: usize,
     /// sk_err, from ICMP.
@@ -49,10 +51,10 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Unbound, unconnected, empty.
-    pub fn new() -> UdpSocket {
+    /// Unbound, which is `any` address of its family, unconnected, empty.
+    pub fn new(any: IpAddr) -> UdpSocket {
         UdpSocket {
-            local: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
+            local: SocketAddr::new(any, 0),
             peer: None,
             queue: VecDeque::new(),
             charged: 0,
@@ -75,17 +77,21 @@ impl UdpSocket {
         }
     }
 
-    /// How well this socket matches a datagram (compute_score); None if not at all.
-    fn score(&self, from: SocketAddrV4, to: SocketAddrV4) -> Option<u32> {
+    /// How well this socket matches a datagram (compute_score); None if not at all. `six` is what it
+    /// has of AF_INET6: such a one takes IPv4 too, if no other does and it may.
+    fn score(&self, six: Option<Inet6Options>, from: SocketAddr, to: SocketAddr) -> Option<u32> {
         if self.local.port() != to.port() {
             return None;
         }
-        let mut score = 1;
-        if !self.local.ip().is_unspecified() {
-            if self.local.ip() != to.ip() {
+        let mut score = 1 + u32::from(six.is_none());
+        if self.local.ip() == to.ip() {
+            score += 4;
+        } else {
+            let family = self.local.is_ipv6() == to.is_ipv6();
+            let mapped = to.is_ipv4() && six.is_some_and(|six| !six.v6only);
+            if !self.local.ip().is_unspecified() || !family && !mapped {
                 return None;
             }
-            score += 4;
         }
         if let Some(peer) = self.peer {
             if peer != from {
@@ -94,12 +100,6 @@ impl UdpSocket {
             score += 8;
         }
         Some(score)
-    }
-}
-
-impl Default for UdpSocket {
-    fn default() -> Self {
-        UdpSocket::new()
     }
 }
 
@@ -119,16 +119,16 @@ impl Kernel {
     }
 
     /// bind(2) on a UDP socket: EINVAL when it is bound already, EADDRNOTAVAIL, EADDRINUSE.
-    pub fn udp_bind(&mut self, socket: SocketId, addr: SocketAddrV4) -> Result<(), Errno> {
+    pub fn udp_bind(&mut self, socket: SocketId, addr: SocketAddr) -> Result<(), Errno> {
         if self.udp(socket).local.port() != 0 {
             return Err(Errno::EINVAL);
         }
         self.udp_get_port(socket, addr)
     }
 
-    /// udp_v4_get_port(): takes the port, an ephemeral one for 0.
-    fn udp_get_port(&mut self, socket: SocketId, addr: SocketAddrV4) -> Result<(), Errno> {
-        let bind = self.bind_record(socket, *addr.ip(), true);
+    /// udp_v4_get_port(), udp_v6_get_port(): takes the port, an ephemeral one for 0.
+    fn udp_get_port(&mut self, socket: SocketId, addr: SocketAddr) -> Result<(), Errno> {
+        let bind = self.bind_record(socket, addr.ip(), true);
         let ports = &self.net.udp_ports;
         let port = match addr.port() {
             0 => {
@@ -142,7 +142,7 @@ impl Kernel {
             port => port,
         };
         self.net.udp_ports.add(port, bind);
-        self.udp_mut(socket).local = SocketAddrV4::new(*addr.ip(), port);
+        self.udp_mut(socket).local = SocketAddr::new(addr.ip(), port);
         Ok(())
     }
 
@@ -150,28 +150,27 @@ impl Kernel {
         if self.udp(socket).local.port() != 0 {
             return Ok(());
         }
-        self.udp_get_port(socket, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))
-            .map_err(|_| Errno::EAGAIN)
+        let any = self.udp(socket).local;
+        self.udp_get_port(socket, any).map_err(|_| Errno::EAGAIN)
     }
 
-    /// connect(2): names the peer; AF_UNSPEC forgets it (`None`).
-    pub fn udp_connect(&mut self, socket: SocketId, to: Option<SocketAddrV4>) -> Result<(), Errno> {
-        match to {
-            None => self.udp_mut(socket).peer = None,
-            Some(to) => {
-                self.udp_autobind(socket)?;
-                let source = self.source_for(*to.ip());
-                let to = if to.ip().is_unspecified() {
-                    SocketAddrV4::new(Ipv4Addr::LOCALHOST, to.port())
-                } else {
-                    to
-                };
-                let udp = self.udp_mut(socket);
-                udp.peer = Some(to);
-                if udp.local.ip().is_unspecified() {
-                    udp.local.set_ip(source);
-                }
-            }
+    /// connect(2): names the peer; AF_UNSPEC forgets it.
+    pub fn udp_connect(&mut self, socket: SocketId, to: &SockAddr) -> Result<(), Errno> {
+        if *to == SockAddr::Unspec {
+            self.udp_mut(socket).peer = None;
+            return Ok(());
+        }
+        if matches!(to, SockAddr::Inet(_)) && self.net.sockets[socket].options.is_v6only() {
+            return Err(Errno::EAFNOSUPPORT);
+        }
+        let bound = self.udp(socket).local.ip();
+        let to = self.inet_destination(socket, bound, to)?;
+        let source = self.ip_route_output(bound, to.ip())?;
+        self.udp_autobind(socket)?;
+        let udp = self.udp_mut(socket);
+        udp.peer = Some(to);
+        if bound.is_unspecified() {
+            udp.local = SocketAddr::new(source, udp.local.port());
         }
         Ok(())
     }
@@ -186,9 +185,6 @@ impl Kernel {
         to: Option<&SockAddr>,
         control: &[ControlMessage],
     ) -> SysResult {
-        if iov.total() > MAX_PAYLOAD {
-            return Err(Errno::EMSGSIZE.into());
-        }
         if flags.has(MsgFlags::OOB) {
             return Err(Errno::EOPNOTSUPP.into());
         }
@@ -196,20 +192,25 @@ impl Kernel {
             self.tell(Some(call.task), Fact::unsupported("MSG_MORE on UDP", ""));
             return Err(Errno::EINVAL.into());
         }
+        let six = self.net.sockets[socket].options.inet6.is_some();
         let to = match to {
-            Some(SockAddr::Inet(addr)) => *addr,
-            Some(SockAddr::Unspec | SockAddr::Unix(_) | SockAddr::Other(_)) => {
-                return Err(Errno::EAFNOSUPPORT.into());
+            // To one of AF_INET6 no address is as none.
+            Some(to) if *to != SockAddr::Unspec || !six => {
+                self.inet_destination(socket, self.udp(socket).local.ip(), to)?
             }
-            None => self.udp(socket).peer.ok_or(Errno::EDESTADDRREQ)?,
+            Some(_) | None => self.udp(socket).peer.ok_or(Errno::EDESTADDRREQ)?,
         };
+        let source = self.ip_route_output(self.udp(socket).local.ip(), to.ip())?;
+        if iov.total() > if to.is_ipv4() { MAX_PAYLOAD } else { MAX_PAYLOAD6 } {
+            return Err(Errno::EMSGSIZE.into());
+        }
         if to.port() == 0 {
             return Err(Errno::EINVAL.into());
         }
         if self.udp(socket).shut_wr {
             return Err(self.sk_stream_error(call, flags, Errno::EPIPE));
         }
-        let choice = self.ip_cmsg_send(call, socket, control)?;
+        let choice = self.ip_cmsg_send(call, socket, to.ip(), control)?;
         if let Some(error) = self.udp_mut(socket).error.take() {
             return Err(error.into());
         }
@@ -218,36 +219,32 @@ impl Kernel {
         if payload.len() < iov.total() {
             return Err(Errno::EFAULT.into());
         }
-        let to = if to.ip().is_unspecified() {
-            SocketAddrV4::new(Ipv4Addr::LOCALHOST, to.port())
-        } else {
-            to
-        };
-        if to.ip().is_broadcast() && !self.net.sockets[socket].options.broadcast {
+        if to.ip() == IpAddr::V4(Ipv4Addr::BROADCAST) && !self.net.sockets[socket].options.broadcast
+        {
             return Err(Errno::EACCES.into());
         }
         let local = self.udp(socket).local;
-        let source =
-            if local.ip().is_unspecified() { self.source_for(*to.ip()) } else { *local.ip() };
         let len = payload.len() as u64;
         let datagram = Transport::Udp { src_port: local.port(), dst_port: to.port(), payload };
-        self.ip_output(source, *to.ip(), choice, datagram);
+        self.ip_output(source, to.ip(), choice, datagram);
         Ok(len)
     }
 
     /// udp_rcv(): a datagram arrived; the best match takes it, an ICMP says that nobody does.
-    pub fn udp_rcv(&mut self, from: SocketAddrV4, to: SocketAddrV4, payload: Bytes) {
+    pub fn udp_rcv(&mut self, from: SocketAddr, to: SocketAddr, payload: Bytes) {
         let best = self
             .net
             .sockets
             .iter()
             .filter_map(|(id, s)| match &s.kind {
-                SocketKind::Udp(udp) => udp.score(from, to).map(|score| (score, id)),
+                SocketKind::Udp(udp) => {
+                    udp.score(s.options.inet6, from, to).map(|score| (score, id))
+                }
                 SocketKind::Tcp(_) | SocketKind::Unix(_) => None,
             })
             .max_by_key(|(score, _)| *score);
         let Some((_, socket)) = best else {
-            self.icmp_send_unreach(3, 17, from, to);
+            self.icmp_send_port_unreach(17, from, to);
             return;
         };
         let limit = self.net.sockets[socket].options.rcvbuf.map_or(RMEM_DEFAULT, |b| b as usize);
@@ -263,7 +260,7 @@ impl Kernel {
     }
 
     /// udp_err(): an ICMP about what we sent; only a connected socket hears of it.
-    pub fn udp_err(&mut self, local: SocketAddrV4, remote: SocketAddrV4, code: u8) {
+    pub fn udp_err(&mut self, local: SocketAddr, remote: SocketAddr, errno: Errno) {
         let found = self.net.sockets.iter().find_map(|(id, s)| match &s.kind {
             SocketKind::Udp(u) if u.local.port() == local.port() && u.peer == Some(remote) => {
                 Some(id)
@@ -271,7 +268,7 @@ impl Kernel {
             SocketKind::Udp(_) | SocketKind::Tcp(_) | SocketKind::Unix(_) => None,
         });
         let Some(socket) = found else { return };
-        self.udp_mut(socket).error = Some(icmp_error(code));
+        self.udp_mut(socket).error = Some(errno);
         self.publish(Event::Socket(socket));
         self.kill_fasync(FasyncOn::Socket(socket), Band::Err);
     }
@@ -308,7 +305,7 @@ impl Kernel {
         let len = if flags.has(MsgFlags::TRUNC) { datagram.payload.len() } else { take };
         Ok(Received {
             len,
-            from: Some(SockAddr::Inet(datagram.from)),
+            from: Some(self.sockaddr(socket, datagram.from)),
             flags: if cut { MsgFlags::TRUNC } else { MsgFlags(0) },
             ..Received::default()
         })
@@ -347,18 +344,5 @@ impl Kernel {
     pub fn udp_release(&mut self, socket: SocketId) {
         let port = self.udp(socket).local.port();
         self.net.udp_ports.remove(port, Owner::Socket(socket));
-    }
-}
-
-/// icmp_err_convert for destination unreachable.
-pub fn icmp_error(code: u8) -> Errno {
-    match code {
-        0 | 6 | 9 | 11 => Errno::ENETUNREACH,
-        2 => Errno::ENOPROTOOPT,
-        3 => Errno::ECONNREFUSED,
-        4 => Errno::EMSGSIZE,
-        5 => Errno::EOPNOTSUPP,
-        // 1 host unreachable, 7, 8, 10, 12 and the administrative ones.
-        _ => Errno::EHOSTUNREACH,
     }
 }

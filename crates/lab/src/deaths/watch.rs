@@ -16,7 +16,7 @@ use kernel::syscall::table;
 use kernel::task::{Pid, TaskId};
 use kernel::time::{Duration, Instant};
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::SocketAddr;
 
 /// A segment that the dead one's host sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,9 +64,9 @@ pub struct Peer {
     /// The name of its host.
     pub host: String,
     /// Its address.
-    pub local: SocketAddrV4,
+    pub local: SocketAddr,
     /// The dead one's.
-    pub remote: SocketAddrV4,
+    pub remote: SocketAddr,
     /// In which state it was when death came.
     pub state: TcpState,
     /// What came, or should have come, from the other side.
@@ -182,16 +182,18 @@ impl<P: Platform> World<P> {
             Some(task) => self.sockets_of(spec.host, task).collect(),
             None => BTreeSet::new(),
         };
-        let names: BTreeSet<SocketAddrV4> =
+        let names: BTreeSet<SocketAddr> =
             own.iter().map(|socket| kernel.tcp_name(*socket)).collect();
         let mut peers = Vec::new();
         for (on, host) in self.hosts.iter().enumerate().filter(|(_, host)| !host.off) {
             for (socket, value) in host.kernel.net.sockets.iter() {
                 let SocketKind::Tcp(_) = value.kind else { continue };
                 let Ok(remote) = host.kernel.tcp_remote(socket) else { continue };
-                let wild = SocketAddrV4::new([0, 0, 0, 0].into(), remote.port());
-                let there = *remote.ip() == kernel.config.address || remote.ip().is_loopback();
-                let meant = names.contains(&remote) || there && names.contains(&wild);
+                let meant = names.contains(&remote)
+                    || kernel.is_local_address(remote.ip())
+                        && names
+                            .iter()
+                            .any(|n| n.ip().is_unspecified() && n.port() == remote.port());
                 if !meant || on == spec.host && own.contains(&socket) {
                     continue;
                 }
@@ -298,13 +300,9 @@ fn sent_to<'a>(
     packet: &Packet,
     after: Duration,
 ) -> impl Iterator<Item = (&'a mut Peer, Sent)> {
-    let end = |address: IpAddr, port: u16| match address {
-        IpAddr::V4(address) => Some(SocketAddrV4::new(address, port)),
-        IpAddr::V6(_) => None,
-    };
     let found = match &packet.payload {
-        Transport::Tcp { src_port, dst_port, segment } => {
-            let ends = (end(packet.src, *src_port), end(packet.dst, *dst_port));
+        Transport::Tcp { segment, .. } => {
+            let ends = (packet.source(), packet.destination());
             let sent =
                 Sent { after, flags: segment.flags, len: segment.payload.len(), lost: false };
             Some((ends, sent))
@@ -313,6 +311,6 @@ fn sent_to<'a>(
     };
     peers.iter_mut().filter_map(move |peer| {
         let ((from, to), sent) = found?;
-        (from == Some(peer.remote) && to == Some(peer.local)).then_some((peer, sent))
+        (from == peer.remote && to == peer.local).then_some((peer, sent))
     })
 }

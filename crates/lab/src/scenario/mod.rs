@@ -4,6 +4,7 @@
 //!
 //! All times count from the beginning of the world, `within` of a check too.
 
+mod addresses;
 mod faults;
 mod parse;
 mod section;
@@ -17,7 +18,7 @@ use crate::shape::LinkShape;
 use kernel::abi::signal::Signal;
 use kernel::task::spawn::Stdio;
 use kernel::time::{Duration, Instant};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The seed of a world that was given none.
 pub const DEFAULT_SEED: u64 = 1;
@@ -56,6 +57,10 @@ pub struct HostSpec {
     pub name: String,
     /// Its address.
     pub address: Ipv4Addr,
+    /// Its IPv6 address. None: it has no IPv6.
+    pub ipv6: Option<Ipv6Addr>,
+    /// Its name resolves to its IPv6 address too: the scenario gave it one.
+    pub name6: bool,
 }
 
 /// Whose process it is.

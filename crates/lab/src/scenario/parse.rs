@@ -1,18 +1,17 @@
 //! Reads a scenario from TOML. Unknown keys, bad units, names that name nothing and duplicates are
-//! errors that name file and line and say what to do. Neighbours: `faults`,
+//! errors that name file and line and say what to do. Neighbours: `addresses`, `faults`,
 //! `section`, `units`.
 
+use super::addresses::{NamedHost, give_addresses, parse_address, parse_ipv6};
 use super::section::{Found, Section, Source, sections, suggestion};
 use super::{
-    Check, CheckKind, DEFAULT_ENV, DEFAULT_SEED, DEFAULT_UNTIL, Ending, HostSpec, LinkSpec,
-    ProcessSpec, Scenario, User, parse_bandwidth, parse_duration, parse_share, parse_signal,
-    parse_user,
+    Check, CheckKind, DEFAULT_ENV, DEFAULT_SEED, DEFAULT_UNTIL, Ending, LinkSpec, ProcessSpec,
+    Scenario, User, parse_bandwidth, parse_duration, parse_share, parse_signal, parse_user,
 };
 use crate::shape::{LinkShape, Share};
 use kernel::task::spawn::Stdio;
 use kernel::time::{Duration, Instant};
 use std::fmt;
-use std::net::Ipv4Addr;
 use toml::de::DeTable;
 
 /// What is wrong with a scenario, and where.
@@ -36,7 +35,7 @@ impl std::error::Error for ScenarioError {}
 
 // The keys of each table; docs/scenarios.md explains them.
 const ROOT: [&str; 7] = ["seed", "until", "host", "process", "link", "fault", "check"];
-const HOST: [&str; 2] = ["name", "address"];
+const HOST: [&str; 3] = ["name", "address", "ipv6"];
 const PROCESS: [&str; 9] =
     ["name", "host", "command", "start", "at-boot", "init", "user", "cwd", "env"];
 pub(super) const LINK: [&str; 8] =
@@ -79,8 +78,7 @@ pub fn parse(file: &str, text: &str) -> Result<Scenario> {
 
 pub(super) struct Reader<'a> {
     pub(super) source: &'a Source<'a>,
-    /// Name, and address if the file gives one, with its place.
-    hosts: Vec<(String, Option<Found<Ipv4Addr>>)>,
+    hosts: Vec<NamedHost>,
     processes: Vec<ProcessSpec>,
 }
 
@@ -88,19 +86,21 @@ impl<'a> Reader<'a> {
     fn read_hosts(&mut self, root: &Section<'a>) -> Result<()> {
         for host in sections(self.source, root, "host", "[[host]]", &HOST)? {
             let name = host.require("name", host.parsed("name", host_name)?, "name = \"a\"")?;
-            if self.hosts.iter().any(|(n, _)| *n == name.value) {
+            if self.hosts.iter().any(|h| h.name == name.value) {
                 let message = format!("there are two hosts named {:?}: rename one", name.value);
                 return Err(self.source.error(name.at, message));
             }
-            self.hosts.push((name.value, host.parsed("address", address)?));
+            let address = host.parsed("address", parse_address)?;
+            let ipv6 = host.parsed("ipv6", parse_ipv6)?;
+            self.hosts.push(NamedHost { name: name.value, address, ipv6 });
         }
         Ok(())
     }
 
     /// The index of a host; hosts exist by being named.
     fn host(&mut self, name: &str) -> usize {
-        self.hosts.iter().position(|(n, _)| n == name).unwrap_or_else(|| {
-            self.hosts.push((name.to_owned(), None));
+        self.hosts.iter().position(|h| h.name == name).unwrap_or_else(|| {
+            self.hosts.push(NamedHost { name: name.to_owned(), address: None, ipv6: None });
             self.hosts.len() - 1
         })
     }
@@ -182,9 +182,9 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn known_host(&self, name: &Found<&str>) -> Result<usize> {
-        self.hosts.iter().position(|(n, _)| n == name.value).ok_or_else(|| {
-            let near = suggestion(name.value, self.hosts.iter().map(|(n, _)| n.as_str()));
-            let known: Vec<&str> = self.hosts.iter().map(|(n, _)| n.as_str()).collect();
+        self.hosts.iter().position(|h| h.name == name.value).ok_or_else(|| {
+            let near = suggestion(name.value, self.hosts.iter().map(|h| h.name.as_str()));
+            let known: Vec<&str> = self.hosts.iter().map(|h| h.name.as_str()).collect();
             let known = known.join(", ");
             let message = format!("there is no host {:?}{near} (hosts: {known})", name.value);
             self.source.error(name.at, message)
@@ -276,46 +276,6 @@ fn host_name(text: &str) -> core::result::Result<String, String> {
 fn absolute(text: &str) -> core::result::Result<String, String> {
     let bad = || format!("{text:?} must be an absolute path, as in \"/tmp\"");
     if text.starts_with('/') { Ok(text.to_owned()) } else { Err(bad()) }
-}
-
-fn address(text: &str) -> core::result::Result<Ipv4Addr, String> {
-    let bad = |why: &str| format!("{text:?} {why}: write for example \"10.0.0.1\"");
-    let address: Ipv4Addr = text.parse().map_err(|_| bad("is no IPv4 address"))?;
-    let special = address.is_loopback() || address.is_multicast() || address.is_broadcast();
-    if special || address.is_unspecified() {
-        Err(bad("cannot be a host's address"))
-    } else {
-        Ok(address)
-    }
-}
-
-/// Addresses in order from 10.0.0.1 for the hosts that have none of their own.
-fn give_addresses(
-    source: &Source<'_>,
-    hosts: Vec<(String, Option<Found<Ipv4Addr>>)>,
-) -> Result<Vec<HostSpec>> {
-    let mut taken: Vec<Ipv4Addr> = Vec::new();
-    for (name, address) in &hosts {
-        let Some(address) = address else { continue };
-        if taken.contains(&address.value) {
-            let message = format!("another host than {name:?} has this address already");
-            return Err(source.error(address.at, message));
-        }
-        taken.push(address.value);
-    }
-    let mut next = u32::from(Ipv4Addr::new(10, 0, 0, 0));
-    let mut free = || loop {
-        next += 1;
-        let candidate = Ipv4Addr::from(next);
-        if !taken.contains(&candidate) && ![0, 255].contains(&candidate.octets()[3]) {
-            return candidate;
-        }
-    };
-    let spec = |(name, given): (String, Option<Found<Ipv4Addr>>)| {
-        let address = given.map_or_else(&mut free, |f| f.value);
-        HostSpec { name, address }
-    };
-    Ok(hosts.into_iter().map(spec).collect())
 }
 
 /// What a link does to packets, as `[[link]]` and the fault `link` say it.

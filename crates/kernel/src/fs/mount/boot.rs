@@ -15,7 +15,7 @@ use crate::kernel::Config;
 use crate::task::pid_namespace::PidNs;
 use crate::task::user_namespace::UserNs;
 use crate::time::Instant;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 use linux_raw_sys::general as raw;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -274,12 +274,18 @@ impl Vfs {
 /// The files under /etc that speak of this host and its world.
 fn host_files(config: &Config) -> Vec<(&'static str, String)> {
     let mut hosts = String::from("127.0.0.1\tlocalhost\n");
-    let mut names: BTreeMap<Ipv4Addr, Vec<&str>> = BTreeMap::new();
+    if config.address6.is_some() {
+        hosts.push_str("::1\tlocalhost ip6-localhost ip6-loopback\n");
+    }
+    let mut names: BTreeMap<IpAddr, Vec<&str>> = BTreeMap::new();
     for (name, address) in &config.names {
-        names.entry(*address).or_default().push(name);
+        names.entry((*address).into()).or_default().push(name);
+    }
+    for (name, address) in &config.names6 {
+        names.entry((*address).into()).or_default().push(name);
     }
     if !config.names.contains_key(&config.hostname) {
-        names.entry(config.address).or_default().push(&config.hostname);
+        names.entry(config.address.into()).or_default().push(&config.hostname);
     }
     for (address, names) in names {
         hosts.push_str(&format!("{address}\t{}\n", names.join(" ")));

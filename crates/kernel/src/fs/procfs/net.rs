@@ -1,4 +1,4 @@
-//! /proc/net: tcp, udp, unix (what netstat(8) and lsof(8) read), dev and route. Listeners first, then
+//! /proc/net: tcp, tcp6, udp, udp6, unix (what netstat(8) and lsof(8) read), if_inet6, dev, route. Listeners first, then
 //! connections, those without a socket (orphans, TIME_WAIT) included. Unlike Linux, the order is
 //! that of the kernel's tables, not of hash buckets. Neighbours: `task`, `net`.
 
@@ -10,12 +10,16 @@ use crate::net::tcp_listen::TcpListener;
 use crate::task::user_namespace::{IdKind, UserNs};
 use crate::time::Duration;
 use core::fmt::Write;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const TCP_HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   \
     uid  timeout inode";
 const UDP_HEAD: &str = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt  \
     \u{20} uid  timeout inode ref pointer drops";
+const TCP6_HEAD: &str = "  sl  local_address                         remote_address                        \
+    st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+const UDP6_HEAD: &str = "  sl  local_address                         remote_address                        \
+    st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n";
 const UNIX_HEAD: &str = "Num       RefCount Protocol Flags    Type St Inode Path\n";
 const ROUTE_HEAD: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\t\
     IRTT";
@@ -31,9 +35,31 @@ fn clock_t(time: Duration) -> u128 {
     time.as_millis() / 10
 }
 
-/// Address and port in hexadecimal, the address as it lies in memory.
-fn hex(addr: SocketAddrV4) -> String {
-    format!("{:08X}:{:04X}", u32::from_le_bytes(addr.ip().octets()), addr.port())
+/// Address and port in hexadecimal, the address as it lies in memory; IPv4 in a table of IPv6 as
+/// ::ffff:….
+fn hex(addr: SocketAddr, six: bool) -> String {
+    let words = match addr.ip() {
+        IpAddr::V4(four) if !six => return hex_of(&four.octets(), addr.port()),
+        IpAddr::V4(four) => four.to_ipv6_mapped(),
+        IpAddr::V6(six) => six,
+    };
+    hex_of(&words.octets(), addr.port())
+}
+
+fn hex_of(octets: &[u8], port: u16) -> String {
+    let mut text = String::new();
+    for word in octets.chunks_exact(4) {
+        let word = u32::from_le_bytes(word.try_into().expect("4 bytes"));
+        let _ = write!(text, "{word:08X}");
+    }
+    text + &format!(":{port:04X}")
+}
+
+/// 0.0.0.0:0 or [::]:0.
+fn nobody(six: bool) -> SocketAddr {
+    let any =
+        if six { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
+    SocketAddr::new(any, 0)
 }
 
 impl Kernel {
@@ -48,10 +74,10 @@ impl Kernel {
         format!("{uid:>5} {:>8} {}", 0, self.socket_ino(socket))
     }
 
-    /// tcp: `tcp4_seq_show`.
-    pub(crate) fn proc_net_tcp(&self, seq_ns: UserNs) -> String {
+    /// tcp: `tcp4_seq_show`; tcp6: `tcp6_seq_show`, with the sockets of AF_INET6.
+    pub(crate) fn proc_net_tcp(&self, six: bool, seq_ns: UserNs) -> String {
         let seen = |kuid| self.munged(seq_ns, IdKind::User, kuid);
-        let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        let any = nobody(six);
         let mut lines = Vec::new();
         for (id, socket) in self.net.sockets.iter() {
             let SocketKind::Tcp(TcpSocket { usage: TcpUse::Listening(listener), bound, .. }) =
@@ -59,13 +85,18 @@ impl Kernel {
             else {
                 continue;
             };
+            if socket.options.inet6.is_some() != six {
+                continue;
+            }
             lines.push((*bound, any, self.proc_tcp_listener(listener, id, seq_ns)));
             for ((local, remote), request) in listener.requests() {
                 let line = self.proc_tcp_line(&request.proc_line(), seen(socket.uid), 0);
                 lines.push((*local, *remote, line));
             }
         }
-        for (_, conn) in self.net.tcp.conns.iter().filter(|(_, c)| c.tcp.is_hashed()) {
+        for (_, conn) in
+            self.net.tcp.conns.iter().filter(|(_, c)| c.tcp.is_hashed() && c.inet6 == six)
+        {
             let line = conn.tcp.proc_line();
             // An orphan has its owner still but no inode, a mini-socket neither (T-33).
             let socket = conn.socket.and_then(|s| self.net.sockets.get(s));
@@ -73,10 +104,11 @@ impl Kernel {
             let ino = line.full.and(conn.socket).map_or(0, |s| self.socket_ino(s));
             lines.push((conn.local, conn.remote, self.proc_tcp_line(&line, uid, ino)));
         }
-        let mut text = format!("{TCP_HEAD:<149}\n");
+        let mut text = if six { TCP6_HEAD.to_owned() } else { format!("{TCP_HEAD:<149}\n") };
         for (i, (local, remote, rest)) in lines.iter().enumerate() {
-            let line = format!("{i:>4}: {} {} {rest}", hex(*local), hex(*remote));
-            let _ = writeln!(text, "{line:<149}");
+            let line = format!("{i:>4}: {} {} {rest}", hex(*local, six), hex(*remote, six));
+            let width = if six { 0 } else { 149 };
+            let _ = writeln!(text, "{line:<width$}");
         }
         text
     }
@@ -119,27 +151,27 @@ impl Kernel {
         }
     }
 
-    /// udp.
-    pub(crate) fn proc_net_udp(&self, seq_ns: UserNs) -> String {
-        let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
-        let mut text = format!("{UDP_HEAD:<127}\n");
+    /// udp, and udp6 with the sockets of AF_INET6.
+    pub(crate) fn proc_net_udp(&self, six: bool, seq_ns: UserNs) -> String {
+        let mut text = if six { UDP6_HEAD.to_owned() } else { format!("{UDP_HEAD:<127}\n") };
         for (id, socket) in self.net.sockets.iter() {
             let SocketKind::Udp(udp) = &socket.kind else { continue };
-            if udp.local.port() == 0 {
+            if udp.local.port() == 0 || socket.options.inet6.is_some() != six {
                 continue;
             }
             let state = if udp.peer.is_some() { TcpState::Established } else { TcpState::Close };
-            let remote = udp.peer.unwrap_or(any);
+            let remote = udp.peer.unwrap_or(nobody(six));
             let (local, state) = (udp.local, state as u8);
             let owner = self.proc_net_owner(id, seq_ns);
             let line = format!(
                 "{:>5}: {} {} {state:02X} 00000000:00000000 00:00000000 00000000 {owner} 2 \
                  {NO_POINTER} 0",
                 local.port(),
-                hex(local),
-                hex(remote),
+                hex(local, six),
+                hex(remote, six),
             );
-            let _ = writeln!(text, "{line:<127}");
+            let width = if six { 0 } else { 127 };
+            let _ = writeln!(text, "{line:<width$}");
         }
         text
     }
@@ -177,6 +209,27 @@ impl Kernel {
     pub(crate) fn proc_net_route(&self) -> String {
         let row = "eth0\t00000000\t00000000\t0001\t0\t0\t0\t00000000\t0\t0\t0";
         format!("{ROUTE_HEAD:<127}\n{row:<127}\n")
+    }
+
+    /// if_inet6: address, number of the interface, length of the prefix, scope, flags (IFA_F_PERMANENT)
+    /// and name. Nothing where IPv6 is off.
+    pub(crate) fn proc_net_if_inet6(&self, only_lo: bool) -> String {
+        let Some(own) = self.config.address6 else { return String::new() };
+        let hex = |ip: Ipv6Addr| format!("{:032x}", u128::from(ip));
+        let eth0 = format!("{} 02 40 00 80     eth0\n", hex(own));
+        let lo = format!("{} 01 80 10 80       lo\n", hex(Ipv6Addr::LOCALHOST));
+        if only_lo { lo } else { eth0 + &lo }
+    }
+
+    /// sockstat6: how many sockets of AF_INET6 are in use.
+    pub(crate) fn proc_net_sockstat6(&self, nobody: bool) -> String {
+        let all = || self.net.sockets.iter().filter(|(_, s)| s.options.inet6.is_some() && !nobody);
+        let udp = all().filter(|(_, s)| s.is_datagram()).count();
+        let tcp = all().count() - udp;
+        format!(
+            "TCP6: inuse {tcp}\nUDP6: inuse {udp}\nUDPLITE6: inuse 0\nRAW6: inuse 0\n\
+             FRAG6: inuse 0 memory 0\n"
+        )
     }
 
     /// dev: the interfaces; nobody counts.

@@ -39,6 +39,8 @@ pub enum SystemFile {
     Tunable(Tunable),
     /// A setting of TCP.
     Tcp(TcpSysctl),
+    /// net.ipv6.conf.*.disable_ipv6.
+    DisableIpv6,
     /// A file that always says this.
     Text(&'static str),
 }
@@ -56,6 +58,7 @@ impl SystemFile {
             | SystemFile::RandomUuid
             | SystemFile::BootId
             | SystemFile::ThreadsMax
+            | SystemFile::DisableIpv6
             | SystemFile::KernelVersion
             | SystemFile::Tcp(_)
             | SystemFile::Tunable(_)
@@ -177,6 +180,10 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/net/ipv4/tcp_timestamps", SystemFile::Tcp(TcpSysctl::Timestamps)),
     ("sys/net/ipv4/tcp_window_scaling", SystemFile::Tcp(TcpSysctl::WindowScaling)),
     ("sys/net/ipv4/tcp_wmem", SystemFile::Tcp(TcpSysctl::Wmem)),
+    ("sys/net/ipv6/bindv6only", SystemFile::Tunable(Tunable::Bindv6only)),
+    ("sys/net/ipv6/conf/all/disable_ipv6", SystemFile::DisableIpv6),
+    ("sys/net/ipv6/conf/default/disable_ipv6", SystemFile::DisableIpv6),
+    ("sys/net/ipv6/conf/lo/disable_ipv6", SystemFile::DisableIpv6),
     ("sys/vm/max_map_count", SystemFile::Text("65530\n")),
     ("sys/vm/overcommit_memory", SystemFile::Tunable(Tunable::OvercommitMemory)),
     ("sys/vm/overcommit_ratio", SystemFile::Tunable(Tunable::OvercommitRatio)),
@@ -241,6 +248,9 @@ impl Kernel {
                 uuid(&mut Stream::new(seed, number, u64::MAX, Purpose::Getrandom))
             }
             SystemFile::ThreadsMax => format!("{}\n", self.config.threads_max),
+            SystemFile::DisableIpv6 => {
+                format!("{}\n", u8::from(self.config.address6.is_none()))
+            }
             SystemFile::SysvipcMsg => self.sysvipc_msg(reader),
             SystemFile::SysvipcSem => self.sysvipc_sem(reader),
             SystemFile::SysvipcShm => self.sysvipc_shm(reader),

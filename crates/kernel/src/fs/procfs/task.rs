@@ -44,8 +44,12 @@ pub enum PidFile {
     UidMap,
     Wchan,
     NetDev,
+    NetIfInet6,
+    NetSockstat6,
     NetTcp,
+    NetTcp6,
     NetUdp,
+    NetUdp6,
     NetUnix,
     NetRoute,
 }
@@ -84,9 +88,13 @@ pub const THREAD_FILES: &[(&str, PidFile)] = &[
 /// The files in /proc/PID/net.
 pub const NET_FILES: &[(&str, PidFile)] = &[
     ("dev", PidFile::NetDev),
+    ("if_inet6", PidFile::NetIfInet6),
     ("route", PidFile::NetRoute),
+    ("sockstat6", PidFile::NetSockstat6),
     ("tcp", PidFile::NetTcp),
+    ("tcp6", PidFile::NetTcp6),
     ("udp", PidFile::NetUdp),
+    ("udp6", PidFile::NetUdp6),
     ("unix", PidFile::NetUnix),
 ];
 
@@ -117,8 +125,12 @@ impl PidFile {
             | PidFile::Status
             | PidFile::Wchan
             | PidFile::NetDev
+            | PidFile::NetIfInet6
+            | PidFile::NetSockstat6
             | PidFile::NetTcp
+            | PidFile::NetTcp6
             | PidFile::NetUdp
+            | PidFile::NetUdp6
             | PidFile::NetUnix
             | PidFile::NetRoute => 0o444,
         }
@@ -194,19 +206,23 @@ impl Kernel {
             }
             PidFile::Wchan => b"0".to_vec(),
             PidFile::NetDev => self.proc_net_dev(self.has_no_network(task)).into(),
-            PidFile::NetRoute | PidFile::NetTcp | PidFile::NetUdp if self.has_no_network(task) => {
-                let text = match file {
-                    PidFile::NetRoute => self.proc_net_route(),
-                    PidFile::NetTcp => self.proc_net_tcp(seq_ns),
-                    _ => self.proc_net_udp(seq_ns),
-                };
-                text.split_inclusive('\n').next().unwrap_or_default().into()
-            }
-            PidFile::NetRoute => self.proc_net_route().into(),
-            PidFile::NetTcp => self.proc_net_tcp(seq_ns).into(),
-            PidFile::NetUdp => self.proc_net_udp(seq_ns).into(),
+            PidFile::NetIfInet6 => self.proc_net_if_inet6(self.has_no_network(task)).into(),
+            PidFile::NetSockstat6 => self.proc_net_sockstat6(self.has_no_network(task)).into(),
+            PidFile::NetRoute => self.net_table(task, self.proc_net_route()),
+            PidFile::NetTcp => self.net_table(task, self.proc_net_tcp(false, seq_ns)),
+            PidFile::NetTcp6 => self.net_table(task, self.proc_net_tcp(true, seq_ns)),
+            PidFile::NetUdp => self.net_table(task, self.proc_net_udp(false, seq_ns)),
+            PidFile::NetUdp6 => self.net_table(task, self.proc_net_udp(true, seq_ns)),
             PidFile::NetUnix => self.proc_net_unix(),
         })
+    }
+
+    /// A table of the host's network; its head only in a network namespace of one's own.
+    fn net_table(&self, task: TaskId, mut text: String) -> Vec<u8> {
+        if self.has_no_network(task) {
+            text.truncate(text.find('\n').map_or(0, |end| end + 1));
+        }
+        text.into()
     }
 
     fn oom_score_adj(&self, task: TaskId) -> i32 {

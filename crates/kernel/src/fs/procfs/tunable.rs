@@ -17,6 +17,7 @@ pub enum Tunable {
     Hostname,
     /// A limit of the reader's IPC namespace.
     Ipc(IpcSysctl),
+    Bindv6only,
     LeaseBreakTime,
     LeasesEnable,
     NrOpen,
@@ -35,6 +36,8 @@ pub enum Tunable {
 pub struct Sysctls {
     /// kernel.core_pattern: stored; there are no dumps.
     pub core_pattern: String,
+    /// net.ipv6.bindv6only: sockets of AF_INET6 begin with IPV6_V6ONLY if it is odd.
+    pub bindv6only: u8,
     /// fs.lease-break-time, in seconds.
     pub lease_break_time: u32,
     /// fs.leases-enable.
@@ -53,6 +56,7 @@ impl Default for Sysctls {
     fn default() -> Sysctls {
         Sysctls {
             core_pattern: "core".into(),
+            bindv6only: 0,
             lease_break_time: 45,
             leases_enable: 1,
             nr_open: 1 << 20,
@@ -73,6 +77,7 @@ impl Tunable {
             Tunable::CorePattern
             | Tunable::Domainname
             | Tunable::Hostname
+            | Tunable::Bindv6only
             | Tunable::LeaseBreakTime
             | Tunable::LeasesEnable
             | Tunable::NetTag(_)
@@ -94,6 +99,7 @@ impl Kernel {
             Tunable::Hostname => self.utsname(reader).0,
             Tunable::Domainname => self.utsname(reader).1,
             Tunable::Ipc(which) => which.text(&self.ipc, self.ipc_ns(reader)),
+            Tunable::Bindv6only => s.bindv6only.to_string(),
             Tunable::LeaseBreakTime => s.lease_break_time.to_string(),
             Tunable::LeasesEnable => s.leases_enable.to_string(),
             Tunable::NrOpen => s.nr_open.to_string(),
@@ -130,6 +136,9 @@ impl Kernel {
             Tunable::Ipc(which) => {
                 let ns = self.ipc_ns(writer);
                 which.write(&mut self.ipc, ns, text)?;
+            }
+            Tunable::Bindv6only => {
+                self.sysctls.bindv6only = number()?.try_into().map_err(|_| Errno::EINVAL)?;
             }
             Tunable::LeaseBreakTime => self.sysctls.lease_break_time = number()?,
             Tunable::LeasesEnable => self.sysctls.leases_enable = number()?,

@@ -40,7 +40,7 @@ pub enum Linger2 {
 pub struct TcpConfig {
     /// MTU of the route in bytes: 1500 on Ethernet, 65536 on loopback.
     pub mtu: u32,
-    /// Length of the network header in bytes: 20 for IPv4.
+    /// Length of the network header in bytes: 20 for IPv4, 40 for IPv6.
     pub network_header: u32,
     /// `tcp_rmem`: least, initial and greatest receive buffer in bytes.
     pub rmem: [u32; 3],
@@ -173,10 +173,15 @@ impl TcpConfig {
         TcpConfig { mtu: 65_536, ..TcpConfig::default() }
     }
 
-    /// The segment size that we advertise: 1460 on Ethernet, 65495 on loopback (measured: an IP
-    /// packet has at most 65535 bytes, whatever the MTU).
+    /// The MTU that counts: a packet has at most 65535 bytes, to IPv6 without its header.
+    pub fn pmtu(&self) -> u32 {
+        self.mtu.min(if self.network_header == 20 { 65_535 } else { 65_575 })
+    }
+
+    /// The segment size that we advertise: 1460 on Ethernet, 65495 on loopback; to IPv6 1440 and
+    /// 65476 (measured).
     pub fn advertised_mss(&self) -> u32 {
-        let mss = self.mtu.min(65_535) - self.network_header - 20;
+        let mss = self.pmtu() - self.network_header - 20;
         self.user_mss.map_or(mss, |most| mss.min(most))
     }
 

@@ -247,7 +247,7 @@ impl TcpConn {
             rcv_ssthresh: self.rcv.window.ssthresh,
             rcv_space: self.rcv.window.space.0,
             last: [self.snd.last, self.rcv.ack.last, self.rcv.heard],
-            pmtu: self.config.mtu.min(65_535),
+            pmtu: self.config.pmtu(),
             rcvbuf: self.rcv.window.rcvbuf,
             sndbuf: self.snd.sndbuf,
             stats: self.stats,

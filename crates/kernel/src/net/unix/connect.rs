@@ -53,7 +53,9 @@ impl Kernel {
                 }
                 Ok(0)
             }
-            SockAddr::Unspec | SockAddr::Inet(_) | SockAddr::Other(_) => Err(Errno::EINVAL.into()),
+            SockAddr::Unspec | SockAddr::Inet(_) | SockAddr::Inet6(_) | SockAddr::Other(_) => {
+                Err(Errno::EINVAL.into())
+            }
         }
     }
 
