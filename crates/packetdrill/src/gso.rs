@@ -65,8 +65,7 @@ impl Highest {
 
 /// How many segments a unit has at most, and their size.
 fn most_segments(kernel: &Kernel, ends: (SocketAddr, SocketAddr)) -> (u32, u32) {
-    let (SocketAddr::V4(local), SocketAddr::V4(remote)) = ends else { return (1, 0) };
-    let Some(conn) = kernel.net.tcp.find((local, remote)) else { return (1, 0) };
+    let Some(conn) = kernel.net.tcp.find(ends) else { return (1, 0) };
     let tcp = &kernel.net.tcp.conns[conn].tcp;
     (tcp.tso_segs(), tcp.info().snd_mss)
 }
