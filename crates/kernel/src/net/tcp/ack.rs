@@ -242,12 +242,6 @@ impl TcpConn {
         }
         self.stats.bytes_acked += u64::from(s.ack.since(self.snd.una));
         self.snd.una = s.ack;
-        while self.snd.push.front().is_some_and(|m| !m.after(s.ack)) {
-            self.snd.push.pop_front();
-        }
-        while self.snd.eor.front().is_some_and(|m| !m.after(s.ack)) {
-            self.snd.eor.pop_front();
-        }
         if self.snd.up.is_some_and(|up| !up.after(s.ack)) {
             self.snd.up = None;
         }

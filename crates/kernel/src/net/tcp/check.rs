@@ -46,8 +46,8 @@ impl TcpConn {
         // Before the SYN has left it holds the first number, as one in flight does.
         let waits = self.data_end().saturating_since(snd.una + u32::from(syn));
         holds(snd.queue.len() == waits as usize, "the send queue is not what is unacknowledged")?;
-        let pushes = snd.push.iter().zip(snd.push.iter().skip(1));
-        holds(pushes.into_iter().all(|(a, b)| !a.after(*b)), "the pushes are out of order")
+        let unsent = (self.state != TcpState::SynSent).then(|| self.data_end().max(snd.nxt));
+        snd.skbs.check(snd.nxt, unsent.unwrap_or(snd.nxt))
     }
 
     fn check_receive_side(&self) -> Result<(), String> {

@@ -338,8 +338,7 @@ impl TcpConn {
     pub(super) fn write_queue_purge(&mut self) {
         self.snd.queue.clear();
         self.snd.flight.clear();
-        self.snd.push.clear();
-        self.snd.eor.clear();
+        self.snd.skbs.clear();
         self.snd.fin = false;
         // What was purged before was all: a connection without a queue accepts no more.
         if self.snd.una != self.snd.write_seq {

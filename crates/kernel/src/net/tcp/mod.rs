@@ -65,6 +65,7 @@ mod tests;
 mod timer;
 mod tso;
 mod window;
+mod write_queue;
 
 pub use check::check_flags;
 pub use close::{Close, CloseOutcome, CloseSent, Shutdown, Silence};

@@ -143,12 +143,12 @@ impl TcpConn {
     }
 
     /// `tcp_write_xmit`: sends new segments while congestion window, the other side's window and
-    /// Nagle allow. Returns how many.
+    /// Nagle allow; with `push_one` a single unit, without waiting for more. Returns how many.
     pub(super) fn tcp_write_xmit(
         &mut self,
         now: Instant,
         nagle: Nagle,
-        most: u32,
+        push_one: bool,
         out: &mut Output,
     ) -> u32 {
         let mut sent = 0;
@@ -157,8 +157,8 @@ impl TcpConn {
         if was_empty && self.has_send_head() {
             self.slow_start_after_idle(now);
         }
-        while sent < most && self.has_send_head() {
-            match self.next_unit(now, nagle, most - sent) {
+        while self.has_send_head() && !(push_one && sent > 0) {
+            match self.next_unit(now, nagle, push_one) {
                 Unit::Send(len) => sent += self.send_unit(now, len, out),
                 Unit::Held => break,
                 Unit::CwndLimited => {
@@ -190,7 +190,7 @@ impl TcpConn {
             let piece = left.min(mss);
             left -= piece;
             let fin = self.snd.fin && piece == self.unsent() && self.fin_fits(piece);
-            self.send_new(now, piece, fin, mss, out);
+            self.send_new(now, piece, fin, false, out);
             sent += 1;
             if left == 0 {
                 // Not noted anywhere: sent again alone it carries none.
@@ -242,18 +242,21 @@ impl TcpConn {
         }
     }
 
-    /// Sends `len` new bytes, and the FIN if it comes next, as one segment.
+    /// Sends `len` new bytes, and the FIN if it comes next, as one segment. PSH is on it if an
+    /// sk_buff that has it ends there, or with `push`.
     pub(super) fn send_new(
         &mut self,
         now: Instant,
         len: u32,
         fin: bool,
-        mss: u32,
+        push: bool,
         out: &mut Output,
     ) {
+        let mss = self.segment_size();
         let mut s = SentSegment::new(self.snd.nxt, len, now);
         s.fin = fin;
-        s.eor = self.snd.eor.contains(&(s.seq + len));
+        (s.push, s.eor) = self.snd.skbs.sent(s.seq + len);
+        s.push |= push;
         self.transmit_sent(now, &s, out);
         self.snd.nxt = s.end();
         if len > 0 {
@@ -273,8 +276,7 @@ impl TcpConn {
             return self.transmit_syn(now, flags, out);
         }
         let mut flags = Flags::ACK;
-        let data_end = s.seq + s.len;
-        if self.snd.push.iter().any(|m| m.after(s.seq) && !m.after(data_end)) {
+        if s.push {
             flags = flags | Flags::PSH;
         }
         if s.fin {
@@ -306,7 +308,7 @@ impl TcpConn {
         if !self.has_send_head() || self.state == TcpState::SynSent {
             return;
         }
-        if self.tcp_write_xmit(now, nagle, u32::MAX, out) == 0 {
+        if self.tcp_write_xmit(now, nagle, false, out) == 0 {
             self.check_probe_timer(now);
         }
     }

@@ -26,6 +26,8 @@ pub struct SentSegment {
     pub at: Instant,
     /// The end of the unit in which it was sent first (see `tso`).
     pub unit: Seq,
+    /// It carries PSH.
+    pub push: bool,
     /// A record ends with it (MSG_EOR).
     pub eor: bool,
     /// It was sent more than once: its acknowledgment measures nothing (Karn).
@@ -48,6 +50,7 @@ impl SentSegment {
             fin: false,
             at,
             unit: seq + len,
+            push: false,
             eor: false,
             ever_retransmitted: false,
             retransmitted: false,
@@ -318,6 +321,7 @@ impl Scoreboard {
             let s = &mut self.segments[i];
             s.len += next.len;
             s.fin |= next.fin;
+            s.push |= next.push;
             s.eor = next.eor;
             s.unit = next.unit;
         }

@@ -5,7 +5,6 @@ use super::config::TcpConfig;
 use super::fact::{Output, Ready};
 use super::output::Nagle;
 use super::scoreboard::REORDERING;
-use super::seq::Seq;
 use super::state::{TcpConn, TcpState};
 use crate::abi::Errno;
 use crate::time::Instant;
@@ -65,7 +64,7 @@ impl TcpConn {
         if self.err.is_some() || self.shut_wr {
             return Err(self.stream_error());
         }
-        let taken = self.queue_bytes(data);
+        let taken = self.queue_bytes(now, data, out);
         if taken < data.len() {
             self.snd.nospace = true;
         }
@@ -77,12 +76,16 @@ impl TcpConn {
             self.snd.up = Some(self.snd.write_seq);
         }
         if flags.eor && complete {
-            self.snd.eor.push_back(self.snd.write_seq);
+            self.snd.skbs.mark_eor();
         }
-        if !flags.more || !complete {
+        if !flags.more || !complete || self.forced_push() {
             self.mark_push();
         }
-        let nagle = if flags.more && complete { Nagle::Cork } else { Nagle::AsSet };
+        let nagle = match (complete, flags.more) {
+            (false, _) => Nagle::Off,
+            (true, true) => Nagle::Cork,
+            (true, false) => Nagle::AsSet,
+        };
         self.push_pending_frames(now, nagle, out);
         Ok(taken)
     }
@@ -94,42 +97,52 @@ impl TcpConn {
     }
 
     /// Fills sk_buff after sk_buff while there is room when one is begun, as Linux does: the last
-    /// one may exceed the limit.
-    fn queue_bytes(&mut self, data: &[u8]) -> usize {
-        let goal = self.size_goal() as usize;
+    /// one may exceed the limit. A full one is pushed on its way at once, so that what it leaves
+    /// behind, when the windows take only a part of it, has room again.
+    fn queue_bytes(&mut self, now: Instant, data: &[u8], out: &mut Output) -> usize {
+        let goal = self.size_goal();
         let mut taken = 0;
-        while taken < data.len()
-            && self.wmem_queued() < self.snd.sndbuf
-            && self.unsent() < self.notsent_lowat()
-        {
-            let room = goal - self.snd.queue.len() % goal;
-            let n = room.min(data.len() - taken);
+        while taken < data.len() {
+            let mut room = self.snd.skbs.tail_room(self.snd.nxt, goal);
+            if room == 0 {
+                if !self.stream_memory_free() {
+                    break;
+                }
+                self.snd.skbs.entail(self.snd.write_seq);
+                room = goal;
+            }
+            let n = (room as usize).min(data.len() - taken);
             self.snd.queue.push(&data[taken..taken + n]);
+            self.snd.skbs.fill(n as u32, taken == 0);
             self.snd.write_seq += n as u32;
             taken += n;
+            if taken == data.len() {
+                break;
+            }
+            if self.forced_push() {
+                self.mark_push();
+                self.push_pending_frames(now, Nagle::Off, out);
+            } else if self.snd.skbs.len() == 1 {
+                self.tcp_write_xmit(now, Nagle::Off, true, out); // `tcp_push_one`
+            }
         }
         taken
     }
 
-    /// Only the end of a write carries PSH, and of writes that share a segment the last. What ends
-    /// with a record shares none.
-    fn mark_push(&mut self) {
-        let eor = &self.snd.eor;
-        let shared = |m: &Seq| m.after(self.snd.nxt) && !eor.contains(m);
-        while self.snd.push.back().is_some_and(shared) {
-            self.snd.push.pop_back();
-        }
-        self.snd.push.push_back(self.snd.write_seq);
+    /// `forced_push`: half of the greatest window was written since the last mark.
+    fn forced_push(&self) -> bool {
+        self.snd.write_seq.after(self.snd.pushed + self.snd.max_window / 2)
     }
 
-    /// The segment that ends at `end` carries PSH, whatever write it is a part of: the mark goes
-    /// before those of what is still unsent.
-    pub(super) fn mark_push_at(&mut self, end: Seq) {
-        let marks = &mut self.snd.push;
-        let at = marks.iter().position(|mark| !mark.before(end)).unwrap_or(marks.len());
-        if marks.get(at) != Some(&end) {
-            marks.insert(at, end);
-        }
+    /// `tcp_mark_push`: the end of a write carries PSH, and of writes that share an sk_buff the last.
+    fn mark_push(&mut self) {
+        self.snd.skbs.mark_push();
+        self.snd.pushed = self.snd.write_seq;
+    }
+
+    /// `sk_stream_memory_free`: another sk_buff may be begun.
+    fn stream_memory_free(&self) -> bool {
+        self.wmem_queued() < self.snd.sndbuf && self.unsent() < self.notsent_lowat()
     }
 
     /// `tcp_notsent_lowat`: the socket's own, or the host's.

@@ -23,6 +23,7 @@ use super::seq::Seq;
 use super::stats::Stats;
 use super::timer::Timers;
 use super::window::Window;
+use super::write_queue::WriteQueue;
 use crate::abi::Errno;
 use crate::time::Instant;
 
@@ -98,10 +99,10 @@ pub(super) struct SendSide {
     pub flight: Scoreboard,
     /// `tcp_send_fin` was called: the FIN takes the last number before `write_seq`.
     pub fin: bool,
-    /// Ends of writes: segments that end there carry PSH.
-    pub push: VecDeque<Seq>,
-    /// Ends of records (MSG_EOR): no segment goes beyond.
-    pub eor: VecDeque<Seq>,
+    /// The sk_buffs from `nxt` on.
+    pub skbs: WriteQueue,
+    /// Up to where the bytes were marked to be pushed (`pushed_seq`).
+    pub pushed: Seq,
     /// After the last urgent byte (`snd_up`).
     pub up: Option<Seq>,
     /// The end of the last segment that was not full (Minshall's Nagle).
@@ -247,8 +248,8 @@ impl TcpConn {
                 queue: ByteQueue::default(),
                 flight: Scoreboard::default(),
                 fin: false,
-                push: VecDeque::new(),
-                eor: VecDeque::new(),
+                skbs: WriteQueue::default(),
+                pushed: iss,
                 up: None,
                 small: iss,
                 last: now,

@@ -167,7 +167,7 @@ impl TcpConn {
             let end = seq + len + u32::from(fin);
             if !end.after(self.wnd_end()) {
                 out.fact(TcpFact::LossProbe { seq });
-                self.send_new(now, len, fin, self.segment_size(), out);
+                self.send_new(now, len, fin, false, out);
                 self.snd.probe_high = Some(self.snd.nxt);
                 self.snd.probe_retrans = false;
                 return self.rearm_rto(now);
@@ -372,8 +372,7 @@ impl TcpConn {
         if len == 0 && !fin {
             return self.xmit_probe(now, out);
         }
-        self.mark_push_at(self.snd.nxt + len);
-        self.send_new(now, len, fin, mss, out);
+        self.send_new(now, len, fin, true, out);
         self.rearm_rto(now);
     }
 

@@ -57,17 +57,16 @@ impl TcpConn {
         cwnd.saturating_sub(self.in_flight()).min((cwnd / 2).max(1))
     }
 
-    /// What leaves next, of at most `most` segments (`most` is 1 where a single one is asked for).
-    pub(super) fn next_unit(&self, now: Instant, nagle: Nagle, most: u32) -> Unit {
+    /// What leaves next: of the first sk_buff what windows and Nagle allow. With `push_one` nothing more
+    /// is to be hoped for.
+    pub(super) fn next_unit(&self, now: Instant, nagle: Nagle, push_one: bool) -> Unit {
         let mss = self.segment_size();
         let quota = self.cwnd_test();
         if quota == 0 {
             return Unit::CwndLimited;
         }
         let unsent = self.unsent();
-        let record = self.snd.eor.iter().find(|end| end.after(self.snd.nxt));
-        let record = record.map_or(unsent, |end| end.since(self.snd.nxt));
-        let whole = unsent.min(self.size_goal().max(mss)).min(record);
+        let whole = self.snd.skbs.front().map_or(0, |skb| skb.end.since(self.snd.nxt));
         let window = self.wnd_end().saturating_since(self.snd.nxt);
         let fin_alone = unsent == 0;
         if window < whole.min(mss) + u32::from(fin_alone) {
@@ -82,12 +81,12 @@ impl TcpConn {
             return if held { Unit::Held } else { Unit::Send(whole) };
         }
         let segments = self.tso_segs();
-        if most != 1 && self.tso_should_defer(now, whole, segments * mss) {
+        if !push_one && self.tso_should_defer(now, whole, segments * mss) {
             let limited = self.cc.cwnd.saturating_sub(self.in_flight()) * mss < window;
             return if limited { Unit::CwndLimited } else { Unit::Held };
         }
         // `tcp_mss_split_point`: whole segments, and the rest only if Nagle lets it go.
-        let most = mss * segments.min(quota).min(most);
+        let most = mss * segments.min(quota);
         let needed = whole.min(window).min(most);
         let partial = needed % mss;
         let last = self.snd.fin && needed == unsent && window > needed;
@@ -119,7 +118,7 @@ impl TcpConn {
             Some(_) if cong_win < send_win && cong_win <= whole => true,
             Some(_) if cong_win >= send_win && send_win <= whole => true,
             // Nothing will be added to it.
-            Some(_) => !self.snd.fin && self.snd.eor.back() != Some(&self.snd.write_seq),
+            Some(_) => !self.snd.fin && !self.snd.skbs.front().is_some_and(|skb| skb.eor),
         }
     }
 }
