@@ -73,14 +73,20 @@ impl Kernel {
         let chunk = match iov.gather(call, moved, CHUNK.min(iov.total() - moved)) {
             Ok(chunk) => chunk,
             // What was taken before the hole counts (EFAULT is told by the next call).
-            Err(_) if moved > 0 => return Err(Stop::Done(moved as u64)),
+            Err(_) if moved > 0 => {
+                let more = flags.has(MsgFlags::MORE);
+                self.with_conn(conn, |tcp, now, out| tcp.send_ends(now, more, out));
+                return Err(Stop::Done(moved as u64));
+            }
             Err(errno) => return Err(errno.into()),
         };
         let last = moved + chunk.len() == iov.total();
         let how = SendFlags {
-            more: flags.has(MsgFlags::MORE) || !last,
-            oob: flags.has(MsgFlags::OOB),
+            more: flags.has(MsgFlags::MORE),
+            oob: flags.has(MsgFlags::OOB) && last,
             eor: flags.has(MsgFlags::EOR) && last,
+            begun: moved > 0,
+            goes_on: !last,
         };
         let sent = self.with_conn(conn, |tcp, now, out| tcp.send(now, &chunk, how, out));
         sent.map_err(|error| {

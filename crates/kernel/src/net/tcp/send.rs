@@ -30,6 +30,10 @@ pub struct SendFlags {
     pub oob: bool,
     /// MSG_EOR: nothing that is written later shares a segment with this.
     pub eor: bool,
+    /// The same call wrote bytes before these.
+    pub begun: bool,
+    /// The same call goes on behind these at once: whether they leave is decided then.
+    pub goes_on: bool,
 }
 
 impl TcpConn {
@@ -64,7 +68,7 @@ impl TcpConn {
         if self.err.is_some() || self.shut_wr {
             return Err(self.stream_error());
         }
-        let taken = self.queue_bytes(now, data, out);
+        let taken = self.queue_bytes(now, data, flags, out);
         if taken < data.len() {
             self.snd.nospace = true;
         }
@@ -72,22 +76,34 @@ impl TcpConn {
             return Ok(0);
         }
         let complete = taken == data.len();
+        if complete && flags.goes_on {
+            return Ok(taken);
+        }
         if flags.oob && complete {
             self.snd.up = Some(self.snd.write_seq);
         }
         if flags.eor && complete {
             self.snd.skbs.mark_eor();
         }
-        if !flags.more || !complete || self.forced_push() {
+        match (complete, flags.more) {
+            (false, _) => self.tcp_push(now, Nagle::Off, out),
+            (true, true) => self.tcp_push(now, Nagle::Cork, out),
+            (true, false) => self.tcp_push(now, Nagle::AsSet, out),
+        }
+        Ok(taken)
+    }
+
+    /// `tcp_push`: what was written may leave.
+    fn tcp_push(&mut self, now: Instant, nagle: Nagle, out: &mut Output) {
+        if nagle != Nagle::Cork || self.forced_push() {
             self.mark_push();
         }
-        let nagle = match (complete, flags.more) {
-            (false, _) => Nagle::Off,
-            (true, true) => Nagle::Cork,
-            (true, false) => Nagle::AsSet,
-        };
         self.push_pending_frames(now, nagle, out);
-        Ok(taken)
+    }
+
+    /// A call that was to go on ends here: what it wrote may leave.
+    pub fn send_ends(&mut self, now: Instant, more: bool, out: &mut Output) {
+        self.tcp_push(now, if more { Nagle::Cork } else { Nagle::AsSet }, out);
     }
 
     /// `sk_stream_error`: the pending error, or EPIPE; the signal comes with EPIPE only.
@@ -99,7 +115,13 @@ impl TcpConn {
     /// Fills sk_buff after sk_buff while there is room when one is begun, as Linux does: the last
     /// one may exceed the limit. A full one is pushed on its way at once, so that what it leaves
     /// behind, when the windows take only a part of it, has room again.
-    fn queue_bytes(&mut self, now: Instant, data: &[u8], out: &mut Output) -> usize {
+    fn queue_bytes(
+        &mut self,
+        now: Instant,
+        data: &[u8],
+        flags: SendFlags,
+        out: &mut Output,
+    ) -> usize {
         let goal = self.size_goal();
         let mut taken = 0;
         while taken < data.len() {
@@ -113,10 +135,11 @@ impl TcpConn {
             }
             let n = (room as usize).min(data.len() - taken);
             self.snd.queue.push(&data[taken..taken + n]);
-            self.snd.skbs.fill(n as u32, taken == 0);
+            self.snd.skbs.fill(n as u32, taken == 0 && !flags.begun);
             self.snd.write_seq += n as u32;
             taken += n;
-            if taken == data.len() {
+            let ends = taken == data.len() && !flags.goes_on;
+            if ends || n < room as usize {
                 break;
             }
             if self.forced_push() {
