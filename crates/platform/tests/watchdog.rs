@@ -50,6 +50,25 @@ fn waiting_for_a_flag_is_spinning() {
     assert_eq!(regs.orig_rax, 9);
 }
 
+/// Found at the usual pace these would take five times the limit, and mostly take a tenth of it.
+#[test]
+fn who_spun_lately_is_found_sooner() {
+    // pause; mov eax, [DATA]; test eax, eax; jz to pause; syscall; jmp to pause
+    let code =
+        [0xf3, 0x90, 0x8b, 0x04, 0x25, 0, 0, 0x60, 0, 0x85, 0xc0, 0x74, 0xf3, 0x0f, 5, 0xeb, 0xef];
+    let config = Config { patience: Duration::from_millis(200), ..Config::default() };
+    let mut p = Ptrace::new(config).unwrap_or_else(|error| panic!("{error}"));
+    let (guest, mut regs) = start(&mut p, &code);
+    let began = std::time::Instant::now();
+    for _ in 0..50 {
+        write_word(&mut p, guest, DATA, 0);
+        assert_eq!(p.run(guest, &mut regs), Trap::Spin);
+        write_word(&mut p, guest, DATA, 9);
+        assert_eq!(p.run(guest, &mut regs), Trap::Syscall);
+    }
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
 #[test]
 fn taking_a_held_lock_again_and_again_is_spinning() {
     // mov eax, 1; xchg [DATA], eax; test eax, eax; jnz to mov

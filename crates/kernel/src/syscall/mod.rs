@@ -125,6 +125,11 @@ impl From<Wait> for Stop {
 /// What a handler returns: the value for rax, or why there is none.
 pub type SysResult = Result<u64, Stop>;
 
+/// What a wait in a loop costs where somebody else can run. Unlike Linux, which on one CPU lets the
+/// loop burn the rest of its slice (milliseconds) and on several ends it within microseconds: programs
+/// that wait so were written for several CPUs, and give themselves time for that.
+const SPUN: Duration = Duration::from_micros(100);
+
 impl Kernel {
     /// The guest of `task` trapped: `task.regs` holds its state.
     pub fn enter(&mut self, task: TaskId, trap: Trap, user: &mut dyn Platform) {
@@ -137,7 +142,7 @@ impl Kernel {
             Trap::Fault(fault) => self.force_sig_fault(task, fault),
             Trap::Tsc { length } => self.answer_tsc(task, length),
             // It burned CPU without effect: time moves, and others get their turn.
-            Trap::Spin => self.yield_cpu(task, Duration::from_millis(1)),
+            Trap::Spin => self.yield_cpu(task, SPUN),
             // It is to go on; or `preempt` is called.
             Trap::Computing { .. } => {}
             Trap::Gone => self.guest_vanished(task, user),

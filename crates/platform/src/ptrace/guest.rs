@@ -17,6 +17,8 @@ pub(super) struct Guest {
     pub gone: bool,
     /// It was interrupted since its last trap.
     pub computing: Option<Computing>,
+    /// It spun lately: for so many runs more the watchdog looks sooner.
+    pub spun: u32,
 }
 
 /// How long a guest has computed without a trap.
@@ -33,7 +35,7 @@ pub(super) struct Computing {
 impl Guest {
     /// A child of ours, from now on killed and reaped when this is dropped.
     pub(super) fn new(pid: Pid) -> Guest {
-        Guest { pid, context: Registers::default(), gone: false, computing: None }
+        Guest { pid, context: Registers::default(), gone: false, computing: None, spun: 0 }
     }
 
     /// Waits for its first stop.

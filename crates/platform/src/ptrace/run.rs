@@ -26,7 +26,7 @@ pub(super) fn run(guest: &mut Guest, regs: &mut Registers, watchdog: &Watchdog) 
     }
     watchdog.enter(guest);
     let trap = until_trap(guest, regs, watchdog).unwrap_or(Trap::Gone);
-    watchdog.leave();
+    watchdog.leave(guest);
     if !matches!(trap, Trap::Computing { .. }) {
         guest.computing = None;
     }

@@ -14,6 +14,11 @@ use std::time::Duration;
 const FIRST_LOOK: u32 = 200;
 /// Instructions to step at most.
 const LONGEST_LOOK: u32 = 20_000;
+/// Whoever spun lately is looked at so soon: threads that hand over to each other by spinning do it
+/// again and again, and each wait would take all of the patience. Long beside a trap.
+const SOON: Duration = Duration::from_micros(250);
+/// For so many runs it counts as lately.
+const LATELY: u32 = 16;
 
 /// What came of an interruption.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,20 +42,41 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     pub(super) fn new(patience: Duration) -> Result<Watchdog, Errno> {
-        Ok(Watchdog { timer: Timer::new(patience)?, patience })
+        Ok(Watchdog { timer: Timer::new()?, patience })
     }
 
+    /// A run begins.
     pub(super) fn enter(&self, guest: &Guest) {
-        self.timer.enter(guest.pid);
+        match guest.spun {
+            0 => self.timer.enter(guest.pid, self.patience),
+            1.. => self.timer.enter_anew(guest.pid, SOON.min(self.patience)),
+        }
     }
 
-    pub(super) fn leave(&self) {
+    /// It ended.
+    pub(super) fn leave(&self, guest: &mut Guest) {
         self.timer.leave();
+        guest.spun = guest.spun.saturating_sub(1);
     }
 
-    /// An interruption of a run. It is looked at after 1, 2, 4, 8 … periods of CPU time, each time
-    /// for twice as long, so that looking takes a bounded part of a long computation's time.
+    /// An interruption of a run: is the guest one that spins?
     pub(super) fn tick(&self, guest: &mut Guest) -> Result<Tick, Errno> {
+        self.timer.enter(guest.pid, self.patience); // looking is not to be interrupted all the time
+        let tick = match guest.spun {
+            0 => self.look_in_time(guest)?,
+            1.. => spin::search(guest, FIRST_LOOK)?,
+        };
+        match tick {
+            Tick::Spin => guest.spun = LATELY,
+            Tick::Nothing | Tick::Computing(_) => guest.spun = 0, // it is as others are
+            Tick::Stopped(_) => {}
+        }
+        Ok(tick)
+    }
+
+    /// An interruption of any other. It is looked at after 1, 2, 4, 8 … periods of CPU time, each time
+    /// for twice as long, so that looking takes a bounded part of a long computation's time.
+    fn look_in_time(&self, guest: &mut Guest) -> Result<Tick, Errno> {
         let computing = guest.computes();
         let spent = computing.spent;
         // Nearly a period counts as one: ticks are not as exact as clocks.

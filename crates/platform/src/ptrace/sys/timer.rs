@@ -4,15 +4,15 @@
 
 use super::{Errno, check, interrupt, last_errno};
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What the handler looks at. It runs in the thread that owns it (SIGEV_THREAD_ID).
 struct Watch {
     /// The process to interrupt, 0 for none.
     running: AtomicI32,
-    /// The timer is ticking.
-    armed: AtomicBool,
+    /// The period in which the timer ticks, in nanoseconds; 0 if it does not.
+    period: AtomicU64,
     /// The timer, [`NONE`] for none.
     timer: AtomicPtr<libc::c_void>,
     /// How many platforms of this thread use it.
@@ -24,7 +24,7 @@ thread_local! {
     static WATCH: Watch = const {
         Watch {
             running: AtomicI32::new(0),
-            armed: AtomicBool::new(false),
+            period: AtomicU64::new(0),
             timer: AtomicPtr::new(NONE),
             users: AtomicI32::new(0),
         }
@@ -42,14 +42,13 @@ fn signal() -> libc::c_int {
 /// A user of this thread's timer, which all platforms of the thread share: one runs at a time.
 #[derive(Debug)]
 pub(in super::super) struct Timer {
-    period: Duration,
     not_send: PhantomData<*mut ()>,
 }
 
 impl Timer {
     /// Makes the timer of this thread if it has none.
-    pub(in super::super) fn new(period: Duration) -> Result<Timer, Errno> {
-        let timer = Timer { period, not_send: PhantomData };
+    pub(in super::super) fn new() -> Result<Timer, Errno> {
+        let timer = Timer { not_send: PhantomData };
         if WATCH.with(|watch| watch.users.fetch_add(1, Ordering::SeqCst)) == 0 {
             Timer::create()?;
         }
@@ -75,20 +74,27 @@ impl Timer {
             check(libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer).into())?;
             WATCH.with(|watch| {
                 watch.timer.store(timer, Ordering::SeqCst);
-                watch.armed.store(false, Ordering::SeqCst);
+                watch.period.store(0, Ordering::SeqCst);
             });
         }
         Ok(())
     }
 
-    /// From now on `pid` is interrupted at each tick.
-    pub(in super::super) fn enter(&self, pid: super::Pid) {
+    /// From now on `pid` is interrupted at each tick, and this is how often it ticks.
+    pub(in super::super) fn enter(&self, pid: super::Pid, period: Duration) {
+        let nanos = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
         WATCH.with(|watch| {
             watch.running.store(pid, Ordering::SeqCst);
-            if !watch.armed.swap(true, Ordering::SeqCst) {
-                set(watch, self.period);
+            if watch.period.swap(nanos, Ordering::SeqCst) != nanos {
+                set(watch, period);
             }
         });
+    }
+
+    /// As [`Timer::enter`]; the first period begins now.
+    pub(in super::super) fn enter_anew(&self, pid: super::Pid, period: Duration) {
+        WATCH.with(|watch| watch.period.store(0, Ordering::SeqCst));
+        self.enter(pid, period);
     }
 
     /// Nobody is interrupted any more; one interruption may still be on its way.
@@ -133,7 +139,7 @@ extern "C" fn tick(_: libc::c_int) {
     let errno = last_errno();
     WATCH.with(|watch| match watch.running.load(Ordering::SeqCst) {
         0 => {
-            watch.armed.store(false, Ordering::SeqCst);
+            watch.period.store(0, Ordering::SeqCst);
             set(watch, Duration::ZERO);
         }
         pid => drop(interrupt(pid)),
