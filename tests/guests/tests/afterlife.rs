@@ -26,6 +26,7 @@ const PROGRAMS: &[&str] = &[
     env!("CARGO_BIN_EXE_halves"),
     env!("CARGO_BIN_EXE_futexes"),
     env!("CARGO_BIN_EXE_handlers"),
+    env!("CARGO_BIN_EXE_inet6"),
     env!("CARGO_BIN_EXE_inotify"),
     env!("CARGO_BIN_EXE_leases"),
     env!("CARGO_BIN_EXE_locals"),
