@@ -6,6 +6,7 @@ use crate::arena::Arena;
 use crate::fact::{Entry, Fact};
 use crate::fs::Vfs;
 use crate::fs::anon::AnonFiles;
+use crate::fs::cgroup::Cgroups;
 use crate::fs::console::Console;
 use crate::fs::epoll::Epoll;
 use crate::fs::fasync::FasyncLists;
@@ -138,6 +139,8 @@ pub struct Kernel {
     pub console: Console,
     pub ttys: Arena<Tty>,
     pub vfs: Vfs,
+    /// Control groups.
+    pub cgroups: Cgroups,
     pub net: Net,
     /// What root may change by /proc/sys.
     pub sysctls: Sysctls,
@@ -152,6 +155,8 @@ impl Kernel {
     /// Boots a host: mounts, devices, PID 1 (the built-in init), no other process yet.
     pub fn boot(config: Config) -> Kernel {
         let random = Stream::new(config.seed, config.number, 0, Purpose::Getrandom);
+        let mut vfs = Vfs::new(&config);
+        let cgroups = Cgroups::new(&mut vfs);
         let mut kernel = Kernel {
             now: config.booted,
             tasks: Arena::default(),
@@ -177,7 +182,8 @@ impl Kernel {
             anon: AnonFiles::default(),
             console: Console::default(),
             ttys: Arena::default(),
-            vfs: Vfs::new(&config),
+            vfs,
+            cgroups,
             net: Net::new(&config),
             sysctls: Sysctls::default(),
             random,

@@ -5,6 +5,7 @@
 //! whether or not anyone sleeps: edge triggering lives on that (architecture, invariant 3).
 
 use crate::abi::poll::PollBits;
+use crate::fs::cgroup::CgroupId;
 use crate::fs::epoll::EpollId;
 use crate::fs::inode::InodeId;
 use crate::fs::mount::namespace::MntNs;
@@ -54,6 +55,8 @@ pub enum Event {
     TtyMaster(TtyId),
     /// The tree of this mount namespace changed.
     Mounts(MntNs),
+    /// cgroup.events of this group changed.
+    Cgroup(CgroupId),
     /// A lock on this inode was released, or its FIFO got a reader or writer.
     Inode(InodeId),
 }

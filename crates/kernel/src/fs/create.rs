@@ -104,6 +104,11 @@ impl Kernel {
         }
         self.may_create(task, dir)?;
         let is_dir = matches!(kind, InodeKind::Directory { .. });
+        if self.vfs.is_cgroup(dir) && !is_dir {
+            // No .create; and none of the others.
+            let file = matches!(kind, InodeKind::Regular(_));
+            return Err(if file { Errno::EACCES } else { Errno::EPERM });
+        }
         let inode = self.new_inode_in(task, dir, kind, mode)?;
         if is_dir {
             self.vfs.count_subdir(dir, true);

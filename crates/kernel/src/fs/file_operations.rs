@@ -158,7 +158,10 @@ impl Kernel {
             FileKind::PtyMaster(tty) => self.pty_master_poll(tty),
             FileKind::PtySlave(tty) => self.pty_slave_poll(tty),
             FileKind::Urandom if self.is_dev_random(file) => PollBits::IN | PollBits::RDNORM,
-            FileKind::Inode => self.mounts_poll(file).unwrap_or(DEFAULT_POLLMASK),
+            FileKind::Inode => {
+                let tells = self.mounts_poll(file).or_else(|| self.cgroup_poll(file));
+                tells.unwrap_or(DEFAULT_POLLMASK)
+            }
             FileKind::Null
             | FileKind::Zero
             | FileKind::Full
@@ -180,8 +183,8 @@ impl Kernel {
             | FileKind::PtySlave(_) => true,
             // /dev/random has .poll, /dev/urandom has not.
             FileKind::Urandom => self.is_dev_random(file),
-            // Of all files with a name only lists of mounts.
-            FileKind::Inode => self.mounts_of(file).is_some(),
+            // Of all files with a name only lists of mounts and what is in control groups.
+            FileKind::Inode => self.mounts_of(file).is_some() || self.cgroup_file(file).is_some(),
             FileKind::Null
             | FileKind::Zero
             | FileKind::Loop(_)
@@ -200,7 +203,10 @@ impl Kernel {
             FileKind::Console(_) => vec![Event::Console],
             FileKind::PtyMaster(tty) => vec![Event::TtyMaster(tty)],
             FileKind::PtySlave(tty) => vec![Event::TtySlave(tty)],
-            FileKind::Inode => self.mounts_of(file).map(Event::Mounts).into_iter().collect(),
+            FileKind::Inode => {
+                let group = self.cgroup_file(file).map(|(cgroup, _)| Event::Cgroup(cgroup));
+                self.mounts_of(file).map(Event::Mounts).or(group).into_iter().collect()
+            }
             FileKind::Null
             | FileKind::Zero
             | FileKind::Full

@@ -55,6 +55,7 @@ impl Kernel {
             InodeKind::Directory { .. } => Err(Errno::EISDIR),
             // Texts belong to descriptions: see `inode_read`.
             InodeKind::Proc(_)
+            | InodeKind::Cgroup(..)
             | InodeKind::Symlink(_)
             | InodeKind::CharDevice(_)
             | InodeKind::BlockDevice(_)
@@ -74,6 +75,9 @@ impl Kernel {
         let inode = self.inode_of(file);
         if let InodeKind::Proc(node) = self.vfs.inodes[inode].kind {
             return self.proc_read(file, node, pos, len, user);
+        }
+        if let InodeKind::Cgroup(cgroup, which) = self.vfs.inodes[inode].kind {
+            return self.cgroup_read(file, (cgroup, which), pos, len);
         }
         let size = self.vfs.inodes[inode].size();
         let left = usize::try_from(size.saturating_sub(pos)).unwrap_or(usize::MAX);
@@ -150,6 +154,10 @@ impl Kernel {
                 }
                 _ => return Err(Errno::EIO),
             };
+            return Ok((done, pos + done as u64));
+        }
+        if let Some(at) = self.cgroup_file(file) {
+            let done = self.cgroup_write((task, file), at, from)?;
             return Ok((done, pos + done as u64));
         }
         let (pos, len) = self.generic_write_checks(task, file, pos, from.len())?;
@@ -381,7 +389,7 @@ impl Kernel {
     ) -> Result<(), Errno> {
         let time = self.current_time();
         self.check_resize_seals(self.vfs.dentries[dentry].inode, size)?;
-        if let InodeKind::Proc(_) = self.vfs.inode(dentry).kind {
+        if let InodeKind::Proc(_) | InodeKind::Cgroup(..) = self.vfs.inode(dentry).kind {
             return Ok(()); // simple_setattr: nothing to cut
         }
         self.change_bytes(self.vfs.dentries[dentry].inode, |bytes| bytes.truncate(size, user))?;

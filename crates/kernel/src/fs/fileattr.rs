@@ -55,7 +55,8 @@ impl Kernel {
     pub(crate) fn has_fileattr(&self, dentry: DentryId) -> bool {
         let inode = self.vfs.inode(dentry);
         let stored = matches!(inode.kind, InodeKind::Regular(_) | InodeKind::Directory { .. });
-        let none = [dev::DEVPTS, dev::SYSFS].contains(&inode.dev) || self.vfs.is_proc(inode.dev);
+        let none = [dev::DEVPTS, dev::SYSFS, dev::CGROUP2].contains(&inode.dev)
+            || self.vfs.is_proc(inode.dev);
         stored && !none
     }
 

@@ -9,7 +9,9 @@ use crate::abi::stat::{
     S_ISVTX, Timespec,
 };
 use crate::arena::Id;
+use crate::fs::cgroup::{CgroupFile, CgroupId};
 use crate::fs::file_bytes::FileBytes;
+use crate::fs::mount::dev;
 use crate::fs::pipe::PipeId;
 use crate::fs::procfs::ProcNode;
 use crate::net::socket::SocketId;
@@ -105,6 +107,8 @@ pub enum InodeKind {
     Fifo(Option<PipeId>),
     /// A file, link or directory of /proc whose text is made when it is asked for.
     Proc(ProcNode),
+    /// A file in the directory of a control group.
+    Cgroup(CgroupId, CgroupFile),
     /// The name of an AF_UNIX socket, with the socket while it lives. The machine's own sockets
     /// and devices are shown as sockets without one.
     Socket(Option<SocketId>),
@@ -147,7 +151,7 @@ impl Inode {
     /// The type bits of st_mode.
     pub fn file_type(&self) -> u32 {
         match &self.kind {
-            InodeKind::Regular(_) => S_IFREG,
+            InodeKind::Regular(_) | InodeKind::Cgroup(..) => S_IFREG,
             InodeKind::Directory { .. } => S_IFDIR,
             InodeKind::Symlink(_) => S_IFLNK,
             InodeKind::CharDevice(_) => S_IFCHR,
@@ -188,11 +192,13 @@ impl Inode {
         match &self.kind {
             InodeKind::Regular(bytes) => bytes.size(),
             InodeKind::Symlink(target) => target.len() as u64,
+            InodeKind::Directory { .. } if self.dev == dev::CGROUP2 => 0,
             InodeKind::Directory { .. } => 4096,
             InodeKind::Proc(node) => node.size(),
             InodeKind::CharDevice(_)
             | InodeKind::BlockDevice(_)
             | InodeKind::Fifo(_)
+            | InodeKind::Cgroup(..)
             | InodeKind::Socket(_) => 0,
         }
     }

@@ -119,7 +119,7 @@ impl Kernel {
         }
         let inode = &self.vfs.inodes[self.inode_of(file)];
         match &inode.kind {
-            InodeKind::Regular(_) if cmd == FIONREAD => {
+            InodeKind::Regular(_) | InodeKind::Cgroup(..) if cmd == FIONREAD => {
                 let left = inode.size() as i64 - self.files[file].pos as i64;
                 call.write_u32(UserPtr(arg), left as u32)?;
                 Ok(0)
@@ -131,6 +131,7 @@ impl Kernel {
             | InodeKind::BlockDevice(_)
             | InodeKind::Fifo(_)
             | InodeKind::Proc(_)
+            | InodeKind::Cgroup(..)
             | InodeKind::Socket(_) => self.no_ioctl(call, cmd),
         }
     }
@@ -142,6 +143,7 @@ impl Kernel {
         self.vfs.snapshots.remove(&file);
         self.vfs.proc_texts.remove(&file);
         self.mounts_release(file);
+        self.cgroup_file_release(file);
     }
 
     /// The FIFO whose inode names `pipe` has nobody left: its inode forgets the id.

@@ -6,6 +6,7 @@
 
 pub mod anon;
 pub mod attr;
+pub mod cgroup;
 pub mod console;
 pub mod create;
 pub mod dcache;

@@ -364,6 +364,7 @@ impl Kernel {
             | InodeKind::CharDevice(_)
             | InodeKind::BlockDevice(_)
             | InodeKind::Fifo(_)
+            | InodeKind::Cgroup(..)
             | InodeKind::Socket(_) => self.vfs.lookup(dir, name, user),
         }
     }
@@ -381,6 +382,7 @@ impl Kernel {
             | InodeKind::CharDevice(_)
             | InodeKind::BlockDevice(_)
             | InodeKind::Fifo(_)
+            | InodeKind::Cgroup(..)
             | InodeKind::Socket(_) => Err(Errno::EINVAL),
         }
     }

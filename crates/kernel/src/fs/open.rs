@@ -263,7 +263,9 @@ impl Kernel {
                 self.probe_lower(dentry, call.user)?;
                 FileKind::Inode
             }
-            InodeKind::Directory { .. } | InodeKind::Proc(_) => FileKind::Inode,
+            InodeKind::Directory { .. } | InodeKind::Proc(_) | InodeKind::Cgroup(..) => {
+                FileKind::Inode
+            }
             InodeKind::CharDevice(device) => match device {
                 Device::Null => FileKind::Null,
                 Device::Zero => FileKind::Zero,
@@ -284,6 +286,9 @@ impl Kernel {
         let file = self.dentry_open(task, path, kind, op.flags);
         if let InodeKind::Proc(node) = self.vfs.inode(dentry).kind {
             self.proc_open(task, file, node).inspect_err(|_| self.fput(Some(task), file))?;
+        }
+        if let InodeKind::Cgroup(cgroup, _) = self.vfs.inode(dentry).kind {
+            self.cgroup_open(task, file, cgroup).inspect_err(|_| self.fput(Some(task), file))?;
         }
         Ok(file)
     }
@@ -429,7 +434,8 @@ impl Kernel {
         let dir = path.dentry;
         let cred = &self.tasks[task].cred;
         self.inode_permission(dir, cred, MAY_WRITE | MAY_EXEC)?;
-        if self.vfs.is_proc(self.vfs.inode(dir).dev) || self.vfs.inode(dir).dev == dev::DEVPTS {
+        let dev = self.vfs.inode(dir).dev;
+        if self.vfs.is_proc(dev) || [dev::DEVPTS, dev::CGROUP2].contains(&dev) {
             return Err(Errno::EOPNOTSUPP);
         }
         let kind = InodeKind::Regular(FileBytes::default());

@@ -147,6 +147,7 @@ impl Vfs {
             | InodeKind::BlockDevice(_)
             | InodeKind::Fifo(_)
             | InodeKind::Proc(_)
+            | InodeKind::Cgroup(..)
             | InodeKind::Socket(_) => false,
         }
     }

@@ -133,6 +133,10 @@ impl Kernel {
                 self.inode_permission(new, cred, MAY_WRITE)?;
             }
         }
+        if self.vfs.is_cgroup(r.old) {
+            // kernfs_iop_rename() knows no flags, and control groups have no .rename.
+            return Err(if r.flags == 0 { Errno::EPERM } else { Errno::EINVAL });
+        }
         let old_name = self.vfs.dentries[r.old].name.clone();
         match r.new {
             Some(new) if exchange => {

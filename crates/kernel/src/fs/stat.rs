@@ -48,6 +48,7 @@ impl Kernel {
             | InodeKind::Symlink(_)
             | InodeKind::Fifo(_)
             | InodeKind::Proc(_)
+            | InodeKind::Cgroup(..)
             | InodeKind::Socket(_) => ((0, 0), 0),
         };
         Stat {

@@ -63,6 +63,10 @@ impl Kernel {
     fn do_mkdirat(&mut self, call: &mut Call<'_>, dfd: i32, path: UserPtr, mode: u32) -> SysResult {
         let path = call.read_path(path)?;
         let (dir, name) = self.filename_create(call.task, dfd, &path, true, call.user)?;
+        if self.vfs.is_cgroup(dir.dentry) {
+            self.cgroup_mkdir(call.task, dir.dentry, &name, mode & 0o1777)?;
+            return Ok(0);
+        }
         // Nothing of the machine's shows through in a new directory.
         let kind = InodeKind::Directory { below: None, listed: true };
         self.create_in(call.task, dir.dentry, &name, kind, mode & 0o1777)?;
@@ -219,7 +223,7 @@ impl Kernel {
     ) -> Result<(), Errno> {
         self.may_create(task, dir)?;
         let dev = self.vfs.inode(dir).dev;
-        if dev == dev::DEVPTS
+        if [dev::DEVPTS, dev::CGROUP2].contains(&dev)
             || self.vfs.is_proc(dev)
             || self.vfs.inode(source).is_dir()
             || self.vfs.inode(source).is_append()
@@ -295,6 +299,10 @@ impl Kernel {
         let dir = dir.dentry;
         let victim = self.lookup(dir, &last, call.user)?.ok_or(Errno::ENOENT)?;
         self.may_delete(call.task, dir, victim, true)?;
+        if self.vfs.is_cgroup(victim) {
+            self.cgroup_rmdir(victim)?;
+            return Ok(0);
+        }
         if !self.vfs.is_empty(victim, call.user)? {
             return Err(Errno::ENOTEMPTY.into());
         }
@@ -329,7 +337,8 @@ impl Kernel {
         if self.is_local_mountpoint(task, victim) {
             return Err(Errno::EBUSY);
         }
-        let fixed = parent.dev == dev::DEVPTS || self.vfs.is_proc(parent.dev);
+        let kernfs = parent.dev == dev::CGROUP2 && !want_dir;
+        let fixed = parent.dev == dev::DEVPTS || kernfs || self.vfs.is_proc(parent.dev);
         if fixed { Err(Errno::EPERM) } else { Ok(()) }
     }
 

@@ -33,6 +33,8 @@ pub struct CloneArgs {
     pub tls: u64,
     /// clone3: where the wished number stands, and how many (one for each pid namespace).
     pub set_tid: (u64, u64),
+    /// CLONE_INTO_CGROUP: a descriptor of the directory of a control group.
+    pub cgroup: u64,
 }
 
 impl CloneArgs {
@@ -63,6 +65,7 @@ impl CloneArgs {
             child_tid: args[3],
             tls: args[4],
             set_tid: (0, 0),
+            cgroup: 0,
         })
     }
 
@@ -94,6 +97,7 @@ impl CloneArgs {
             || (stack == 0) != (stack_size == 0)
             || (set_tid == 0) != (set_tid_size == 0)
             || set_tid_size > MAX_PID_NS_LEVEL
+            || flags & INTO_CGROUP != 0 && (word(10) > i32::MAX as u64 || bytes.len() < SIZE_NOW)
         {
             return Err(Errno::EINVAL);
         }
@@ -106,6 +110,7 @@ impl CloneArgs {
             child_tid: word(2),
             tls: word(7),
             set_tid: (set_tid, set_tid_size),
+            cgroup: word(10),
         })
     }
 
@@ -131,10 +136,9 @@ impl CloneArgs {
         if bad { Err(Errno::EINVAL) } else { Ok(()) }
     }
 
-    /// What is not here, as words for the facts and the errno of a Linux that may not or cannot.
-    pub fn refuses(&self) -> Option<(&'static str, Errno)> {
-        let into = self.flags & INTO_CGROUP != 0;
-        into.then_some(("clone3: CLONE_INTO_CGROUP", Errno::EINVAL))
+    /// CLONE_INTO_CGROUP: the descriptor of the control group that the child is born in.
+    pub fn into_cgroup(&self) -> Option<i32> {
+        (self.flags & INTO_CGROUP != 0).then_some(self.cgroup as i32)
     }
 }
 

@@ -63,7 +63,7 @@ impl Kernel {
         }
         //                                              14: no namespaces here
         self.task_work_run(task); //                    15: the final puts: FIN, RST, EOF
-        //                                              16: no cgroups here
+        self.cgroup_exit(task); //                      16: its control group
         self.exit_notify(task); //                      17: children, parent, zombie
     }
 

@@ -195,6 +195,7 @@ impl Kernel {
         g.stime += t.stime;
         g.tasks.retain(|other| *other != task);
         let group = t.group;
+        self.cgroup_release(task, t.cgroup);
         self.publish(Event::Group(group));
     }
 

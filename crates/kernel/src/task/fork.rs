@@ -3,7 +3,7 @@
 //! Neighbours: `clone_args` (what is asked for), `exec`, `exit`, `fs/fdtable` (dup_fd), `mm` (dup_mm).
 
 use crate::abi::Errno;
-use crate::fact::{Fact, TaskFact};
+use crate::fact::TaskFact;
 use crate::fs::fdtable::TableId;
 use crate::kernel::Kernel;
 use crate::mm::{MmId, TASK_SIZE};
@@ -102,9 +102,11 @@ impl Kernel {
         self.may_clone(task, args)?;
         let pidfd = self.pidfd_prepare(call, args)?;
         let newborn = self.create_new_namespaces(task, args.flags);
-        let newborn = newborn
-            .and_then(|(nsproxy, cred)| Ok((nsproxy, cred, self.copy_mm(call, args, nsproxy)?)));
-        let (nsproxy, cred, born) = newborn.inspect_err(|_| {
+        let newborn = newborn.and_then(|(nsproxy, cred)| {
+            let cgroup = self.cgroup_can_fork(task, args)?;
+            Ok((nsproxy, cred, cgroup, self.copy_mm(call, args, nsproxy)?))
+        });
+        let (nsproxy, cred, cgroup, born) = newborn.inspect_err(|_| {
             self.release_namespaces();
             if let Some(fd) = pidfd {
                 self.table_mut(task).put_unused_fd(fd);
@@ -135,6 +137,10 @@ impl Kernel {
             None => self.join_group(task, child),
         }
         self.pids.attach(pid, child);
+        self.cgroup_post_fork(child, cgroup);
+        if args.has(lx::CLONE_NEWCGROUP) {
+            self.set_cgroup_ns_root(nsproxy.cgroup, cgroup);
+        }
         self.tell(Some(task), TaskFact::AllocPid { pid }.into());
         if args.has(lx::CLONE_CHILD_SETTID) {
             // schedule_tail() of the child; a bad address is ignored there too.
@@ -178,10 +184,6 @@ impl Kernel {
             && self.task_active_pid_ns(task) != self.tasks[task].nsproxy.pid_for_children
         {
             return Err(Errno::EINVAL);
-        }
-        if let Some((what, errno)) = args.refuses() {
-            self.tell(Some(task), Fact::unsupported(what, format!("flags {:#x}", args.flags)));
-            return Err(errno);
         }
         if args.has(lx::CLONE_SETTLS) && args.tls >= TASK_SIZE {
             return Err(Errno::EPERM);

@@ -3,6 +3,7 @@
 //! SIGNAL_UNKILLABLE (rules S-13 to S-15).
 
 use crate::abi::signal::{SigSet, Signal};
+use crate::fs::cgroup::CgroupId;
 use crate::kernel::Kernel;
 use crate::platform::{Registers, UserPtr};
 use crate::random::{Purpose, Stream};
@@ -32,6 +33,7 @@ impl Kernel {
         task.fs = Some(fs);
         task.run = Run::Blocked(Wait::until(None));
         let task = self.tasks.insert(task);
+        self.cgroup_post_fork(task, self.cgroups.root);
         let random = Stream::new(self.config.seed, self.config.number, 1, Purpose::Getrandom);
         let group = self.groups.insert(ThreadGroup {
             tgid: pid,
@@ -61,7 +63,7 @@ impl Kernel {
     }
 }
 
-/// A task with nothing set; its group must be set before anyone looks.
+/// A task with nothing set; its group and its control group must be set before anyone looks.
 pub(crate) fn blank_task() -> Task {
     Task {
         tid: crate::task::Pid(0),
@@ -100,6 +102,7 @@ pub(crate) fn blank_task() -> Task {
         lingering: None,
         cred: Cred::default(),
         nsproxy: Nsproxy::default(),
+        cgroup: CgroupId::nobody(),
         no_new_privs: false,
         personality: 0,
         timer_slack: TIMER_SLACK,

@@ -5,6 +5,7 @@
 //! `unshare`, `fork`, `fs/nsfs` (the files that stand for them).
 
 use crate::abi::Errno;
+use crate::fs::cgroup::CgroupId;
 use crate::fs::mount::namespace::MntNs;
 use crate::ipc::namespace::IpcNs;
 use crate::kernel::Kernel;
@@ -136,10 +137,17 @@ impl NetNs {
     pub const INIT: NetNs = NetNs(0);
 }
 
-/// Names a cgroup namespace (cgroup_namespaces(7)). All have the same root, since there is one control
-/// group, which everybody is in.
+/// Names a cgroup namespace (cgroup_namespaces(7)): which control group is the root that one sees.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct CgroupNs(u32);
+
+/// A cgroup namespace below the host's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CgroupNamespace {
+    root: CgroupId,
+    owner: UserNs,
+    inum: u32,
+}
 
 /// net.ipv4.conf.*.tag of one network namespace: all, default, lo. The number means nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -171,9 +179,15 @@ pub struct Namespaces {
     pub user: UserNamespaces,
     /// Time namespaces.
     pub time: TimeNamespaces,
-    /// Who owns the cgroup namespaces below the host's, and the numbers of their files.
-    cgroup: Vec<(UserNs, u32)>,
+    cgroup: Vec<CgroupNamespace>,
     made: u32,
+}
+
+impl Namespaces {
+    /// Is this control group the root of a namespace?
+    pub(crate) fn is_cgroup_root(&self, cgroup: CgroupId) -> bool {
+        self.cgroup.iter().any(|ns| ns.root == cgroup)
+    }
 }
 
 impl Default for Namespaces {
@@ -265,7 +279,8 @@ impl Kernel {
         }
         if flags & lx::CLONE_NEWCGROUP != 0 {
             let inum = self.new_inum();
-            self.namespaces.cgroup.push((owner, inum));
+            let root = self.tasks[task].cgroup;
+            self.namespaces.cgroup.push(CgroupNamespace { root, owner, inum });
             proxy.cgroup = CgroupNs(self.namespaces.cgroup.len() as u32);
         }
         if flags & lx::CLONE_NEWIPC != 0 {
@@ -292,7 +307,7 @@ impl Kernel {
             Namespace::Uts(UtsNs(0))
             | Namespace::Net(NetNs(0))
             | Namespace::Cgroup(CgroupNs(0)) => None,
-            Namespace::Cgroup(CgroupNs(n)) => Some(self.namespaces.cgroup[n as usize - 1].1),
+            Namespace::Cgroup(CgroupNs(n)) => Some(self.namespaces.cgroup[n as usize - 1].inum),
             Namespace::Mnt(MntNs::INIT) => None,
             Namespace::Mnt(ns) => Some(self.vfs.mnt_ns(ns).inum),
             Namespace::Ipc(IpcNs::INIT) => None,
@@ -314,7 +329,7 @@ impl Kernel {
         match ns {
             Namespace::Pid(ns) => self.pids.owner_of(ns),
             Namespace::Uts(UtsNs(0)) | Namespace::Cgroup(CgroupNs(0)) => UserNs::INIT,
-            Namespace::Cgroup(CgroupNs(n)) => self.namespaces.cgroup[n as usize - 1].0,
+            Namespace::Cgroup(CgroupNs(n)) => self.namespaces.cgroup[n as usize - 1].owner,
             Namespace::Uts(UtsNs(n)) => self.namespaces.uts[n as usize - 1].owner,
             Namespace::Net(NetNs(n)) => self.namespaces.net[n as usize].owner,
             Namespace::Mnt(ns) => self.vfs.mnt_ns(ns).owner,
@@ -335,6 +350,21 @@ impl Kernel {
             NsKind::Time => Namespace::Time(self.tasks[task].nsproxy.time),
             NsKind::Ipc => Namespace::Ipc(self.tasks[task].nsproxy.ipc),
             NsKind::Cgroup => Namespace::Cgroup(self.tasks[task].nsproxy.cgroup),
+        }
+    }
+
+    /// The control group that `task` sees as the root.
+    pub(crate) fn cgroup_ns_root(&self, task: TaskId) -> CgroupId {
+        match self.tasks[task].nsproxy.cgroup {
+            CgroupNs(0) => self.cgroups.root,
+            CgroupNs(n) => self.namespaces.cgroup[n as usize - 1].root,
+        }
+    }
+
+    /// A cgroup namespace that a clone(2) made begins where the child is born.
+    pub(super) fn set_cgroup_ns_root(&mut self, ns: CgroupNs, root: CgroupId) {
+        if let CgroupNs(n @ 1..) = ns {
+            self.namespaces.cgroup[n as usize - 1].root = root;
         }
     }
 

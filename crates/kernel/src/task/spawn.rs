@@ -99,6 +99,7 @@ impl Kernel {
             umask: spawn.umask,
         }));
         let task = self.tasks.insert(task);
+        self.cgroup_post_fork(task, self.cgroups.root);
         let sighand = self.sighands.insert(SigHand::new());
         let owner = self.pids.ever(pid);
         let config = &self.config;

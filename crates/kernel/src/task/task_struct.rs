@@ -3,6 +3,7 @@
 
 use crate::abi::signal::{SigSet, Signal};
 use crate::arena::Id;
+use crate::fs::cgroup::CgroupId;
 use crate::fs::fdtable::TableId;
 use crate::fs::file::FileId;
 use crate::fs::path::Path;
@@ -193,6 +194,8 @@ pub struct Task {
     pub cred: Cred,
     /// Its namespaces, but that of its own number.
     pub nsproxy: crate::task::nsproxy::Nsproxy,
+    /// Its control group.
+    pub cgroup: CgroupId,
     /// PR_SET_NO_NEW_PRIVS.
     pub no_new_privs: bool,
     /// personality(2): stored, see `task/prctl`.

@@ -50,7 +50,7 @@ impl Kernel {
             | InodeKind::BlockDevice(_)
             | InodeKind::Fifo(_)
             | InodeKind::Socket(_) => true,
-            InodeKind::Regular(_) | InodeKind::Proc(_) => false,
+            InodeKind::Regular(_) | InodeKind::Proc(_) | InodeKind::Cgroup(..) => false,
             InodeKind::Directory { .. } | InodeKind::Symlink(_) => false,
         };
         if is_special && mask & (IN_ACCESS | IN_MODIFY) != 0 {

@@ -4,6 +4,7 @@
 //! `calls` (what is mounted later).
 
 use crate::arena::Arena;
+use crate::fs::cgroup;
 use crate::fs::dcache::{Child, Dentry, DentryId, Vfs};
 use crate::fs::file_bytes::FileBytes;
 use crate::fs::inode::{Device, InodeKind};
@@ -27,6 +28,8 @@ pub mod dev {
     pub const PROC: u32 = 22;
     /// `/sys`.
     pub const SYSFS: u32 = 23;
+    /// Control groups.
+    pub const CGROUP2: u32 = 25;
     /// `/dev`.
     pub const DEVTMPFS: u32 = 5;
     /// `/dev/pts`.
@@ -62,6 +65,11 @@ const DEVICES: [(&str, Device, u32); 9] = [
     ("urandom", Device::Urandom, 0o666),
     ("zero", Device::Zero, 0o666),
 ];
+
+/// What /sys/kernel/cgroup tells: the files that belong to whom a group is given to, and the options
+/// of mount(2), of which there are none.
+const CGROUP_FEATURES: [(&str, &str); 2] =
+    [("delegate", "cgroup.procs\ncgroup.threads\ncgroup.subtree_control\n"), ("features", "")];
 
 /// The symbolic links under /dev.
 const LINKS: [(&str, &str); 4] = [
@@ -208,6 +216,12 @@ impl Vfs {
             self.add_file(path.as_bytes(), b"0\n", 0o444);
         }
         self.ensure_dir(b"/sys/devices/system/cpu/cpu0");
+        for (name, text) in CGROUP_FEATURES {
+            let path = format!("/sys/kernel/cgroup/{name}");
+            self.add_file(path.as_bytes(), text.as_bytes(), 0o444);
+        }
+        let flags = NOTHING | raw::MS_RELATIME;
+        self.mount(dev::CGROUP2, "/sys/fs/cgroup", "cgroup2", flags, cgroup::MAGIC);
     }
 
     /// The directory at `path` (absolute, without symlinks), made with mode 0755 if it is not known

@@ -1,6 +1,6 @@
 //! File systems: the types that mount(2) knows, how one is made, and its end with its last mount. tmpfs
-//! and ramfs are made anew, procfs too, for the pid namespace of who mounts it; of sysfs and devtmpfs
-//! there is one. Neighbours: `calls` (do_new_mount), `tmpfs`, `procfs/root`, `umount`.
+//! and ramfs are made anew, procfs too, for the pid namespace of who mounts it; of sysfs, cgroup2
+//! and devtmpfs there is one. Neighbours: `calls` (do_new_mount), `tmpfs`, `procfs/root`, `umount`.
 
 use super::tmpfs::{self, ShmemOptions, ShmemSbInfo};
 use super::{MountId, SuperBlock, dev};
@@ -11,6 +11,7 @@ use crate::fs::inode::InodeKind;
 use crate::kernel::Kernel;
 use crate::task::TaskId;
 use crate::task::capability::Cap;
+use crate::task::nsproxy::NsKind;
 use crate::task::pid_namespace::PidNs;
 use crate::task::user_namespace::UserNs;
 use linux_raw_sys::general as raw;
@@ -35,6 +36,7 @@ impl Kernel {
             b"tmpfs" | b"ramfs" | b"sysfs" => self.tasks[task].cred.user_ns,
             b"proc" => self.pids.owner_of(pid_ns),
             b"devtmpfs" => UserNs::INIT,
+            b"cgroup2" => self.owner_of(self.namespace_of(task, NsKind::Cgroup)),
             _ => {
                 let what = format!("file system {}", String::from_utf8_lossy(fstype));
                 self.tell(Some(task), Fact::unsupported("mount", what));
@@ -54,6 +56,7 @@ impl Kernel {
             }
             b"proc" => Ok(self.proc_get_tree(flags, owner, pid_ns)),
             b"sysfs" => Ok(dev::SYSFS),
+            b"cgroup2" => Ok(dev::CGROUP2),
             _devtmpfs => Ok(dev::DEVTMPFS),
         }
     }

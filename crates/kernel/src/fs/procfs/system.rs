@@ -94,6 +94,7 @@ impl SystemFile {
 
 /// Where they are under /proc.
 pub const FILES: &[(&str, SystemFile)] = &[
+    ("cgroups", SystemFile::Text("#subsys_name\thierarchy\tnum_cgroups\tenabled\n")),
     ("cmdline", SystemFile::Cmdline),
     ("config.gz", SystemFile::Config),
     ("cpuinfo", SystemFile::Cpuinfo),
@@ -215,7 +216,7 @@ const MEMINFO: &str = "MemTotal MemFree MemAvailable Buffers Cached SwapCached A
     FileHugePages FilePmdMapped Balloon HugePages_Total HugePages_Free HugePages_Rsvd \
     HugePages_Surp Hugepagesize Hugetlb DirectMap4k DirectMap2M DirectMap1G";
 
-const FILESYSTEMS: &str = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tsockfs\n\
+const FILESYSTEMS: &str = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tcgroup2\nnodev\tdevtmpfs\nnodev\tsockfs\n\
     nodev\tpipefs\nnodev\tramfs\nnodev\toverlay\n";
 
 impl Kernel {

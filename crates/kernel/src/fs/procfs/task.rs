@@ -179,7 +179,7 @@ impl Kernel {
         let seq_ns = reader.user_ns;
         Ok(match file {
             PidFile::Auxv => self.proc_auxv(task),
-            PidFile::Cgroup => b"0::/\n".to_vec(),
+            PidFile::Cgroup => self.proc_cgroup_show(task, reader.task),
             PidFile::Cmdline => self.proc_cmdline(task, user),
             PidFile::Comm => [&self.tasks[task].comm[..], b"\n"].concat(),
             PidFile::Environ => self.proc_environ(task, user),

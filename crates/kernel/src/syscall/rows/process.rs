@@ -91,5 +91,5 @@ pub const ROWS: &[Row] = &[
         Partial("no AT_EXECVE_CHECK")
     ),
     row!(324, "membarrier", Kernel::sys_membarrier, [Int, Hex], Partial("no rseq barriers")),
-    row!(435, "clone3", Kernel::sys_clone3, [Ptr, Size], Partial("no CLONE_INTO_CGROUP")),
+    row!(435, "clone3", Kernel::sys_clone3, [Ptr, Size], Full),
 ];

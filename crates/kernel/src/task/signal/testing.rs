@@ -159,6 +159,7 @@ impl World {
         mm.areas.insert(4096, crate::mm::area::Vma::anonymous(TOP, 7));
         task.mm = Some(k.mms.insert(mm));
         let task = k.tasks.insert(task);
+        k.cgroup_post_fork(task, k.cgroups.root);
         (group.tgid, group.pgrp, group.session) = (pid, pid, pid);
         (group.leader, group.tasks, group.curr_target) = (task, vec![task], task);
         (group.parent, group.unkillable) = (Some(init), false);
@@ -186,6 +187,7 @@ impl World {
         k.mms[task.mm.unwrap()].users += 1;
         let tid = task.tid;
         let task = k.tasks.insert(task);
+        k.cgroup_post_fork(task, k.cgroups.root);
         k.groups[group].tasks.push(task);
         k.pids.attach(tid, task);
         k.run_queue.push(task);
