@@ -6,6 +6,8 @@
 //! Addresses: program `n` has its code from [`Program::entry`] on, sixteen bytes an instruction,
 //! and its data half a megabyte above. No two programs overlap, so that rip alone names both.
 
+use core::net::Ipv6Addr;
+
 /// First address of program 0.
 const FIRST: u64 = 0x40_0000;
 /// Distance from one program to the next.
@@ -188,6 +190,15 @@ impl Program {
         sockaddr[0] = 2;
         sockaddr[2..4].copy_from_slice(&port.to_be_bytes());
         sockaddr[4..8].copy_from_slice(&ip);
+        self.bytes(&sockaddr)
+    }
+
+    /// Puts a `struct sockaddr_in6` (28 bytes) into the data segment.
+    pub fn sockaddr_in6(&mut self, ip: Ipv6Addr, port: u16) -> u64 {
+        let mut sockaddr = [0; 28];
+        sockaddr[0] = 10;
+        sockaddr[2..4].copy_from_slice(&port.to_be_bytes());
+        sockaddr[8..24].copy_from_slice(&ip.octets());
         self.bytes(&sockaddr)
     }
 
