@@ -4,6 +4,7 @@
 
 use super::congestion::CaState;
 use super::fact::{ChallengeWhy, DropWhy, Output, TcpFact};
+use super::hystart::Sample;
 use super::output::Nagle;
 use super::recovery::{AckWork, Rexmit};
 use super::scoreboard::{Acked, REORDERING};
@@ -11,6 +12,7 @@ use super::segment::{Flags, Segment};
 use super::seq::Seq;
 use super::state::TcpConn;
 use super::timer::Pending;
+use super::tso::GSO_MAX_SIZE;
 use crate::time::{Duration, Instant};
 
 /// How an acknowledgment was judged.
@@ -249,11 +251,24 @@ impl TcpConn {
         if self.snd.flight.retrans_out() == 0 {
             self.timers.retrans_stamp = None;
         }
+        // The handshake says nothing to it.
+        if let Some(at) = acked.last_sent_at.filter(|_| !syn) {
+            self.measured_for_cubic(now, now.saturating_since(at));
+        }
         if let Some(sample) = self.measure(now, s, acked) {
             self.rtt.sample(sample, &self.config);
             self.timers.backoff = 0;
         }
         acked
+    }
+
+    /// The round trip of the last segment acknowledged.
+    fn measured_for_cubic(&mut self, now: Instant, rtt: Duration) {
+        // Four of the largest units at the pace of the window, at most 1 ms.
+        let micros = 4 * GSO_MAX_SIZE * 1_000_000 / self.pacing_rate().max(1);
+        let burst = Duration::from_micros(micros.min(1000));
+        let (una, nxt, cwnd) = (self.snd.una, self.snd.nxt, self.cc.cwnd);
+        self.cc.measured(now, Sample { rtt, una, nxt, cwnd, burst });
     }
 
     /// A round trip from a segment that was sent once, or else from the timestamp echoed.
@@ -359,7 +374,7 @@ impl TcpConn {
         let limited =
             usage.limited || (self.cc.in_slow_start() && self.cc.cwnd < 2 * usage.max_packets_out);
         if limited {
-            self.cc.grow(now, acked, self.rtt.srtt().unwrap_or_default());
+            self.cc.grow(now, acked);
         }
     }
 

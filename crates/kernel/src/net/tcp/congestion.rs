@@ -1,7 +1,8 @@
-//! The congestion window: slow start and CUBIC (RFC 9438), Linux's default, in whole segments and
-//! integer arithmetic; proportional rate reduction (RFC 6937). When it is reduced and when that is
-//! undone says `recovery`. Unlike Linux there is no HyStart.
+//! The congestion window, in whole segments: slow start, growth as `cubic` says, and proportional rate
+//! reduction (RFC 6937). When it is reduced and when that is undone says `recovery`.
 
+use super::cubic::Cubic;
+use super::hystart::Sample;
 use crate::time::{Duration, Instant};
 
 /// What the loss recovery is doing (`icsk_ca_state`).
@@ -18,6 +19,9 @@ pub enum CaState {
     Loss,
 }
 
+/// The threshold before the first loss.
+const TCP_INFINITE_SSTHRESH: u32 = 0x7fff_ffff;
+
 /// Congestion window and the memory of CUBIC.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Congestion {
@@ -31,15 +35,7 @@ pub struct Congestion {
     prior_cwnd: u32,
     prr_delivered: u32,
     prr_out: u32,
-    /// cwnd before the last reduction, as CUBIC remembers it.
-    w_max: u32,
-    /// When the present growth began.
-    epoch: Option<Instant>,
-    /// Time from the epoch until cwnd reaches `origin` again, in ms.
-    k: u64,
-    origin: u32,
-    /// What Reno would have, in thousandths of a segment.
-    w_est: u64,
+    cubic: Cubic,
     /// Acknowledged segments not yet turned into growth.
     credit: u32,
 }
@@ -49,16 +45,12 @@ impl Congestion {
     pub fn new(init_cwnd: u32) -> Congestion {
         Congestion {
             cwnd: init_cwnd,
-            ssthresh: u32::MAX,
+            ssthresh: TCP_INFINITE_SSTHRESH,
             state: CaState::Open,
             prior_cwnd: 0,
             prr_delivered: 0,
             prr_out: 0,
-            w_max: 0,
-            epoch: None,
-            k: 0,
-            origin: 0,
-            w_est: 0,
+            cubic: Cubic::default(),
             credit: 0,
         }
     }
@@ -69,7 +61,7 @@ impl Congestion {
     }
 
     /// `acked` segments were acknowledged while the window was in full use.
-    pub fn grow(&mut self, now: Instant, mut acked: u32, srtt: Duration) {
+    pub fn grow(&mut self, now: Instant, mut acked: u32) {
         if self.in_slow_start() {
             let room = (self.ssthresh - self.cwnd).min(acked);
             self.cwnd += room;
@@ -78,7 +70,7 @@ impl Congestion {
         if acked == 0 {
             return;
         }
-        let per_segment = self.cubic(now, acked, srtt);
+        let per_segment = self.cubic.update(now, self.cwnd, acked);
         // What was saved while growth was dear buys one segment only.
         if self.credit >= per_segment {
             self.credit = 0;
@@ -91,54 +83,13 @@ impl Congestion {
         }
     }
 
-    /// How many acknowledged segments one more segment of window costs (RFC 9438, 4.2–4.5).
-    fn cubic(&mut self, now: Instant, acked: u32, srtt: Duration) -> u32 {
-        let cwnd = u64::from(self.cwnd);
-        let epoch = match self.epoch {
-            Some(epoch) => epoch,
-            None => {
-                self.epoch = Some(now);
-                self.w_est = cwnd * 1000;
-                self.credit = 0;
-                let gap = self.w_max.saturating_sub(self.cwnd);
-                self.origin = self.w_max.max(self.cwnd);
-                // K = cbrt(gap / 0.4) in seconds; in ms under the root: gap * 10^9 / 0.4.
-                self.k = cube_root(u64::from(gap) * 2_500_000_000);
-                now
-            }
-        };
-        let t = (now + srtt).saturating_since(epoch).as_millis() as u64;
-        let d = u128::from(t.abs_diff(self.k));
-        let delta = u64::try_from(d * d * d * 4 / 10_000_000_000).unwrap_or(u64::MAX);
-        let origin = u64::from(self.origin);
-        let target =
-            if t < self.k { origin.saturating_sub(delta) } else { origin.saturating_add(delta) };
-        // Reno-friendly region: 3(1-b)/(1+b) = 0.529 segments per window with b = 0.7.
-        self.w_est += 529 * u64::from(acked) / cwnd.max(1);
-        let target = target.max(self.w_est / 1000).min(cwnd + cwnd / 2);
-        if target > cwnd {
-            (cwnd / (target - cwnd)).clamp(2, u64::from(u32::MAX)) as u32
-        } else {
-            (100 * cwnd).min(u64::from(u32::MAX)) as u32
-        }
-    }
-
-    /// Multiplicative decrease: the new threshold, at 0.7 of the window (RFC 9438, 4.6, 4.7).
-    fn reduce(&mut self) {
-        self.epoch = None;
-        // Fast convergence: give way when the window did not reach its old height.
-        self.w_max = if self.cwnd < self.w_max { self.cwnd * 17 / 20 } else { self.cwnd };
-        // Linux's 0.7 is 717/1024.
-        self.ssthresh = (self.cwnd * 717 / 1024).max(2);
-    }
-
     /// `tcp_init_cwnd_reduction`: the window comes down step by step from now on.
     pub fn init_cwnd_reduction(&mut self) {
         self.prior_cwnd = self.cwnd;
         self.prr_delivered = 0;
         self.prr_out = 0;
         self.credit = 0;
-        self.reduce();
+        self.ssthresh = self.cubic.reduced(self.cwnd);
     }
 
     /// `tcp_cwnd_reduction`: proportional rate reduction (RFC 6937): as much leaves as arrived, in
@@ -183,10 +134,26 @@ impl Congestion {
     /// The retransmission timer fired: the threshold; the window is the caller's.
     pub fn enter_loss(&mut self) {
         self.prior_cwnd = self.cwnd;
-        self.reduce();
+        self.ssthresh = self.cubic.reduced(self.cwnd);
         self.credit = 0;
-        // `bictcp_reset`: the memory is of a path that is no more.
-        self.w_max = 0;
+        self.cubic.reset();
+    }
+
+    /// A round trip was measured: slow start may end by it.
+    pub(super) fn measured(&mut self, now: Instant, sample: Sample) {
+        if self.cubic.measured(now, self.in_slow_start(), sample) {
+            self.ssthresh = self.cwnd;
+        }
+    }
+
+    /// Data leaves for the first time after nothing was on its way for `idle`.
+    pub fn tx_start(&mut self, now: Instant, idle: Duration) {
+        self.cubic.idled(now, idle);
+    }
+
+    /// Before the first loss (`tcp_in_initial_slowstart`).
+    pub fn in_initial_slow_start(&self) -> bool {
+        self.ssthresh >= TCP_INFINITE_SSTHRESH
     }
 
     /// The reduction was needless (`tcp_reno_undo_cwnd`).
@@ -205,18 +172,7 @@ impl Congestion {
             idle -= rto;
         }
         self.cwnd = self.cwnd.max(floor);
-        self.epoch = None;
     }
-}
-
-/// The integer cube root, by bisection.
-fn cube_root(n: u64) -> u64 {
-    let (mut low, mut high) = (0u64, 2_642_245);
-    while low < high {
-        let mid = (low + high).div_ceil(2);
-        if mid * mid * mid <= n { low = mid } else { high = mid - 1 }
-    }
-    low
 }
 
 #[cfg(test)]
@@ -226,7 +182,7 @@ mod tests {
     #[test]
     fn slow_start_doubles_and_a_loss_leaves_seven_tenths() {
         let mut c = Congestion::new(10);
-        c.grow(Instant::ZERO, 10, Duration::ZERO);
+        c.grow(Instant::ZERO, 10);
         assert_eq!(c.cwnd, 20);
         c.init_cwnd_reduction();
         assert_eq!((c.cwnd, c.ssthresh), (20, 14));
@@ -250,16 +206,9 @@ mod tests {
         let rtt = Duration::from_millis(100);
         let mut now = Instant::ZERO;
         for _ in 0..42 {
-            c.grow(now, c.cwnd, rtt);
+            c.grow(now, c.cwnd);
             now = now + rtt;
         }
         assert!((96..=103).contains(&c.cwnd), "{}", c.cwnd);
-    }
-
-    #[test]
-    fn cube_roots_are_exact() {
-        assert_eq!(cube_root(27_000), 30);
-        assert_eq!(cube_root(26_999), 29);
-        assert_eq!(cube_root(u64::MAX), 2_642_245);
     }
 }

@@ -144,7 +144,7 @@ impl TcpConn {
                 ato: self.rcv.ack.ato,
                 quick_pingpong: self.rcv.ack.quick << 1 | u32::from(self.rcv.ack.pingpong),
                 cwnd: self.cc.cwnd,
-                ssthresh: Some(self.cc.ssthresh).filter(|n| *n != u32::MAX),
+                ssthresh: Some(self.cc.ssthresh).filter(|_| !self.cc.in_initial_slow_start()),
             }),
         }
     }

@@ -263,6 +263,9 @@ impl TcpConn {
             if len < mss {
                 self.snd.small = s.end();
             }
+            if self.in_flight() == 0 {
+                self.cc.tx_start(now, now.saturating_since(self.snd.last));
+            }
             self.snd.last = now;
             self.rcv.ack.data_sent(now);
         }

@@ -78,6 +78,8 @@ pub struct Acked {
     pub segments: u32,
     /// When the first removed segment was sent, if none of the removed was sent twice.
     pub sent_at: Option<Instant>,
+    /// The same of the last.
+    pub last_sent_at: Option<Instant>,
 }
 
 /// The transmitted and unacknowledged segments, oldest first.
@@ -189,7 +191,7 @@ impl Scoreboard {
     pub fn ack_to(&mut self, ack: Seq, mut each: impl FnMut(&SentSegment)) -> Acked {
         let mut acked = Acked::default();
         let mut karn = true;
-        let mut first = None;
+        let (mut first, mut last) = (None, None);
         while let Some(s) = self.segments.front_mut() {
             if s.end().after(ack) {
                 if ack.after(s.seq) {
@@ -207,11 +209,13 @@ impl Scoreboard {
             karn &= !s.ever_retransmitted;
             if !s.sacked {
                 first.get_or_insert(s.at);
+                last = Some(s.at);
             }
             acked.segments += 1;
             each(&s);
         }
         acked.sent_at = first.filter(|_| karn);
+        acked.last_sent_at = last.filter(|_| karn);
         acked
     }
 

@@ -9,7 +9,7 @@ use super::state::TcpConn;
 use crate::time::{Duration, Instant};
 
 /// `sk_gso_max_size`: what a device takes at once, less room for headers.
-const GSO_MAX_SIZE: u64 = 65_215;
+pub(super) const GSO_MAX_SIZE: u64 = 65_215;
 /// `sk_pacing_shift`: a unit is what leaves in about a millisecond.
 const PACING_SHIFT: u32 = 10;
 /// `tcp_tso_rtt_log`: the nearer the other side is, the more goes at once.

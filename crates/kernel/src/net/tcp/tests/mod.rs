@@ -39,6 +39,8 @@ pub struct Pair {
     pub wake: [Ready; 2],
     /// B's program reads whenever something arrives.
     pub reads_at_once: bool,
+    /// So many bytes A's program has still to write; it does as soon as there is room.
+    pub to_write: usize,
     wire: Vec<(Instant, Side, Segment)>,
 }
 
@@ -67,6 +69,7 @@ impl Pair {
             facts: Vec::new(),
             wake: [Ready::NONE; 2],
             reads_at_once: false,
+            to_write: 0,
             wire: Vec::new(),
         };
         pair.take(A, out);
@@ -174,6 +177,19 @@ impl Pair {
         self.take(to, out);
         if to == B && self.reads_at_once {
             self.drain(B);
+        }
+        if to == A && self.to_write > 0 && self.a.poll().has(Ready::OUT) {
+            self.write();
+        }
+    }
+
+    /// A's program writes of what it has to until it would have to wait.
+    pub fn write(&mut self) {
+        while self.to_write > 0 {
+            match self.send(A, &vec![7; self.to_write.min(1 << 18)]) {
+                Ok(taken) if taken > 0 => self.to_write -= taken,
+                _ => return self.a.wants_space(),
+            }
         }
     }
 

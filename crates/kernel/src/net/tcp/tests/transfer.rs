@@ -279,15 +279,14 @@ fn both_windows_grow_on_a_long_link() {
     pair.latency = ms(20);
     pair.reads_at_once = true;
     let start = pair.now;
-    let data = vec![7; 1 << 20];
-    let mut sent = 0;
-    while sent < 20 << 20 || pair.a.info().unacked > 0 {
-        if sent < 20 << 20 {
-            sent += pair.send(A, &data).unwrap();
-        }
+    pair.to_write = 20 << 20;
+    pair.write();
+    while pair.to_write > 0 || pair.a.info().unacked > 0 {
         pair.run(ms(1));
     }
-    // Slow start doubles per round trip of 40 ms; a fixed window of 64 KB would take 13 s.
+    // Slow start doubles per round trip of 40 ms; a fixed window of 64 KB would take 13 s. 6.18 took
+    // 0.61 to 0.77 s and HyStart ended slow start at 1306 to 6187 segments. A program that looks for
+    // room only once in a millisecond would stretch the acknowledgments to trains that end it soon.
     assert!(pair.now - start < secs(1), "{:?}", pair.now - start);
     assert!(pair.b().info().rcvbuf > 4 << 20, "the receive buffer was tuned");
 }
