@@ -6,6 +6,7 @@ use crate::signal;
 use crate::sys::{Failed, Fd, Sys, close, count, poll_one, small, write};
 use crate::{Check, fails, same};
 use std::mem::{size_of, zeroed};
+use std::net::Ipv6Addr;
 
 /// socket(2).
 pub fn socket(domain: i32, kind: i32) -> Sys<Fd> {
@@ -43,6 +44,29 @@ pub fn connect(fd: Fd, address: &libc::sockaddr_in) -> Sys<()> {
     let length = size_of::<libc::sockaddr_in>() as u32;
     // SAFETY: a valid address of that length.
     small("connect", unsafe { libc::connect(fd, (&raw const *address).cast(), length) }).map(|_| ())
+}
+
+/// A `struct sockaddr_in6`, without flow label and scope.
+pub fn address6(at: Ipv6Addr, port: u16) -> [u8; 28] {
+    let mut bytes = [0; 28];
+    bytes[..2].copy_from_slice(&(libc::AF_INET6 as u16).to_ne_bytes());
+    bytes[2..4].copy_from_slice(&port.to_be_bytes());
+    bytes[8..24].copy_from_slice(&at.octets());
+    bytes
+}
+
+/// bind(2) to the bytes of an address, right or wrong.
+pub fn bind_bytes(fd: Fd, address: &[u8]) -> Sys<()> {
+    // SAFETY: an address of that length.
+    small("bind", unsafe { libc::bind(fd, address.as_ptr().cast(), address.len() as u32) })
+        .map(|_| ())
+}
+
+/// connect(2), likewise.
+pub fn connect_bytes(fd: Fd, address: &[u8]) -> Sys<()> {
+    // SAFETY: an address of that length.
+    small("connect", unsafe { libc::connect(fd, address.as_ptr().cast(), address.len() as u32) })
+        .map(|_| ())
 }
 
 /// listen(2).

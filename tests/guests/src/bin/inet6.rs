@@ -1,7 +1,10 @@
 //! IPv6 beside IPv4: sockets of AF_INET6, addresses of IPv4 seen through them, and who may be bound
 //! beside whom. ipv6(7), RFC 3493. Where the machine has no ::1 every case says so and passes.
 
-use guests::net::{accept, connection, listen, loopback, option, recv, send, set_option, so_error};
+use guests::net::{
+    accept, address6, bind_bytes, connect_bytes, connection, listen, loopback, option, recv, send,
+    set_option, so_error,
+};
 use guests::net::{
     bind as bind4, connect as connect4, listener as listener4, port as port4, socket,
 };
@@ -41,36 +44,16 @@ fn mapped() -> Ipv6Addr {
     Ipv4Addr::LOCALHOST.to_ipv6_mapped()
 }
 
-fn raw(at: Ipv6Addr, port: u16) -> [u8; 28] {
-    let mut bytes = [0; 28];
-    bytes[..2].copy_from_slice(&(AF_INET6 as u16).to_ne_bytes());
-    bytes[2..4].copy_from_slice(&port.to_be_bytes());
-    bytes[8..24].copy_from_slice(&at.octets());
-    bytes
-}
-
-fn bind_raw(fd: Fd, address: &[u8]) -> Sys<()> {
-    // SAFETY: a valid address of that length.
-    small("bind", unsafe { libc::bind(fd, address.as_ptr().cast(), address.len() as u32) })
-        .map(|_| ())
-}
-
-fn connect_raw(fd: Fd, address: &[u8]) -> Sys<()> {
-    // SAFETY: a valid address of that length.
-    small("connect", unsafe { libc::connect(fd, address.as_ptr().cast(), address.len() as u32) })
-        .map(|_| ())
-}
-
 fn bind(fd: Fd, at: Ipv6Addr, port: u16) -> Sys<()> {
-    bind_raw(fd, &raw(at, port))
+    bind_bytes(fd, &address6(at, port))
 }
 
 fn connect(fd: Fd, at: Ipv6Addr, port: u16) -> Sys<()> {
-    connect_raw(fd, &raw(at, port))
+    connect_bytes(fd, &address6(at, port))
 }
 
 fn send_to(fd: Fd, bytes: &[u8], at: Ipv6Addr, port: u16) -> Sys<usize> {
-    let to = raw(at, port);
+    let to = address6(at, port);
     // SAFETY: valid bytes and address.
     count("sendto", unsafe {
         libc::sendto(fd, bytes.as_ptr().cast(), bytes.len(), 0, to.as_ptr().cast(), 28)
@@ -262,7 +245,7 @@ fn families_of_both_ends_must_agree() -> Check {
         let mut bytes = [0; 28];
         bytes[0] = AF_INET as u8;
         bytes[4..8].copy_from_slice(&[127, 0, 0, 1]);
-        (connect_raw(fd, &bytes[..length]), bind_raw(fd, &bytes[..length]))
+        (connect_bytes(fd, &bytes[..length]), bind_bytes(fd, &bytes[..length]))
     };
     for (length, errno) in [(16, EINVAL), (28, EAFNOSUPPORT)] {
         let (connected, bound) = four(six(SOCK_STREAM, false)?, length);
@@ -312,10 +295,10 @@ fn addresses_must_be_ours_and_whole() -> Check {
         // A link-local address needs its interface.
         fails!(bind(fd, local, 0), EINVAL);
         fails!(connect(six(kind, false)?, local, 9), EINVAL);
-        fails!(bind_raw(fd, &raw(ONE, 0)[..23]), EINVAL);
-        fails!(connect_raw(six(kind, false)?, &raw(ONE, 9)[..23]), EINVAL);
+        fails!(bind_bytes(fd, &address6(ONE, 0)[..23]), EINVAL);
+        fails!(connect_bytes(six(kind, false)?, &address6(ONE, 9)[..23]), EINVAL);
         // RFC 2133 knew no sin6_scope_id.
-        bind_raw(fd, &raw(ONE, 0)[..24])?;
+        bind_bytes(fd, &address6(ONE, 0)[..24])?;
         fails!(bind(fd, ONE, 0), EINVAL);
     }
     let fd = six(SOCK_STREAM, false)?;

@@ -1,17 +1,18 @@
 //! The two ends of `cargo xtask twin`: `wire server PORT` holds one connection for each row of the
 //! close table (state × unread × SO_LINGER 0 × TCP_LINGER2 < 0 × what the peer does afterwards) and
-//! waits to be killed; `wire client HOST PORT` is the other end of all of them, and prints for each
+//! waits to be killed (`server6`: for clients of either family); `wire client HOST PORT` is the other end of all of them, and prints for each
 //! row what its calls returned after the death. Both walk the rows in the same order, one by one,
 //! so that the wire tells the same story whenever it is told. It has no cases of its own.
 
 use guests::net::{
-    accept, bind, connect, linger, listen, loopback, recv, send, set_option, shutdown, so_error,
-    socket, tcp_state, until_readable, until_state,
+    accept, address6, bind, bind_bytes, connect, connect_bytes, linger, listen, loopback, recv,
+    send, set_option, shutdown, so_error, socket, tcp_state, until_readable, until_state,
 };
 use guests::process::pause_for_ever;
 use guests::signal;
 use guests::sys::{Fd, Sys, close, poll_bits, poll_one, read, write};
 use libc::{MSG_DONTWAIT, POLLHUP, POLLRDHUP, SHUT_WR};
+use std::net::{IpAddr, Ipv6Addr};
 use std::process::ExitCode;
 
 /// Where the connection is when the server dies, as the server sees it.
@@ -80,9 +81,10 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().skip(1).map(String::as_str).collect();
     let result = match words.as_slice() {
         ["--list"] => Ok(()),
-        ["server", port] => number(port).and_then(server),
+        ["server", port] => number(port).and_then(|port| server(port, false)),
+        ["server6", port] => number(port).and_then(|port| server(port, true)),
         ["client", host, port] => number(port).and_then(|port| client(host, port)),
-        _ => Err("usage: wire server PORT | wire client HOST PORT".into()),
+        _ => Err("usage: wire server|server6 PORT | wire client HOST PORT".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -97,20 +99,24 @@ fn number(word: &str) -> Result<u16, String> {
     word.parse().map_err(|_| format!("{word} is not a port"))
 }
 
-fn listener_on(port: u16) -> Sys<Fd> {
-    let fd = socket(libc::AF_INET, libc::SOCK_STREAM)?;
-    let mut address = loopback(port);
-    address.sin_addr.s_addr = 0;
-    bind(fd, &address)?;
+fn listener_on(port: u16, six: bool) -> Sys<Fd> {
+    let fd = socket(if six { libc::AF_INET6 } else { libc::AF_INET }, libc::SOCK_STREAM)?;
+    if six {
+        bind_bytes(fd, &address6(Ipv6Addr::UNSPECIFIED, port))?;
+    } else {
+        let mut address = loopback(port);
+        address.sin_addr.s_addr = 0;
+        bind(fd, &address)?;
+    }
     listen(fd, 64)?;
     Ok(fd)
 }
 
 /// Prepares its end of each row, says so over a connection of its own, and waits.
-fn server(port: u16) -> Result<(), String> {
+fn server(port: u16, six: bool) -> Result<(), String> {
     // Those that nobody accepts have a listener of their own.
-    listener_on(port + 1)?;
-    let listener = listener_on(port)?;
+    listener_on(port + 1, six)?;
+    let listener = listener_on(port, six)?;
     for row in rows().into_iter().filter(|row| !row.queued()) {
         let fd = accept(listener)?;
         if row.linger0 {
@@ -139,12 +145,20 @@ fn server(port: u16) -> Result<(), String> {
 }
 
 fn dial(host: &str, port: u16) -> Result<Fd, String> {
-    let ip: std::net::Ipv4Addr = host.parse().map_err(|_| format!("{host} is not an address"))?;
-    let fd = socket(libc::AF_INET, libc::SOCK_STREAM)?;
-    let mut address = loopback(port);
-    address.sin_addr.s_addr = u32::from(ip).to_be();
-    connect(fd, &address)?;
-    Ok(fd)
+    match host.parse().map_err(|_| format!("{host} is not an address"))? {
+        IpAddr::V4(ip) => {
+            let fd = socket(libc::AF_INET, libc::SOCK_STREAM)?;
+            let mut address = loopback(port);
+            address.sin_addr.s_addr = u32::from(ip).to_be();
+            connect(fd, &address)?;
+            Ok(fd)
+        }
+        IpAddr::V6(ip) => {
+            let fd = socket(libc::AF_INET6, libc::SOCK_STREAM)?;
+            connect_bytes(fd, &address6(ip, port))?;
+            Ok(fd)
+        }
+    }
 }
 
 fn client(host: &str, port: u16) -> Result<(), String> {

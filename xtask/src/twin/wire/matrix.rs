@@ -1,10 +1,12 @@
 //! The close table on the wire: tests/guests' `wire` holds one connection per row (state × unread ×
 //! SO_LINGER 0 × TCP_LINGER2 < 0 × what the client does afterwards), its server is killed, and each
 //! connection's segments and each row of the client's output are the same in afterlife as between
-//! two network namespaces of the real kernel. Neighbours: `segments`, `wires`.
+//! two network namespaces of the real kernel, over IPv4 and over IPv6. Neighbours: `segments`, `wires`.
 
 use super::segments::{Seen, Story, captured, compare, number, told};
-use super::wires::{ADDRESSES, Capture, Wires, inside, kill_alone, start, wait_for_listener};
+use super::wires::{
+    ADDRESSES, ADDRESSES6, Capture, Wires, inside, kill_alone, start, wait_for_listener,
+};
 use super::{facts, root};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -14,11 +16,22 @@ use std::process::Command;
 /// The rows' port, and that of the rows that nobody accepts.
 const PORTS: [u16; 2] = [7000, 7001];
 
+/// By which family the clients come.
+pub struct Family {
+    /// What makes the program a server for them.
+    server: &'static str,
+    address: &'static str,
+    lay: fn() -> Result<Wires, String>,
+}
+
+pub const IPV4: Family = Family { server: "server", address: ADDRESSES[0], lay: Wires::lay };
+pub const IPV6: Family = Family { server: "server6", address: ADDRESSES6[0], lay: Wires::lay6 };
+
 /// Runs both sides and compares, row by row.
-pub fn run(scratch: &Path) -> Result<(), String> {
+pub fn run(scratch: &Path, family: &Family) -> Result<(), String> {
     let program = build("wire")?;
-    let (real, lines) = native(&program, scratch)?;
-    let (ours, our_lines) = afterlife(&program, scratch)?;
+    let (real, lines) = native(&program, scratch, family)?;
+    let (ours, our_lines) = afterlife(&program, scratch, family)?;
     let mut differences = 0;
     for row in 0..lines.len().max(our_lines.len()) {
         let (line, our_line) = (lines.get(row), our_lines.get(row));
@@ -78,14 +91,14 @@ fn rows<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
     lines.filter(|line| line.contains(": ")).map(str::to_owned).collect()
 }
 
-fn native(program: &Path, scratch: &Path) -> Result<(Story, Vec<String>), String> {
-    let _wires = Wires::lay()?;
+fn native(program: &Path, scratch: &Path, family: &Family) -> Result<(Story, Vec<String>), String> {
+    let _wires = (family.lay)()?;
     let file = scratch.join("matrix.txt");
     let capture = Capture::start("b", &file)?;
     let port = PORTS[0].to_string();
-    let server = start(inside("a", program, &["server", &port]))?;
+    let server = start(inside("a", program, &[family.server, &port]))?;
     wait_for_listener("a", PORTS[0])?;
-    let mut client = start(inside("b", program, &["client", ADDRESSES[0], &port]))?;
+    let mut client = start(inside("b", program, &["client", family.address, &port]))?;
     let mut said = BufReader::new(client.stdout.take().ok_or("twin: no pipe")?);
     let mut ready = String::new();
     said.read_line(&mut ready).map_err(|e| format!("twin: {e}"))?;
@@ -100,7 +113,11 @@ fn native(program: &Path, scratch: &Path) -> Result<(Story, Vec<String>), String
     Ok((story, rows(lines.iter().map(String::as_str))))
 }
 
-fn afterlife(program: &Path, scratch: &Path) -> Result<(Story, Vec<String>), String> {
+fn afterlife(
+    program: &Path,
+    scratch: &Path,
+    family: &Family,
+) -> Result<(Story, Vec<String>), String> {
     let process = |name: &str, host: &str, start: &str, command: &[&str]| {
         format!(
             "[[process]]\nname = \"{name}\"\nhost = \"{host}\"\nstart = \"{start}\"\n\
@@ -109,8 +126,8 @@ fn afterlife(program: &Path, scratch: &Path) -> Result<(Story, Vec<String>), Str
     };
     let (program, port) = (program.display().to_string(), PORTS[0].to_string());
     let scenario = [
-        process("server", "a", "0s", &[&program, "server", &port]),
-        process("client", "b", "100ms", &[&program, "client", ADDRESSES[0], &port]),
+        process("server", "a", "0s", &[&program, family.server, &port]),
+        process("client", "b", "100ms", &[&program, "client", family.address, &port]),
         // The server is the first process of its host.
         process("kill", "a", "60s", &["kill", "-9", "2"]),
     ];

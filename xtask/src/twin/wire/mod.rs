@@ -31,9 +31,10 @@ type Part = (&'static str, fn(&Path) -> Result<(), String>);
 
 /// Runs both sides and compares; only the parts whose `wire::name` contains `filter`.
 pub fn run(filter: &str, scratch: &Path) -> Result<(), String> {
-    let parts: [Part; 3] = [
+    let parts: [Part; 4] = [
         ("wire::example", five_fates),
-        ("wire::matrix", matrix::run),
+        ("wire::matrix", |scratch| matrix::run(scratch, &matrix::IPV4)),
+        ("wire::matrix6", matrix6),
         ("wire::silences", silences::run),
     ];
     if let Some(why) = obstacle() {
@@ -42,6 +43,18 @@ pub fn run(filter: &str, scratch: &Path) -> Result<(), String> {
     }
     let mut parts = parts.into_iter().filter(|(name, _)| name.contains(filter));
     parts.try_for_each(|(_, run)| run(scratch))
+}
+
+/// The matrix over IPv6, where namespaces have it.
+fn matrix6(scratch: &Path) -> Result<(), String> {
+    match Wires::lay6() {
+        Ok(wires) => drop(wires),
+        Err(why) => {
+            println!("twin: IPv6 on the wire is skipped: {why}");
+            return Ok(());
+        }
+    }
+    matrix::run(scratch, &matrix::IPV6)
 }
 
 /// The five fates of the example.

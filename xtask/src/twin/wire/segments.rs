@@ -1,7 +1,7 @@
 //! Segments as both sides tell them, with relative numbers, and their comparison. From tcpdump's
 //! lines (the real kernel) and from the JSON of `afterlife run` (ours).
 
-use super::wires::ADDRESSES;
+use super::wires::{ADDRESSES, ADDRESSES6};
 use std::collections::BTreeMap;
 
 /// One segment: which client's connection (by order of SYNs), who sent it, flags, seq, ack, length.
@@ -51,9 +51,11 @@ pub struct Raw {
 }
 
 /// A segment in the words of `tcpdump -vv`, on a line after that of the packet:
-/// `    10.0.0.2.40000 > 10.0.0.1.7000: Flags [S], cksum …, seq 1, win 64240, … length 0`.
+/// `    10.0.0.2.40000 > 10.0.0.1.7000: Flags [S], cksum …, seq 1, win 64240, … length 0`; for IPv6 it
+/// is the same line.
 pub fn captured(line: &str) -> Option<Raw> {
-    let rest = line.strip_prefix("    ")?;
+    let six = || line.split_once("next-header TCP (6) payload length: ")?.1.split_once(") ");
+    let rest = line.strip_prefix("    ").or_else(|| six().map(|(_, rest)| rest))?;
     let (from, rest) = rest.split_once(" > ")?;
     let (to, rest) = rest.split_once(": Flags [")?;
     let (flags, rest) = rest.split_once(']')?;
@@ -75,15 +77,21 @@ pub fn captured(line: &str) -> Option<Raw> {
 /// Relative numbers, and only what the stream needs: bare ACKs depend on the machine's timing. Those
 /// with an old number stay: they are probes, and wait for an answer.
 pub fn number(raw: impl Iterator<Item = Raw>) -> Vec<Seen> {
-    let mut clients: Vec<String> = Vec::new();
+    // With both ends: the kernel may give two connections to two ports the same port here.
+    let mut clients: Vec<(String, String)> = Vec::new();
     let mut starts: BTreeMap<(usize, bool), u32> = BTreeMap::new();
     let mut ends: BTreeMap<(usize, bool), u32> = BTreeMap::new();
     let mut seen = Vec::new();
     for segment in raw {
-        let from_server = segment.from.starts_with(ADDRESSES[0]);
-        let client = if from_server { &segment.to } else { &segment.from };
-        let connection = clients.iter().position(|c| c == client).unwrap_or_else(|| {
-            clients.push(client.clone());
+        let servers = [ADDRESSES[0], ADDRESSES6[0]];
+        let from_server = servers.iter().any(|server| segment.from.starts_with(server));
+        let (client, server) = match from_server {
+            true => (&segment.to, &segment.from),
+            false => (&segment.from, &segment.to),
+        };
+        let known = clients.iter().position(|(c, s)| (c, s) == (client, server));
+        let connection = known.unwrap_or_else(|| {
+            clients.push((client.clone(), server.clone()));
             clients.len() - 1
         });
         if segment.flags.contains('S') {
@@ -113,12 +121,15 @@ pub fn number(raw: impl Iterator<Item = Raw>) -> Vec<Seen> {
 
 /// A segment of our JSON, if it comes from a port that `is_server` accepts or goes to one.
 pub fn told(fact: &serde_json::Value, is_server: impl Fn(u16) -> bool) -> Option<Raw> {
-    let word = |name: &str| fact[name].as_str().unwrap_or_default().to_owned();
+    // An address of IPv6 is in brackets.
+    let word =
+        |name: &str| fact[name].as_str().unwrap_or_default().trim_start_matches('[').to_owned();
     let number = |name: &str| fact[name].as_u64().unwrap_or(0) as u32;
     let (from, to) = (word("from"), word("to"));
     let server = |end: &str| {
-        let port = end.strip_prefix(ADDRESSES[0]).and_then(|port| port[1..].parse().ok());
-        port.is_some_and(&is_server)
+        let port = end.strip_prefix(ADDRESSES[0]).or_else(|| end.strip_prefix(ADDRESSES6[0]));
+        let number = port.and_then(|port| port.trim_start_matches([']', ':']).parse().ok());
+        number.is_some_and(&is_server)
     };
     (server(&from) || server(&to)).then(|| Raw {
         from,
@@ -143,9 +154,16 @@ mod tests {
             "    10.0.0.2.40000 > 10.0.0.1.7000: Flags [.], seq 1001, ack 501, win 5, length 0",
             "    10.0.0.2.40000 > 10.0.0.1.7000: Flags [P.], seq 1001:1006, ack 501, length 5",
             "    10.0.0.2.40000 > 10.0.0.1.7000: Flags [.], seq 1005, ack 501, win 5, length 0",
+            "    10.0.0.2.40000 > 10.0.0.1.7001: Flags [S], seq 1, win 64240, length 0",
         ];
         let seen = number(lines.iter().filter_map(|l| captured(l)));
-        assert_eq!(seen.len(), 4);
+        assert_eq!(seen.len(), 5);
+        assert_eq!(seen[4].connection, 1, "another port is another connection");
+        let six = "17:00:00.1 IP6 (flowlabel 0x1, hlim 64, next-header TCP (6) payload length: 40) \
+            fd00::2.40000 > fd00::1.7000: Flags [S], cksum 0x1 (correct), seq 7, win 9, length 0";
+        let six = captured(six).expect("a segment");
+        assert_eq!((six.from.as_str(), six.to.as_str()), ("fd00::2.40000", "fd00::1.7000"));
+        assert_eq!((six.flags.as_str(), six.seq), ("S", Some(7)));
         assert_eq!((seen[3].seq, seen[3].len), (5, 0), "a probe is no bare ACK");
         let last = &seen[2];
         assert_eq!((last.flags.as_str(), last.seq, last.ack, last.len), ("P.", 1, 1, 5));

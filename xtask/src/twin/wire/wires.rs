@@ -9,6 +9,9 @@ use std::time::Duration;
 /// Of the servers' side and the clients'.
 pub const ADDRESSES: [&str; 2] = ["10.0.0.1", "10.0.0.2"];
 
+/// The same of IPv6; in afterlife these are given out so.
+pub const ADDRESSES6: [&str; 2] = ["fd00::1", "fd00::2"];
+
 /// Why it cannot be done here, if it cannot.
 pub fn obstacle() -> Option<String> {
     let euid = Command::new("id").arg("-u").output().ok()?.stdout;
@@ -38,6 +41,15 @@ impl Wires {
             ip(&format!("-n afterlife-{side} addr add {address}/24 dev al0"))?;
             ip(&format!("-n afterlife-{side} link set al0 up"))?;
             ip(&format!("-n afterlife-{side} link set lo up"))?;
+        }
+        Ok(wires)
+    }
+
+    /// Lays them with addresses of IPv6 too.
+    pub fn lay6() -> Result<Wires, String> {
+        let wires = Wires::lay()?;
+        for (side, address) in ["a", "b"].iter().zip(ADDRESSES6) {
+            ip(&format!("-n afterlife-{side} addr add {address}/64 dev al0 nodad"))?;
         }
         Ok(wires)
     }
@@ -78,11 +90,13 @@ pub fn start(mut command: Command) -> Result<Child, String> {
 /// Waits until the port listens in a namespace, so that no start depends on the machine's load.
 pub fn wait_for_listener(side: &str, port: u16) -> Result<(), String> {
     let line = format!(":{port:04X} 00000000:0000 0A");
+    let line6 = format!(":{port:04X} {:032}:0000 0A", 0);
     for _ in 0..500 {
-        let mut ss = inside(side, Path::new("cat"), &["/proc/net/tcp"]);
+        let mut ss = inside(side, Path::new("cat"), &["/proc/net/tcp", "/proc/net/tcp6"]);
         let table = ss.output().map_err(|e| format!("twin: {e}"))?.stdout;
         // The local port, nobody, and state 0A, LISTEN.
-        if String::from_utf8_lossy(&table).lines().any(|l| l.contains(&line)) {
+        if String::from_utf8_lossy(&table).lines().any(|l| l.contains(&line) || l.contains(&line6))
+        {
             return Ok(());
         }
         sleep(Duration::from_millis(10));
