@@ -173,8 +173,7 @@ impl Kernel {
         self.now = self.now + cost;
         // The instructions on the way to the call: a program's own time never stands still.
         let own = self.config.syscall_cost / 4;
-        self.tasks[task].utime += own;
-        self.tasks[task].stime += cost - own;
+        self.account_cputime(task, own, cost - own);
         flight.entered = self.now;
         if let (true, Some(guest)) = (self.config.trace, self.tasks[task].guest) {
             flight.shown = trace::show_args(flight.nr, &flight.args, guest, user);
@@ -339,7 +338,7 @@ impl Kernel {
 
     fn yield_cpu(&mut self, task: TaskId, spent: Duration) {
         self.now = self.now + spent;
-        self.tasks[task].utime += spent;
+        self.account_cputime(task, spent, Duration::ZERO);
         self.rseq_preempt(task);
         self.run_queue.yield_task(task);
     }

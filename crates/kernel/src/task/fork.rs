@@ -77,17 +77,19 @@ impl Kernel {
         if args.has(lx::CLONE_VFORK) {
             self.tasks[child].vfork_parent = Some(call.task);
             call.flight.progress = Progress::Vfork { child, pid };
+            self.cgroup_enter_frozen(call.task);
             return self.wait_for_vfork_done(call.task, child, pid);
         }
         Ok(u64::from(pid.0))
     }
 
     /// wait_for_vfork_done(): killable only (rule X-16).
-    fn wait_for_vfork_done(&self, task: TaskId, child: TaskId, pid: Pid) -> SysResult {
+    fn wait_for_vfork_done(&mut self, task: TaskId, child: TaskId, pid: Pid) -> SysResult {
         let borrowed = self.tasks.get(child).is_some_and(|c| c.vfork_parent == Some(task));
         if borrowed {
             return Err(Wait { killable: true, ..Wait::on(Event::Vfork(task)) }.into());
         }
+        self.cgroup_leave_frozen(task, false);
         Ok(u64::from(pid.0))
     }
 

@@ -3,7 +3,7 @@
 //! SIGNAL_UNKILLABLE (rules S-13 to S-15).
 
 use crate::abi::signal::{SigSet, Signal};
-use crate::fs::cgroup::CgroupId;
+use crate::fs::cgroup::{CgroupId, TaskFreezer};
 use crate::kernel::Kernel;
 use crate::platform::{Registers, UserPtr};
 use crate::random::{Purpose, Stream};
@@ -103,6 +103,7 @@ pub(crate) fn blank_task() -> Task {
         cred: Cred::default(),
         nsproxy: Nsproxy::default(),
         cgroup: CgroupId::nobody(),
+        freezer: TaskFreezer::default(),
         no_new_privs: false,
         personality: 0,
         timer_slack: TIMER_SLACK,

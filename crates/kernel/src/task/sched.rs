@@ -6,7 +6,7 @@ use crate::abi::Errno;
 use crate::kernel::Kernel;
 use crate::syscall::{Call, SysResult, Wait};
 use crate::task::{Run, TaskId};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use std::collections::{BTreeSet, VecDeque};
 
 /// Ready tasks in the order in which they will run, and those that sleep until some time.
@@ -89,7 +89,7 @@ impl Kernel {
     }
 
     /// try_to_wake_up(TASK_NORMAL): a sleeper becomes ready. Others are left as they are: a ready
-    /// task runs anyway, a stopped one needs SIGCONT, a zombie never runs again.
+    /// task runs anyway, a stopped one needs SIGCONT, a frozen one its group's thaw, a zombie never runs again.
     pub fn try_to_wake_up(&mut self, task: TaskId) {
         let Some(t) = self.tasks.get_mut(task) else { return };
         match t.run {
@@ -97,7 +97,7 @@ impl Kernel {
                 t.run = Run::Ready;
                 self.run_queue.wake(task, until);
             }
-            Run::Ready | Run::Stopped | Run::Zombie => {}
+            Run::Ready | Run::Stopped | Run::Frozen | Run::Zombie => {}
         }
     }
 
@@ -121,8 +121,8 @@ impl Kernel {
         let at = self.next_cpu_timer().map_or(at, |left| at.min(self.now + left));
         if at > self.now && !self.run_queue.is_empty() {
             let part = at.saturating_since(self.now) / self.run_queue.len() as u32;
-            for task in &self.run_queue.ready {
-                self.tasks[*task].utime += part;
+            for task in self.run_queue.ready.clone() {
+                self.account_cputime(task, part, Duration::ZERO);
             }
             self.now = at;
         }

@@ -3,7 +3,7 @@
 
 use crate::abi::signal::{SigSet, Signal};
 use crate::arena::Id;
-use crate::fs::cgroup::CgroupId;
+use crate::fs::cgroup::{CgroupId, TaskFreezer};
 use crate::fs::fdtable::TableId;
 use crate::fs::file::FileId;
 use crate::fs::path::Path;
@@ -64,6 +64,8 @@ pub enum Run {
     Blocked(Wait),
     /// Job control stopped it; only SIGCONT and SIGKILL act (rule S-41).
     Stopped,
+    /// Its control group is frozen; only the thaw and SIGKILL act.
+    Frozen,
     /// Dead, not yet reaped: only pid, status and times are left.
     Zombie,
 }
@@ -196,6 +198,7 @@ pub struct Task {
     pub nsproxy: crate::task::nsproxy::Nsproxy,
     /// Its control group.
     pub cgroup: CgroupId,
+    pub freezer: TaskFreezer,
     /// PR_SET_NO_NEW_PRIVS.
     pub no_new_privs: bool,
     /// personality(2): stored, see `task/prctl`.

@@ -35,11 +35,18 @@ impl Kernel {
     pub(crate) fn cgroup_post_fork(&mut self, child: TaskId, cgroup: CgroupId) {
         self.tasks[child].cgroup = cgroup;
         self.cgroup_join(child, cgroup);
+        if self.cgroups.is_freezing(cgroup) {
+            // It freezes before it does anything; until then the group may stay frozen.
+            self.tasks[child].freezer.trap = true;
+            self.tasks[child].sigpending = true;
+        }
     }
 
     /// cgroup_exit(): an exiting task leaves its group; /proc/PID/cgroup goes on to name it.
     pub(crate) fn cgroup_exit(&mut self, task: TaskId) {
-        self.cgroup_leave(task, self.tasks[task].cgroup);
+        let cgroup = self.tasks[task].cgroup;
+        self.cgroup_leave(task, cgroup);
+        self.cgroup_update_frozen(cgroup);
     }
 
     fn cgroup_join(&mut self, task: TaskId, cgroup: CgroupId) {
@@ -88,11 +95,17 @@ impl Kernel {
         Ok(())
     }
 
-    /// css_set_move_task().
+    /// css_set_move_task(), cgroup_freezer_migrate_task().
     fn cgroup_migrate(&mut self, task: TaskId, to: CgroupId) {
         let from = core::mem::replace(&mut self.tasks[task].cgroup, to);
         self.cgroup_join(task, to);
         self.cgroup_leave(task, from);
+        let freezing = self.cgroups.is_freezing(to);
+        if freezing || self.cgroups.is_freezing(from) || self.tasks[task].freezer.frozen {
+            self.cgroup_update_frozen(to);
+            self.cgroup_update_frozen(from);
+            self.cgroup_freeze_task(task, freezing);
+        }
     }
 
     /// cgroup_attach_permissions(): EACCES unless `cred` may write cgroup.procs of the nearest group

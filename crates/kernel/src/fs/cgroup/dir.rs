@@ -3,7 +3,7 @@
 //! Neighbours: `files` (what the files say), `fs/unlink` (the calls), `mount/boot`.
 
 use super::files::BASE_FILES;
-use super::{Cgroup, CgroupId, Cgroups};
+use super::{Cgroup, CgroupId, Cgroups, Freezer};
 use crate::abi::Errno;
 use crate::fs::dcache::{Child, DentryId, Vfs};
 use crate::fs::file::FileId;
@@ -86,6 +86,8 @@ impl Kernel {
         let made = self.create_in(task, dir, name, kind, mode)?;
         let cgroup = self.cgroups.all.insert(Cgroup::new(Some(parent), name));
         self.cgroups.all[cgroup].dom = cgroup;
+        let freezing = self.cgroups.is_freezing(parent);
+        self.cgroups.all[cgroup].freezer = Freezer::of_new(freezing, self.now);
         self.cgroups.all[parent].children.push(cgroup);
         self.cgroups.css_populate_dir(&mut self.vfs, cgroup, made);
         Ok(())
@@ -102,6 +104,7 @@ impl Kernel {
         let parent = c.parent.expect("the root is a mount's, which nobody removes");
         self.cgroups.all[parent].children.retain(|child| *child != cgroup);
         self.kernfs_remove(dir);
+        self.cgroup_update_frozen(parent);
         self.cgroup_put(cgroup);
         Ok(())
     }

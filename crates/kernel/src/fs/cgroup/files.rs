@@ -30,11 +30,15 @@ pub enum CgroupFile {
     MaxDescendants,
     MaxDepth,
     Stat,
+    StatLocal,
+    Freeze,
     Kill,
+    CpuStat,
+    CpuStatLocal,
 }
 
 /// cgroup_base_files: each with its mode, and whether the root has it too.
-pub(super) const BASE_FILES: [(CgroupFile, &str, u32, bool); 10] = [
+pub(super) const BASE_FILES: [(CgroupFile, &str, u32, bool); 14] = [
     (CgroupFile::Type, "cgroup.type", 0o644, false),
     (CgroupFile::Procs, "cgroup.procs", 0o644, true),
     (CgroupFile::Threads, "cgroup.threads", 0o644, true),
@@ -44,7 +48,11 @@ pub(super) const BASE_FILES: [(CgroupFile, &str, u32, bool); 10] = [
     (CgroupFile::MaxDescendants, "cgroup.max.descendants", 0o644, true),
     (CgroupFile::MaxDepth, "cgroup.max.depth", 0o644, true),
     (CgroupFile::Stat, "cgroup.stat", 0o444, true),
+    (CgroupFile::StatLocal, "cgroup.stat.local", 0o444, false),
+    (CgroupFile::Freeze, "cgroup.freeze", 0o644, false),
     (CgroupFile::Kill, "cgroup.kill", 0o200, false),
+    (CgroupFile::CpuStat, "cpu.stat", 0o444, true),
+    (CgroupFile::CpuStatLocal, "cpu.stat.local", 0o444, true),
 ];
 
 /// strstrip() of what was written, up to a NUL.
@@ -117,8 +125,12 @@ impl Kernel {
         self.cgroup_is_alive(cgroup)?;
         if pos == 0 || !self.vfs.proc_texts.contains_key(&file) {
             let text = self.cgroup_seqfile_show(file, cgroup, which)?;
+            // A list without a line was not shown.
+            let list = matches!(which, CgroupFile::Procs | CgroupFile::Threads);
+            if !list || !text.is_empty() {
+                self.cgroups.seen.insert(file, self.cgroups.event_of(cgroup, which));
+            }
             self.vfs.proc_texts.insert(file, Arc::new(text.into()));
-            self.cgroups.seen.insert(file, self.cgroups.event_of(cgroup, which));
         }
         let text = &self.vfs.proc_texts[&file];
         let start = usize::try_from(pos).unwrap_or(usize::MAX).min(text.len());
@@ -138,8 +150,14 @@ impl Kernel {
             CgroupFile::Procs => self.cgroup_pids(file, self.cgroup_processes(cgroup)?),
             CgroupFile::Threads => self.cgroup_pids(file, c.tasks.clone()),
             // There are no controllers.
-            CgroupFile::Controllers | CgroupFile::SubtreeControl => String::new(),
-            CgroupFile::Events => format!("populated {}\nfrozen 0\n", u8::from(c.populated > 0)),
+            CgroupFile::Controllers | CgroupFile::SubtreeControl | CgroupFile::CpuStatLocal => {
+                String::new()
+            }
+            CgroupFile::CpuStat => self.cgroups.cpu_stat_show(cgroup),
+            CgroupFile::Events => {
+                let (populated, frozen) = (c.populated > 0, c.freezer.frozen);
+                format!("populated {}\nfrozen {}\n", u8::from(populated), u8::from(frozen))
+            }
             CgroupFile::MaxDescendants => show_limit(c.max_descendants),
             CgroupFile::MaxDepth => show_limit(c.max_depth),
             CgroupFile::Stat => {
@@ -147,6 +165,10 @@ impl Kernel {
                 let dying = self.cgroups.nr_dying_descendants(cgroup);
                 format!("nr_descendants {living}\nnr_dying_descendants {dying}\n")
             }
+            CgroupFile::StatLocal => {
+                format!("frozen_usec {}\n", c.freezer.time_until(self.now).as_micros())
+            }
+            CgroupFile::Freeze => format!("{}\n", u8::from(c.freezer.freeze)),
             CgroupFile::Kill => return Err(Errno::EINVAL),
         })
     }
@@ -205,9 +227,13 @@ impl Kernel {
             }
             CgroupFile::MaxDepth => self.cgroups.all[cgroup].max_depth = limit(bytes)?,
             CgroupFile::Kill => self.cgroup_kill_write(task, cgroup, kstrtoint(bytes)?)?,
-            CgroupFile::Controllers | CgroupFile::Events | CgroupFile::Stat => {
-                return Err(Errno::EINVAL);
-            }
+            CgroupFile::Freeze => self.cgroup_freeze_write(cgroup, kstrtoint(bytes)?)?,
+            CgroupFile::Controllers
+            | CgroupFile::Events
+            | CgroupFile::Stat
+            | CgroupFile::StatLocal
+            | CgroupFile::CpuStat
+            | CgroupFile::CpuStatLocal => return Err(Errno::EINVAL),
         }
         Ok(bytes.len())
     }

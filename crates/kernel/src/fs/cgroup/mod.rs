@@ -1,14 +1,17 @@
 //! Control groups, version 2 (cgroups(7), Documentation/admin-guide/cgroup-v2.rst) without any
 //! controller: a tree of groups that each task is in one of. Here are the tree and who is populated;
 //! `dir` makes and removes groups, `files` reads and writes what is in their directories, `attach`
-//! moves tasks, `threaded` says where a process's threads may be apart. There is one hierarchy, and
-//! its file system is there from the boot on, mounted at /sys/fs/cgroup.
+//! moves tasks, `freezer` stops them, `threaded` says where a process's threads may be apart. There is
+//! one hierarchy, and its file system is there from the boot on, mounted at /sys/fs/cgroup.
 
 mod attach;
+mod cputime;
 mod dir;
 mod files;
+mod freezer;
 mod threaded;
 
+use crate::abi::Errno;
 use crate::arena::{Arena, Id};
 use crate::fs::dcache::{DentryId, Vfs};
 use crate::fs::file::FileId;
@@ -18,7 +21,9 @@ use crate::task::TaskId;
 use crate::wait_queue::Event;
 use std::collections::BTreeMap;
 
+pub use cputime::Cputime;
 pub use files::CgroupFile;
+pub use freezer::{Freezer, TaskFreezer};
 
 /// Names a [`Cgroup`].
 pub type CgroupId = Id<Cgroup>;
@@ -53,6 +58,8 @@ pub struct Cgroup {
     /// cgroup.max.depth and cgroup.max.descendants.
     max_depth: i32,
     max_descendants: i32,
+    freezer: Freezer,
+    cputime: Cputime,
 }
 
 impl Cgroup {
@@ -71,6 +78,8 @@ impl Cgroup {
             dom: CgroupId::nobody(),
             max_depth: i32::MAX,
             max_descendants: i32::MAX,
+            freezer: Freezer::default(),
+            cputime: Cputime::default(),
         }
     }
 }
@@ -123,17 +132,34 @@ impl Cgroups {
         self.all.iter().filter(below).count()
     }
 
-    /// cgroup_path_ns_locked(): where it is as seen from `root`: "/", "/a/b", "/../c".
-    fn path_from(&self, cgroup: CgroupId, root: CgroupId) -> Vec<u8> {
-        let above: Vec<CgroupId> = self.and_ancestors(cgroup).collect();
-        let up = self.and_ancestors(root).take_while(|at| !above.contains(at)).count();
-        let shared = self.and_ancestors(root).find(|at| above.contains(at));
-        let down = above.iter().take_while(|at| Some(**at) != shared);
-        let names: Vec<Vec<u8>> = down.map(|at| [b"/", &self.all[*at].name[..]].concat()).collect();
-        let mut path = b"/..".repeat(up);
-        names.iter().rev().for_each(|name| path.extend_from_slice(name));
-        if path.is_empty() { b"/".to_vec() } else { path }
+    /// Its path in the file system: "/", "/a/b".
+    fn path(&self, cgroup: CgroupId) -> Vec<u8> {
+        let mut names: Vec<&[u8]> =
+            self.and_ancestors(cgroup).map(|at| &self.all[at].name[..]).collect();
+        names.reverse();
+        if names.len() == 1 { b"/".to_vec() } else { names.join(&b'/') }
     }
+
+    /// cgroup_path_ns_locked(): where it is as seen from `root`.
+    fn path_from(&self, cgroup: CgroupId, root: CgroupId) -> Vec<u8> {
+        kernfs_path_from_node(&self.path(cgroup), &self.path(root))
+    }
+}
+
+/// kernfs_path_from_node(): "/a/b" as seen from "/a" is "/b", and "/c" is "/../c".
+pub(crate) fn kernfs_path_from_node(path: &[u8], root: &[u8]) -> Vec<u8> {
+    let names = |path: &[u8]| -> Vec<Vec<u8>> {
+        let names = path.split(|b| *b == b'/').filter(|name| !name.is_empty());
+        names.map(<[u8]>::to_vec).collect()
+    };
+    let (path, root) = (names(path), names(root));
+    let shared = path.iter().zip(&root).take_while(|(a, b)| a == b).count();
+    let mut text = b"/..".repeat(root.len() - shared);
+    for name in &path[shared..] {
+        text.push(b'/');
+        text.extend_from_slice(name);
+    }
+    if text.is_empty() { b"/".to_vec() } else { text }
 }
 
 impl Kernel {
@@ -172,6 +198,18 @@ impl Kernel {
         [b"0::", &path[..], end].concat()
     }
 
+    /// The path of the group that `task` sees as the root.
+    pub(crate) fn cgroup_ns_path(&self, task: TaskId) -> Vec<u8> {
+        self.cgroups.path(self.cgroup_ns_root(task))
+    }
+
+    /// cgroup_do_get_tree(): what `task` sees when it mounts the hierarchy. ENOENT if the root of its
+    /// namespace was removed.
+    pub(crate) fn cgroup_mount_root(&self, task: TaskId) -> Result<DentryId, Errno> {
+        let root = &self.cgroups.all[self.cgroup_ns_root(task)];
+        if root.dead { Err(Errno::ENOENT) } else { Ok(root.dir) }
+    }
+
     /// A task is gone, or never came to life: its group forgets it. One that was removed goes with
     /// the last who knows it, and those above it that only it kept.
     pub(crate) fn cgroup_release(&mut self, task: TaskId, cgroup: CgroupId) {
@@ -193,7 +231,27 @@ impl Kernel {
                 return;
             }
             next = c.parent;
+            let cputime = c.cputime;
             self.cgroups.all.remove(at);
+            if let Some(above) = next {
+                self.cgroups.all[above].cputime.add(cputime);
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_told_from_the_root_of_a_namespace() {
+        let from = |path: &str, root: &str| {
+            String::from_utf8(kernfs_path_from_node(path.as_bytes(), root.as_bytes())).unwrap()
+        };
+        assert_eq!((from("/", "/"), from("/a/b", "/")), ("/".into(), "/a/b".into()));
+        assert_eq!((from("/a/b", "/a"), from("/a", "/a")), ("/b".into(), "/".into()));
+        assert_eq!((from("/c", "/a/b"), from("/", "/a")), ("/../../c".into(), "/..".into()));
+        assert_eq!((from("/ab", "/a"), from("/a/c", "/a/b")), ("/../ab".into(), "/../c".into()));
     }
 }

@@ -3,8 +3,8 @@
 //! refused loudly: file systems that are not here. Neighbours: `bind`
 //! (MS_BIND, MS_MOVE), `super_block`, `umount`, `show`.
 
-use super::MountId;
 use super::tree::LOCK_ATIME;
+use super::{MountId, dev};
 use crate::abi::Errno;
 use crate::fact::Fact;
 use crate::fs::namei::{AT_FDCWD, Found, Lookup};
@@ -174,7 +174,10 @@ impl Kernel {
             return Err(Errno::EBUSY);
         }
         let source = request.source.clone().unwrap_or_else(|| b"none".to_vec());
-        let root = self.vfs.supers[&dev].root;
+        let root = match dev {
+            dev::CGROUP2 => self.cgroup_mount_root(task)?,
+            _one_root_for_all => self.vfs.supers[&dev].root,
+        };
         let mnt = self.vfs.alloc_vfsmnt(dev, root, source, request.mnt_flags);
         self.graft_tree(mnt, at).inspect_err(|_| {
             self.umount_tree(mnt);

@@ -3,9 +3,10 @@
 //! tells of changes. Neighbours: `fs/procfs`, `namespace`.
 
 use super::namespace::MntNs;
-use super::{Mount, MountId};
+use super::{Mount, MountId, dev};
 use crate::abi::Errno;
 use crate::abi::poll::PollBits;
+use crate::fs::cgroup::kernfs_path_from_node;
 use crate::fs::dcache::Vfs;
 use crate::fs::file::FileId;
 use crate::fs::path::Path;
@@ -91,16 +92,21 @@ impl Vfs {
         words + if m.unbindable { " unbindable" } else { "" }
     }
 
-    /// show_mountinfo(). The root of the tree is on mount 1.
-    fn show_mountinfo(&self, mnt: MountId, root: Path) -> Option<String> {
+    /// show_mountinfo(). The root of the tree is on mount 1. Control groups are told as seen from
+    /// `cgroup_root`.
+    fn show_mountinfo(&self, mnt: MountId, root: Path, cgroup_root: &[u8]) -> Option<String> {
         let m = &self.mounts[&mnt];
         let sb = &self.supers[&m.dev];
+        let path = match m.dev {
+            dev::CGROUP2 => kernfs_path_from_node(&self.dentry_path(m.root), cgroup_root),
+            _same_for_all => self.dentry_path(m.root),
+        };
         Some(format!(
             "{} {} 0:{} {} {} {}{}{} - {} {} {}{}\n",
             m.id,
             m.parent.map_or_else(|| self.rootfs_id(m), |at| self.mounts[&at.mnt].id),
             m.dev,
-            mangle(&self.dentry_path(m.root)),
+            mangle(&path),
             mangle(&self.path_below(self.mnt_root(mnt), root)?),
             ro(m.has(raw::MS_RDONLY)),
             words(m.flags, &MNT_OPTIONS),
@@ -149,8 +155,11 @@ impl Kernel {
             return String::new();
         };
         let here = self.vfs.mounts.iter().filter(|(_, mount)| mount.ns == Some(*ns));
+        // Unlike Linux, the reader is whose process opened it.
+        let opener = self.files[file].opened_by.and_then(|pid| self.pids.task(pid));
+        let cgroup_root = self.cgroup_ns_path(opener.unwrap_or(self.init_task()));
         let line = |(mnt, _): (&MountId, &Mount)| match info {
-            true => self.vfs.show_mountinfo(*mnt, *root),
+            true => self.vfs.show_mountinfo(*mnt, *root, &cgroup_root),
             false => self.vfs.show_vfsmnt(*mnt, *root),
         };
         here.filter_map(line).collect()

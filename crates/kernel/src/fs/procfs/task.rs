@@ -244,7 +244,7 @@ impl Kernel {
         match &self.tasks[task].run {
             Run::Ready => ('R', "running"),
             Run::Blocked(wait) if wait.killable => ('D', "disk sleep"),
-            Run::Blocked(_) => ('S', "sleeping"),
+            Run::Blocked(_) | Run::Frozen => ('S', "sleeping"),
             Run::Stopped => ('T', "stopped"),
             Run::Zombie => ('Z', "zombie"),
         }

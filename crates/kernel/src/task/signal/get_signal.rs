@@ -43,6 +43,7 @@ impl Kernel {
         loop {
             let group = &self.groups[self.tasks[task].group];
             if group.group_exit.is_some() || group.group_exec_task.is_some() {
+                self.cgroup_leave_frozen(task, true);
                 self.tasks[task].pending.signal.remove(Signal::SIGKILL);
                 self.recalc_sigpending(task);
                 self.tell_get_signal(task, Signal::SIGKILL, SignalAction::Terminate);
@@ -52,6 +53,14 @@ impl Kernel {
             if self.tasks[task].jobctl.stop_pending {
                 self.join_group_stop(task);
                 return None;
+            }
+            if self.tasks[task].freezer.trap {
+                self.do_freezer_trap(task);
+                return None;
+            }
+            if self.tasks[task].freezer.frozen {
+                self.cgroup_leave_frozen(task, false);
+                continue;
             }
             let blocked = self.tasks[task].blocked;
             let info = match self.dequeue_synchronous_signal(task) {

@@ -123,6 +123,7 @@ impl Kernel {
         self.task_participate_group_stop(task);
         self.tasks[task].run = Run::Stopped;
         self.run_queue.remove(task);
+        self.cgroup_enter_frozen(task);
     }
 
     /// task_set_jobctl_pending(): not for the dying.

@@ -71,7 +71,8 @@ impl Kernel {
         let t = &self.tasks[task];
         let shared = self.groups[t.group].shared_pending.signal;
         let open = t.pending.signal.union(shared).minus(t.blocked);
-        self.tasks[task].sigpending = !open.is_empty() || t.jobctl.stop_pending;
+        let freezer = t.freezer.trap || t.freezer.frozen;
+        self.tasks[task].sigpending = !open.is_empty() || t.jobctl.stop_pending || freezer;
     }
 
     /// signal_wake_up(): sets the flag and ends the sleep; a fatal signal also ends killable
@@ -82,6 +83,8 @@ impl Kernel {
         match &t.run {
             Run::Blocked(wait) if fatal || !wait.killable => self.try_to_wake_up(task),
             Run::Stopped if fatal => self.wake_up_stopped(task),
+            // It looks at what it may take, and sleeps again.
+            Run::Frozen => self.wake_up_frozen(task),
             // Asleep until the child of its vfork, or stopped: takes it later.
             Run::Blocked(_) | Run::Stopped => {}
             // It runs anyway, or never again.
