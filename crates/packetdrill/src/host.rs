@@ -3,6 +3,7 @@
 //! script lets wait. Packets come and go as bytes; time moves only when somebody asks for it.
 //! Neighbours: `turn` (calls), `sysctl`.
 
+use crate::device::Device;
 use crate::gso;
 use crate::sysctl::Sysctls;
 use kernel::fact::Fact;
@@ -74,6 +75,8 @@ pub struct Host {
     highest: gso::Highest,
     /// The machine's settings.
     pub sysctls: Sysctls,
+    /// Its device.
+    pub device: Device,
 }
 
 impl Host {
@@ -117,6 +120,7 @@ impl Host {
             told: BTreeSet::new(),
             highest: gso::Highest::default(),
             sysctls: Sysctls::default(),
+            device: Device::default(),
         };
         host.prepare();
         Ok(host)

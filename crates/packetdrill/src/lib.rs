@@ -5,10 +5,10 @@
 //!
 //! `border` (what C calls; the only `unsafe`) → `host` (the kernel, its time and packets) and `turn`
 //! (one system call, which may wait in a thread of its own); `gso` (bursts as packetdrill sniffs
-//! them); `sysctl` (the settings that a script's
-//! commands make on the machine).
+//! them); `sysctl` and `device` (what a script's commands set on the machine).
 
 mod border;
+mod device;
 mod gso;
 mod host;
 mod sysctl;

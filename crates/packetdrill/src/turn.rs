@@ -71,7 +71,7 @@ impl Turn<'_> {
 
     /// Makes a system call and waits for it: the value, or −errno.
     pub fn call(mut self, nr: u64, args: [u64; 6]) -> (Self, i64) {
-        self.follow_sysctls();
+        self.follow_machine();
         if let Some(value) = self.host.start(self.who, nr, args) {
             return (self, value as i64);
         }
@@ -109,7 +109,7 @@ impl Turn<'_> {
 
     /// A packet arrives. One that we can't read is told, and lost.
     pub fn deliver(mut self, packet: &[u8]) {
-        self.follow_sysctls();
+        self.follow_machine();
         if let Err(why) = self.host.deliver(packet) {
             eprintln!("afterlife: a packet of the script is lost: {why}");
         }
@@ -153,12 +153,15 @@ impl Turn<'_> {
     }
 
     /// The settings that the script's commands made on the machine are the host's.
-    fn follow_sysctls(&mut self) {
+    fn follow_machine(&mut self) {
         if self.who == Who::Waiter {
             return;
         }
         let mut sysctls = core::mem::take(&mut self.host.sysctls);
         sysctls.follow(&mut self.host);
         self.host.sysctls = sysctls;
+        let mut device = core::mem::take(&mut self.host.device);
+        device.follow(&mut self.host);
+        self.host.device = device;
     }
 }

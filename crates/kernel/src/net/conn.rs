@@ -219,7 +219,10 @@ impl Kernel {
         f: impl FnOnce(&mut TcpConn, Instant, &mut Output) -> R,
     ) -> R {
         let mut out = Output::default();
-        let result = f(&mut self.net.tcp.conns[conn].tcp, self.now, &mut out);
+        let full = self.net.tx_full && !self.is_local_address(self.net.tcp.conns[conn].remote.ip());
+        let tcp = &mut self.net.tcp.conns[conn].tcp;
+        tcp.set_device_full(full);
+        let result = f(tcp, self.now, &mut out);
         self.after_conn(conn, out);
         result
     }

@@ -80,7 +80,7 @@ impl Kernel {
         self.tell(self.net.acting, fact.into());
         if loopback {
             self.net.backlog.push_back(packet);
-        } else {
+        } else if !self.net.tx_full {
             self.outbox.push_back(packet);
         }
     }

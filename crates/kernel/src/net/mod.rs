@@ -52,6 +52,9 @@ pub struct Net {
     pub udp_ports: PortTable,
     /// Packets on the loopback device.
     pub backlog: VecDeque<Packet>,
+    /// The queue of `eth0` is full: what is given to it is dropped, and TCP is told (`NET_XMIT_DROP`).
+    /// Nothing in a lab fills it: links have their queues behind it.
+    pub tx_full: bool,
     /// net_rx_action is running: what is sent now waits for its loop.
     pub in_rx_action: bool,
     /// On whose behalf packets are sent now, for the facts.
@@ -74,6 +77,7 @@ impl Net {
             tcp_ports: PortTable::default(),
             udp_ports: PortTable::default(),
             backlog: VecDeque::new(),
+            tx_full: false,
             in_rx_action: false,
             acting: None,
             port_stream: stream(Purpose::Port),

@@ -4,17 +4,22 @@
 use crate::kernel::Kernel;
 use crate::net::inet::TcpUse;
 use crate::net::socket::SocketId;
-use crate::net::tcp::{TCP_MSS_DEFAULT, TCP_TIMEOUT_INIT, TcpConfig, TcpInfo, TcpState};
-use crate::time::Duration;
+use crate::net::tcp::{TCP_MSS_DEFAULT, TCP_TIMEOUT_INIT, TICK, TcpConfig, TcpInfo, TcpState};
+use crate::time::{Duration, Instant};
 
 /// What Linux added to the first 104 bytes over the years.
-fn put_counts(bytes: &mut [u8], info: &TcpInfo) {
+fn put_counts(bytes: &mut [u8], info: &TcpInfo, now: Instant) {
     let stats = &info.stats;
+    let [busy, rwnd_limited, sndbuf_limited] =
+        info.chrono.ticks(now).map(|ticks| ticks * TICK.as_micros() as u64);
     let longs = [
         (104, info.pacing_rate),
         (112, u64::MAX), // tcpi_max_pacing_rate: SO_MAX_PACING_RATE
         (120, stats.bytes_acked),
         (128, stats.bytes_received),
+        (168, busy),
+        (176, rwnd_limited),
+        (184, sndbuf_limited),
         (200, stats.bytes_sent),
         (208, stats.bytes_retrans),
     ];
@@ -44,7 +49,7 @@ fn put_counts(bytes: &mut [u8], info: &TcpInfo) {
 
 impl Kernel {
     /// tcp_get_info(): the 280 bytes of struct tcp_info as 6.18 has it. Unlike Linux, which measures
-    /// them, delivery rates and what kept a sender busy stay 0, as before the first measurement.
+    /// them, delivery rates stay 0, as before the first measurement.
     pub(super) fn tcp_info_bytes(&self, socket: SocketId) -> Vec<u8> {
         let mut bytes = vec![0u8; 280];
         let config = TcpConfig::default();
@@ -96,7 +101,7 @@ impl Kernel {
         put(96, info.rcv_space);
         put(88, info.reordering);
         put(100, info.total_retrans);
-        put_counts(&mut bytes, &info);
+        put_counts(&mut bytes, &info, self.now);
         bytes[1] = info.ca_state;
         bytes[2] = info.retransmits as u8;
         bytes[3] = info.probes as u8;

@@ -2,6 +2,7 @@
 //! takes in SACK blocks, and lets the congestion window grow; what is lost say `rack` and `recovery`.
 //! RFC 9293, 3.10.7.4 (fifth); RFC 2018 and 2883 (SACK); RFC 8985, 7.4; RFC 5961, 5.
 
+use super::chrono::Doing;
 use super::congestion::CaState;
 use super::fact::{ChallengeWhy, DropWhy, Output, TcpFact};
 use super::hystart::Sample;
@@ -111,7 +112,7 @@ impl TcpConn {
             let rexmit = self.fastretrans_alert(now, &mut work);
             let delivered = self.stats.delivered.wrapping_sub(delivered);
             let newly_lost = self.snd.flight.lost_ever() != lost;
-            if self.cc.state == CaState::Recovery {
+            if self.cc.in_cwnd_reduction() {
                 self.cc.cwnd_reduction(self.in_flight(), delivered, newly_lost, false);
             }
             self.xmit_recovery(now, rexmit, out);
@@ -133,7 +134,7 @@ impl TcpConn {
                 CaState::Recovery | CaState::Loss => {
                     self.snd.dupacks.saturating_sub(acked.saturating_sub(1))
                 }
-                CaState::Open | CaState::Disorder => 0,
+                CaState::Open | CaState::Disorder | CaState::Cwr => 0,
             };
         } else if work.dupack {
             let before = self.emulated_sacks();
@@ -159,7 +160,7 @@ impl TcpConn {
     /// `tcp_cong_control`.
     fn cong_control(&mut self, now: Instant, delivered: u32, lost: bool, work: &AckWork) {
         match self.cc.state {
-            CaState::Recovery => {
+            CaState::Cwr | CaState::Recovery => {
                 self.cc.cwnd_reduction(self.in_flight(), delivered, lost, work.advanced);
             }
             CaState::Open | CaState::Disorder | CaState::Loss => {
@@ -246,6 +247,9 @@ impl TcpConn {
         self.snd.una = s.ack;
         if self.snd.up.is_some_and(|up| !up.after(s.ack)) {
             self.snd.up = None;
+        }
+        if self.snd.flight.is_empty() {
+            self.chrono_stop(now, Doing::Busy);
         }
         self.timers.retransmits = 0;
         if self.snd.flight.retrans_out() == 0 {
@@ -341,8 +345,11 @@ impl TcpConn {
             let Some(i) = self.snd.flight.next_lost() else { return };
             let seq = self.snd.flight.get(i).map_or(self.snd.una, |s| s.seq);
             out.fact(TcpFact::Retransmit { seq, n: self.timers.retransmits });
-            self.retransmit_unit(now, i, out);
+            let sent = self.retransmit_unit(now, i, out);
             self.timers.retrans_stamp.get_or_insert(now);
+            if !sent {
+                return;
+            }
             if i == 0 && self.timers.pending != Some(Pending::Reorder) {
                 self.timers.pending = None;
                 self.rearm_rto(now);
@@ -351,10 +358,13 @@ impl TcpConn {
     }
 
     /// What left as one unit and is lost as a whole leaves as one again, with PSH at its end.
-    fn retransmit_unit(&mut self, now: Instant, first: usize, out: &mut Output) {
+    /// False: the device had no room.
+    fn retransmit_unit(&mut self, now: Instant, first: usize, out: &mut Output) -> bool {
         let (mut i, most) = (first, self.tso_segs() as usize);
         loop {
-            self.tcp_retransmit_skb(now, i, out);
+            if !self.tcp_retransmit_skb(now, i, out) {
+                return false;
+            }
             let goes_on = self.snd.flight.goes_with_next(i) && i + 1 - first < most;
             if !goes_on || self.in_flight() >= self.cc.cwnd {
                 break;
@@ -366,6 +376,7 @@ impl TcpConn {
         {
             last.flags = last.flags | Flags::PSH;
         }
+        true
     }
 
     /// The congestion window grows only if it was what limited us (RFC 7661).

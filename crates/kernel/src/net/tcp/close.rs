@@ -2,6 +2,7 @@
 //! in `close` is normative (linux-semantics T.2): queue, CLOSE, unread → RST, linger 0 → abort,
 //! state table, then the orphan. RFC 9293, 3.10.4; RFC 2525, 2.17 for the RST after unread data.
 
+use super::chrono::Doing;
 use super::config::TCP_TIMEWAIT_LEN;
 use super::fact::{Output, ResetWhy, TcpFact};
 use super::state::{TcpConn, TcpState};
@@ -96,7 +97,7 @@ impl TcpConn {
             CloseSent::Nothing(Silence::NoConnection)
         } else if unread > 0 {
             self.tcp_send_active_reset(now, ResetWhy::Unread, out);
-            self.write_queue_purge();
+            self.write_queue_purge(now);
             self.tcp_done(out);
             CloseSent::Rst(ResetWhy::Unread)
         } else if how.linger == Some(Duration::ZERO) {
@@ -130,7 +131,7 @@ impl TcpConn {
             TcpState::CloseWait => TcpState::LastAck,
             // T-6: there is nobody to tell.
             TcpState::SynSent => {
-                self.write_queue_purge();
+                self.write_queue_purge(now);
                 self.tcp_done(out);
                 return CloseSent::Nothing(Silence::SynSent);
             }
@@ -180,7 +181,7 @@ impl TcpConn {
             CloseSent::Nothing(Silence::SynSent) => self.err = Some(Errno::ECONNRESET),
             CloseSent::Nothing(_) | CloseSent::Fin { .. } => {}
         }
-        self.write_queue_purge();
+        self.write_queue_purge(now);
         self.receive_queue_purge();
         self.tcp_done(out);
         sent
@@ -223,7 +224,7 @@ impl TcpConn {
         }
         if self.state != TcpState::Close && too_many_orphans {
             self.tcp_send_active_reset(now, ResetWhy::TooManyOrphans, out);
-            self.write_queue_purge();
+            self.write_queue_purge(now);
             self.tcp_done(out);
             return Some(ResetWhy::TooManyOrphans);
         }
@@ -325,7 +326,7 @@ impl TcpConn {
     /// The same without the fact, when a mini-socket takes over.
     pub(super) fn tcp_done_quietly(&mut self, out: &mut Output) {
         self.state = TcpState::Close;
-        self.timers = Default::default();
+        self.timers.clear();
         self.rcv.ack.deadline = None;
         self.shut_rd = true;
         self.shut_wr = true;
@@ -335,7 +336,7 @@ impl TcpConn {
     }
 
     /// `tcp_write_queue_purge`: what the other side did not get it never will.
-    pub(super) fn write_queue_purge(&mut self) {
+    pub(super) fn write_queue_purge(&mut self, now: Instant) {
         self.snd.queue.clear();
         self.snd.flight.clear();
         self.snd.skbs.clear();
@@ -348,5 +349,7 @@ impl TcpConn {
         self.snd.una = self.snd.nxt;
         self.snd.write_seq = self.snd.nxt;
         self.timers.pending = None;
+        self.timers.backoff = 0;
+        self.chrono.stop(now, Doing::Busy, true);
     }
 }

@@ -1,7 +1,7 @@
 //! What an administrator and a program can set: the sysctls and socket options that TCP looks at,
 //! with Linux 6.18's defaults (T-1, tcp(7), ip-sysctl). One copy lives in each connection.
 
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 /// The life of a TIME_WAIT mini-socket. A constant in Linux, not a sysctl.
 pub const TCP_TIMEWAIT_LEN: Duration = Duration::from_secs(60);
@@ -10,6 +10,11 @@ pub const TCP_TIMEOUT_INIT: Duration = Duration::from_secs(1);
 /// The period of Linux's timer interrupt (CONFIG_HZ=250). Retransmission timeouts are whole ticks:
 /// that decides how many of them fit into the time after which a connection is given up (T-31).
 pub const TICK: Duration = Duration::from_millis(4);
+/// The timer interrupts until now (`jiffies`).
+pub fn jiffies(now: Instant) -> u64 {
+    now.as_nanos() / TICK.as_nanos() as u64
+}
+
 /// The shortest time that a timer is set to where Linux has a least one: two ticks.
 pub const TCP_TIMEOUT_MIN: Duration = Duration::from_millis(8);
 /// The shortest delay of a delayed acknowledgment.

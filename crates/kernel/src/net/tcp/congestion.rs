@@ -13,6 +13,8 @@ pub enum CaState {
     Open,
     /// Something may be missing, or was reported out of order.
     Disorder,
+    /// The window comes down for a sign of congestion that is no loss: the own device had no room.
+    Cwr,
     /// Fast retransmission (RFC 6675).
     Recovery,
     /// After a retransmission timeout.
@@ -53,6 +55,11 @@ impl Congestion {
             cubic: Cubic::default(),
             credit: 0,
         }
+    }
+
+    /// `tcp_in_cwnd_reduction`.
+    pub fn in_cwnd_reduction(&self) -> bool {
+        matches!(self.state, CaState::Cwr | CaState::Recovery)
     }
 
     /// True below the threshold.
@@ -116,7 +123,7 @@ impl Congestion {
 
     /// Segments left while the window is being reduced.
     pub fn sent(&mut self, segments: u32) {
-        if self.state == CaState::Recovery {
+        if self.in_cwnd_reduction() {
             self.prr_out += segments;
         }
     }
@@ -124,7 +131,7 @@ impl Congestion {
     /// `tcp_current_ssthresh`: what to come back to.
     pub fn current_ssthresh(&self) -> u32 {
         match self.state {
-            CaState::Recovery => self.ssthresh,
+            CaState::Cwr | CaState::Recovery => self.ssthresh,
             CaState::Open | CaState::Disorder | CaState::Loss => {
                 self.ssthresh.max(self.cwnd / 2 + self.cwnd / 4)
             }

@@ -3,7 +3,7 @@
 //! acknowledgment the window opens: time in 1/1024 s, taken from timer ticks; C = 0.4, beta = 717/1024.
 //! Neighbours: `congestion` (the window), `hystart` (the end of slow start).
 
-use super::config::TICK;
+use super::config::{TICK, jiffies};
 use super::hystart::{HyStart, Sample};
 use crate::time::{Duration, Instant};
 
@@ -38,16 +38,11 @@ pub(super) struct Cubic {
     hystart: HyStart,
 }
 
-/// The timer tick (`jiffies`).
-fn tick(now: Instant) -> u64 {
-    now.as_nanos() / TICK.as_nanos() as u64
-}
-
 impl Cubic {
     /// Beyond slow start: how many acknowledged segments one more segment of window costs
     /// (`bictcp_update`; RFC 9438, 4.2–4.5).
     pub fn update(&mut self, now: Instant, cwnd: u32, acked: u32) -> u32 {
-        let tick = tick(now);
+        let tick = jiffies(now);
         self.reno_credit += acked;
         if self.looked.0 == cwnd && tick.saturating_sub(self.looked.1) <= LOOK_AGAIN {
             return self.per_segment;
@@ -114,7 +109,7 @@ impl Cubic {
     /// `CA_EVENT_TX_START`: it sends again after nothing was on its way for `idle`. The curve stands
     /// still meanwhile.
     pub fn idled(&mut self, now: Instant, idle: Duration) {
-        let now = tick(now);
+        let now = jiffies(now);
         let idle = (idle.as_nanos() / TICK.as_nanos()) as u64;
         self.epoch = self.epoch.map(|epoch| (epoch + idle).min(now));
     }
@@ -122,7 +117,7 @@ impl Cubic {
     /// `cubictcp_acked`: a round trip was measured. True when slow start is to end here. Round trips
     /// of the second after a reduction say nothing.
     pub fn measured(&mut self, now: Instant, slow_start: bool, sample: Sample) -> bool {
-        if self.epoch.is_some_and(|epoch| tick(now) - epoch < HZ) {
+        if self.epoch.is_some_and(|epoch| jiffies(now) - epoch < HZ) {
             return false;
         }
         let rtt = sample.rtt.max(Duration::from_micros(1));

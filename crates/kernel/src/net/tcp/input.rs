@@ -54,7 +54,7 @@ impl TcpConn {
                 return out.reply_reset(s, ReplyWhy::BadAck);
             }
             if s.has(Flags::RST) {
-                return self.tcp_reset(s, out);
+                return self.tcp_reset(now, s, out);
             }
         } else if s.has(Flags::RST) {
             return out.fact(TcpFact::Dropped { flags: s.flags, why: DropWhy::RstWithoutAck });
@@ -117,7 +117,7 @@ impl TcpConn {
             self.tcp_urg(s, out);
             if self.reader_is_gone(s) {
                 // T-27, T-45: data for a reader who is gone.
-                self.tcp_reset_quietly(out);
+                self.tcp_reset_quietly(now, out);
                 return out.reply_reset(s, ReplyWhy::DataAfterClose);
             }
             self.tcp_data_queue(now, s, out);
@@ -140,7 +140,7 @@ impl TcpConn {
             if s.has(Flags::RST) && !self.reset_check(s) {
                 out.fact(TcpFact::Dropped { flags: s.flags, why: DropWhy::RstOutOfWindow });
             } else if s.has(Flags::RST) {
-                self.tcp_reset(s, out);
+                self.tcp_reset(now, s, out);
             } else if s.has(Flags::SYN) {
                 self.challenge(now, ChallengeWhy::Syn, s, out);
             } else {
@@ -153,7 +153,7 @@ impl TcpConn {
                 || self.rcv.ooo.highest_edge() == Some(s.seq)
                 || self.reset_check(s)
             {
-                self.tcp_reset(s, out);
+                self.tcp_reset(now, s, out);
             } else {
                 self.challenge(now, ChallengeWhy::RstInWindow, s, out);
             }
@@ -332,12 +332,12 @@ impl TcpConn {
     }
 
     /// `tcp_reset`: a valid RST came. What is received stays readable (T-22, T-40).
-    fn tcp_reset(&mut self, s: &Segment, out: &mut Output) {
+    fn tcp_reset(&mut self, now: Instant, s: &Segment, out: &mut Output) {
         debug_assert!(s.has(Flags::RST), "only a RST resets");
-        self.tcp_reset_quietly(out);
+        self.tcp_reset_quietly(now, out);
     }
 
-    fn tcp_reset_quietly(&mut self, out: &mut Output) {
+    fn tcp_reset_quietly(&mut self, now: Instant, out: &mut Output) {
         let error = match self.state {
             TcpState::SynSent => Errno::ECONNREFUSED, // T-42
             TcpState::CloseWait => Errno::EPIPE,      // T-41
@@ -353,7 +353,7 @@ impl TcpConn {
         };
         out.fact(TcpFact::Reset { error, state: self.state });
         self.err = Some(error);
-        self.write_queue_purge();
+        self.write_queue_purge(now);
         self.tcp_done(out);
         if !self.orphan {
             out.wake |= Ready::ERR;

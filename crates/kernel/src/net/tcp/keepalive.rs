@@ -82,7 +82,7 @@ impl TcpConn {
         if out_of_patience {
             self.tcp_send_active_reset(now, ResetWhy::KeepaliveTimeout, out);
             // T-57: silence under probes alone is ETIMEDOUT or the soft error.
-            return self.tcp_write_err(GaveUp::Keepalive, idle, out);
+            return self.tcp_write_err(now, GaveUp::Keepalive, idle, out);
         }
         out.fact(TcpFact::KeepaliveProbe { unanswered: self.timers.probes_out });
         self.xmit_probe(now, out);

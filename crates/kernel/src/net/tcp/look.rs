@@ -1,6 +1,7 @@
 //! How a connection looks from outside: `tcp_poll` (T-39…T-46) and `tcp_get_info`.
 //! Neighbours: `state` (what is looked at), the socket room (who asks).
 
+use super::chrono::Chrono;
 use super::congestion::CaState;
 use super::fact::Ready;
 use super::state::{TcpConn, TcpState, Urgent};
@@ -80,6 +81,8 @@ pub struct TcpInfo {
     pub pacing_rate: u64,
     /// The shortest round trip, if one was measured.
     pub min_rtt: Option<Duration>,
+    /// What kept it busy.
+    pub chrono: Chrono,
     /// The other side's window, and ours.
     pub wnd: [u32; 2],
 }
@@ -254,12 +257,14 @@ impl TcpConn {
             ca_state: match self.cc.state {
                 CaState::Open => 0,
                 CaState::Disorder => 1,
+                CaState::Cwr => 2,
                 CaState::Recovery => 3,
                 CaState::Loss => 4,
             },
             reordering: self.recovery.reordering,
             pacing_rate: self.pacing_rate(),
             min_rtt: self.rtt.min(),
+            chrono: self.chrono,
             wnd: [self.snd.wnd, self.rcv.window.wnd],
         }
     }

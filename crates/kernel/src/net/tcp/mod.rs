@@ -35,6 +35,7 @@
 mod ack;
 mod byte_queue;
 mod check;
+mod chrono;
 mod close;
 mod config;
 mod congestion;
@@ -70,8 +71,9 @@ mod window;
 mod write_queue;
 
 pub use check::check_flags;
+pub use chrono::{Chrono, Doing};
 pub use close::{Close, CloseOutcome, CloseSent, Shutdown, Silence};
-pub use config::{Linger2, TCP_MSS_DEFAULT, TCP_TIMEOUT_INIT, TCP_TIMEWAIT_LEN, TcpConfig};
+pub use config::{Linger2, TCP_MSS_DEFAULT, TCP_TIMEOUT_INIT, TCP_TIMEWAIT_LEN, TICK, TcpConfig};
 pub use fact::{Bell, ChallengeWhy, DropWhy, GaveUp, Output, Ready, ReplyWhy, ResetWhy, TcpFact};
 pub use listener::{Listener, ListenerEvent};
 pub use look::{ProcTcp, ProcTcpFull, TcpInfo};

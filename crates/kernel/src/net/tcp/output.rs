@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 
+use super::chrono::Doing;
 use super::config::TCP_INVALID_RATELIMIT;
 use super::fact::{ChallengeWhy, DropWhy, Output, ResetWhy, TcpFact};
 use super::options::{Options, Timestamps};
@@ -67,7 +68,8 @@ impl TcpConn {
         })
     }
 
-    /// `tcp_transmit_skb`: header, options, window; an ACK that leaves is no longer owed.
+    /// `tcp_transmit_skb`: header, options, window; an ACK that leaves is no longer owed. False: the
+    /// device had no room, which is a sign of congestion.
     pub(super) fn transmit(
         &mut self,
         now: Instant,
@@ -75,7 +77,7 @@ impl TcpConn {
         seq: Seq,
         payload: Bytes,
         out: &mut Output,
-    ) {
+    ) -> bool {
         let sacks = if self.agreed.sack { self.rcv.ooo.sacks().to_vec() } else { Vec::new() };
         let options = Options { timestamps: self.timestamps(now), sacks, ..Options::default() };
         let mut urgent = 0;
@@ -96,7 +98,12 @@ impl TcpConn {
         self.stats.segs_out += 1;
         self.stats.bytes_sent += payload.len() as u64;
         self.stats.data_segs_out += u32::from(!payload.is_empty());
+        if self.device_full {
+            self.enter_cwr();
+            return false;
+        }
         out.segments.push(Segment { seq, ack, flags, window, urgent, options, payload });
+        true
     }
 
     /// Sends our SYN (or SYN-ACK, on a simultaneous open) for the first time or again.
@@ -152,24 +159,39 @@ impl TcpConn {
         out: &mut Output,
     ) -> u32 {
         let mut sent = 0;
-        let mut cwnd_limited = false;
+        let (mut cwnd_limited, mut rwnd_limited) = (false, false);
         let was_empty = self.snd.flight.is_empty();
         if was_empty && self.has_send_head() {
             self.slow_start_after_idle(now);
         }
         while self.has_send_head() && !(push_one && sent > 0) {
             match self.next_unit(now, nagle, push_one) {
-                Unit::Send(len) => sent += self.send_unit(now, len, out),
+                Unit::Send(len) => {
+                    let left = self.send_unit(now, len, out);
+                    sent += left;
+                    if left == 0 {
+                        break;
+                    }
+                }
                 Unit::Held => break,
+                Unit::RwndLimited => {
+                    rwnd_limited = true;
+                    break;
+                }
                 Unit::CwndLimited => {
                     cwnd_limited = true;
                     break;
                 }
             }
         }
+        if rwnd_limited {
+            self.chrono.start(now, Doing::RwndLimited);
+        } else {
+            self.chrono_stop(now, Doing::RwndLimited);
+        }
         cwnd_limited |= self.in_flight() >= self.cc.cwnd;
         if sent > 0 || cwnd_limited {
-            self.cwnd_validate(cwnd_limited);
+            self.cwnd_validate(now, cwnd_limited);
         }
         self.cc.sent(sent);
         if sent > 0 {
@@ -190,7 +212,9 @@ impl TcpConn {
             let piece = left.min(mss);
             left -= piece;
             let fin = self.snd.fin && piece == self.unsent() && self.fin_fits(piece);
-            self.send_new(now, piece, fin, false, out);
+            if !self.send_new(now, piece, fin, false, out) {
+                return sent;
+            }
             sent += 1;
             if left == 0 {
                 // Not noted anywhere: sent again alone it carries none.
@@ -211,7 +235,7 @@ impl TcpConn {
     }
 
     /// `tcp_cwnd_validate`: notes how far the congestion window is used, for one window of data.
-    fn cwnd_validate(&mut self, limited: bool) {
+    fn cwnd_validate(&mut self, now: Instant, limited: bool) {
         let out = self.snd.flight.packets_out();
         let usage = self.snd.usage;
         if !self.snd.una.before(usage.until)
@@ -220,6 +244,16 @@ impl TcpConn {
         {
             self.snd.usage = CwndUsage { limited, max_packets_out: out, until: self.snd.nxt };
         }
+        let open = matches!(self.state, TcpState::Established | TcpState::CloseWait);
+        if !limited && open && self.snd.nospace && !self.has_send_head() {
+            self.chrono.start(now, Doing::SndbufLimited);
+        }
+    }
+
+    /// `tcp_chrono_stop`.
+    pub(super) fn chrono_stop(&mut self, now: Instant, what: Doing) {
+        let idle = self.snd.flight.is_empty() && !self.has_send_head();
+        self.chrono.stop(now, what, idle);
     }
 
     /// Nagle, as Minshall changed it: a small segment waits while another small one is unanswered.
@@ -243,7 +277,7 @@ impl TcpConn {
     }
 
     /// Sends `len` new bytes, and the FIN if it comes next, as one segment. PSH is on it if an
-    /// sk_buff that has it ends there, or with `push`.
+    /// sk_buff that has it ends there, or with `push`. False: the device had no room.
     pub(super) fn send_new(
         &mut self,
         now: Instant,
@@ -251,13 +285,16 @@ impl TcpConn {
         fin: bool,
         push: bool,
         out: &mut Output,
-    ) {
+    ) -> bool {
         let mss = self.segment_size();
         let mut s = SentSegment::new(self.snd.nxt, len, now);
         s.fin = fin;
-        (s.push, s.eor) = self.snd.skbs.sent(s.seq + len);
+        (s.push, s.eor) = self.snd.skbs.marks_at(s.seq + len);
         s.push |= push;
-        self.transmit_sent(now, &s, out);
+        if !self.transmit_sent(now, &s, out) {
+            return false;
+        }
+        self.snd.skbs.sent(s.seq + len);
         self.snd.nxt = s.end();
         if len > 0 {
             if len < mss {
@@ -270,13 +307,15 @@ impl TcpConn {
             self.rcv.ack.data_sent(now);
         }
         self.snd.flight.push(s);
+        true
     }
 
-    fn transmit_sent(&mut self, now: Instant, s: &SentSegment, out: &mut Output) {
+    fn transmit_sent(&mut self, now: Instant, s: &SentSegment, out: &mut Output) -> bool {
         if s.syn {
             let answer = self.state == TcpState::SynRecv;
             let flags = if answer { Flags::SYN | Flags::ACK } else { Flags::SYN };
-            return self.transmit_syn(now, flags, out);
+            self.transmit_syn(now, flags, out);
+            return true;
         }
         let mut flags = Flags::ACK;
         if s.push {
@@ -287,22 +326,28 @@ impl TcpConn {
         }
         let offset = s.seq.since(self.data_start()) as usize;
         let payload = self.snd.queue.slice(offset, s.len as usize);
-        self.transmit(now, flags, s.seq, payload, out);
+        self.transmit(now, flags, s.seq, payload, out)
     }
 
-    /// `tcp_retransmit_skb`: the segment at place `i` of the flight, once more.
-    pub(super) fn tcp_retransmit_skb(&mut self, now: Instant, i: usize, out: &mut Output) {
-        let mss = self.segment_size();
-        let s = self.snd.flight.retransmit(i, now, mss).clone();
+    /// `tcp_retransmit_skb`: the segment at place `i` of the flight, once more. False: the device had
+    /// no room.
+    pub(super) fn tcp_retransmit_skb(&mut self, now: Instant, i: usize, out: &mut Output) -> bool {
+        let s = self.snd.flight.collapse(i, self.segment_size()).clone();
+        let sent = self.transmit_sent(now, &s, out);
+        if sent {
+            self.snd.flight.retransmitted(i, now);
+        }
         self.snd.total_retrans += 1;
         self.recovery.retrans_stamp.get_or_insert(now);
         if self.recovery.undo_retrans < 0 {
             self.recovery.undo_retrans = 0;
         }
         self.recovery.undo_retrans += 1;
-        self.cc.sent(1);
         self.stats.bytes_retrans += u64::from(s.len);
-        self.transmit_sent(now, &s, out);
+        if sent {
+            self.cc.sent(1);
+        }
+        sent
     }
 
     /// `tcp_push`, `__tcp_push_pending_frames`: sends what may be sent; if nothing is in flight
@@ -334,8 +379,8 @@ impl TcpConn {
     }
 
     /// An ACK that asks the other side to answer: one number too old (`tcp_xmit_probe_skb`).
-    pub(super) fn xmit_probe(&mut self, now: Instant, out: &mut Output) {
-        self.transmit(now, Flags::ACK, self.snd.una - 1, Bytes::new(), out);
+    pub(super) fn xmit_probe(&mut self, now: Instant, out: &mut Output) -> bool {
+        self.transmit(now, Flags::ACK, self.snd.una - 1, Bytes::new(), out)
     }
 
     /// `tcp_send_active_reset`: `[R.]` at SND.NXT, never sent again (T-24a).

@@ -126,7 +126,9 @@ impl TcpConn {
         }
         // `tcp_newreno_mark_lost`: the third duplicate, or a partial acknowledgment.
         let lost = match self.cc.state {
-            CaState::Open | CaState::Disorder => self.emulated_sacks() >= self.recovery.reordering,
+            CaState::Open | CaState::Disorder | CaState::Cwr => {
+                self.emulated_sacks() >= self.recovery.reordering
+            }
             CaState::Recovery => advanced,
             CaState::Loss => false,
         };

@@ -95,7 +95,12 @@ impl TcpConn {
                 }
                 self.end_cwnd_reduction();
             }
-            CaState::Disorder | CaState::Recovery | CaState::Loss => {}
+            // Held until more than what was out is acknowledged.
+            CaState::Cwr if self.snd.una.after(self.recovery.high) => {
+                self.end_cwnd_reduction();
+                self.cc.state = CaState::Open;
+            }
+            CaState::Disorder | CaState::Cwr | CaState::Recovery | CaState::Loss => {}
         }
         match self.cc.state {
             CaState::Recovery => self.in_recovery(now, work),
@@ -105,8 +110,11 @@ impl TcpConn {
                 let goes_on = self.cc.state == CaState::Open || work.lost_retrans;
                 if goes_on { self.look_for_loss(now, work) } else { rexmit }
             }
-            CaState::Open | CaState::Disorder => {
-                if self.recovery.undo_marker.is_some() && self.try_undo_dsack() {
+            CaState::Open | CaState::Disorder | CaState::Cwr => {
+                if self.cc.state != CaState::Cwr
+                    && self.recovery.undo_marker.is_some()
+                    && self.try_undo_dsack()
+                {
                     self.try_to_open();
                 }
                 self.look_for_loss(now, work)
@@ -151,9 +159,11 @@ impl TcpConn {
 
     /// `tcp_enter_recovery`.
     pub(super) fn enter_recovery(&mut self) {
-        self.recovery.prior_ssthresh = Some(self.cc.current_ssthresh());
         self.init_undo();
-        self.init_cwnd_reduction();
+        if !self.cc.in_cwnd_reduction() {
+            self.recovery.prior_ssthresh = Some(self.cc.current_ssthresh());
+            self.init_cwnd_reduction();
+        }
         self.cc.state = CaState::Recovery;
     }
 
@@ -173,8 +183,21 @@ impl TcpConn {
 
     /// `tcp_end_cwnd_reduction`: nothing where the reduction was undone.
     fn end_cwnd_reduction(&mut self) {
-        if self.recovery.undo_marker.is_some() {
+        if self.recovery.undo_marker.is_some() || self.cc.state == CaState::Cwr {
             self.cc.cwnd = self.cc.ssthresh;
+        }
+    }
+
+    /// `tcp_enter_cwr`: a sign of congestion. There is nothing to be undone.
+    pub(super) fn enter_cwr(&mut self) {
+        self.recovery.prior_ssthresh = None;
+        match self.cc.state {
+            CaState::Open | CaState::Disorder => {
+                self.recovery.undo_marker = None;
+                self.init_cwnd_reduction();
+                self.cc.state = CaState::Cwr;
+            }
+            CaState::Cwr | CaState::Recovery | CaState::Loss => {}
         }
     }
 
@@ -187,6 +210,9 @@ impl TcpConn {
 
     /// `tcp_try_keep_open`.
     fn try_to_open(&mut self) {
+        if self.cc.state == CaState::Cwr {
+            return;
+        }
         let flight = &self.snd.flight;
         let left_out = flight.sacked_out() + flight.lost_out() + self.emulated_sacks();
         if !self.any_retrans_done() {
@@ -211,7 +237,7 @@ impl TcpConn {
         self.snd.dupacks = 0;
         let fresh = match self.cc.state {
             CaState::Open | CaState::Disorder => true,
-            CaState::Recovery => !self.recovery.high.after(self.snd.una),
+            CaState::Cwr | CaState::Recovery => !self.recovery.high.after(self.snd.una),
             CaState::Loss => {
                 self.timers.retransmits == 0 || !self.recovery.high.after(self.snd.una)
             }

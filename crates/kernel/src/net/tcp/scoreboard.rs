@@ -315,9 +315,9 @@ impl Scoreboard {
         }
     }
 
-    /// The segment at `i` is sent again at `now`. Following segments are merged into it while all
-    /// fit into `mss` bytes (`tcp_retrans_try_collapse`, T-30).
-    pub fn retransmit(&mut self, i: usize, now: Instant, mss: u32) -> &SentSegment {
+    /// The segment at `i` is to be sent again. Following segments are merged into it while all fit
+    /// into `mss` bytes (`tcp_retrans_try_collapse`, T-30).
+    pub fn collapse(&mut self, i: usize, mss: u32) -> &SentSegment {
         while self.can_merge(i, mss) {
             let next = self.segments.remove(i + 1).expect("can_merge looked at it");
             self.lost -= u32::from(next.lost);
@@ -329,6 +329,11 @@ impl Scoreboard {
             s.eor = next.eor;
             s.unit = next.unit;
         }
+        &self.segments[i]
+    }
+
+    /// It was, at `now`.
+    pub fn retransmitted(&mut self, i: usize, now: Instant) {
         let s = &mut self.segments[i];
         if !s.retransmitted {
             self.retransmitted += 1;
@@ -336,7 +341,6 @@ impl Scoreboard {
         s.retransmitted = true;
         s.ever_retransmitted = true;
         s.at = now;
-        &self.segments[i]
     }
 
     /// What holds in a scoreboard of `una..nxt` (see `check`).
@@ -397,7 +401,7 @@ mod tests {
         assert_eq!(b.rack_detect_loss(now, &rack, limit), Some(Duration::from_nanos(1)));
         assert_eq!((b.lost_out(), b.next_lost()), (1, Some(0)));
         assert_eq!(b.in_flight(0), 3);
-        b.retransmit(0, Instant(109), 100);
+        b.retransmitted(0, Instant(109));
         assert_eq!((b.in_flight(0), b.next_lost()), (4, None));
         let acked = b.ack_to(Seq(400), |_| {});
         assert_eq!((acked.segments, acked.sent_at), (4, None));
@@ -407,7 +411,7 @@ mod tests {
     #[test]
     fn a_retransmission_takes_the_fin_with_it() {
         let mut b = flight(2);
-        let s = b.retransmit(0, Instant(9), 1448);
+        let s = b.collapse(0, 1448);
         assert_eq!((s.len, s.fin, s.end()), (200, true, Seq(201)));
         assert_eq!(b.packets_out(), 1);
     }

@@ -1,6 +1,7 @@
 //! The program's way in: `tcp_sendmsg` with its errors (T-39…T-42), the size of the send buffer and
 //! its autotuning, urgent data, and the options that act on the send queue.
 
+use super::chrono::Doing;
 use super::config::TcpConfig;
 use super::fact::{Output, Ready};
 use super::output::Nagle;
@@ -130,6 +131,9 @@ impl TcpConn {
                 if !self.stream_memory_free() {
                     break;
                 }
+                if self.snd.skbs.len() == 0 {
+                    self.chrono.start(now, Doing::Busy);
+                }
                 self.snd.skbs.entail(self.snd.write_seq);
                 room = goal;
             }
@@ -210,7 +214,7 @@ impl TcpConn {
     }
 
     /// `tcp_check_space`: acknowledgments made room; wakes whoever was told that there is none.
-    pub(super) fn check_space(&mut self, out: &mut Output) {
+    pub(super) fn check_space(&mut self, now: Instant, out: &mut Output) {
         if !self.snd.nospace {
             return;
         }
@@ -219,6 +223,7 @@ impl TcpConn {
         }
         if self.is_writeable() {
             self.snd.nospace = false;
+            self.chrono_stop(now, Doing::SndbufLimited);
             out.wake |= Ready::OUT;
             out.bell.space = !self.shut_wr;
         }

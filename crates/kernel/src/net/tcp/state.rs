@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::byte_queue::ByteQueue;
+use super::chrono::Chrono;
 use super::config::{TCP_MSS_DEFAULT, TcpConfig};
 use super::congestion::Congestion;
 use super::delack::DelayedAck;
@@ -214,6 +215,9 @@ pub struct TcpConn {
     pub(super) recovery: Recovery,
     pub(super) timers: Timers,
     pub(super) stats: Stats,
+    pub(super) chrono: Chrono,
+    /// The device's queue is full: it drops what it is given, and says so (`NET_XMIT_DROP`).
+    pub(super) device_full: bool,
     /// `sk_err`: what SO_ERROR will say.
     pub(super) err: Option<Errno>,
     /// `sk_err_soft`: what a timeout will say instead of ETIMEDOUT.
@@ -283,6 +287,8 @@ impl TcpConn {
             recovery: Recovery::new(iss),
             timers: Timers::default(),
             stats: Stats::default(),
+            chrono: Chrono::default(),
+            device_full: false,
             err: None,
             soft_err: None,
             shut_rd: false,
@@ -362,6 +368,11 @@ impl TcpConn {
     /// True when no descriptor refers to it.
     pub fn is_orphan(&self) -> bool {
         self.orphan
+    }
+
+    /// Whether the device has room now. Whoever carries segments says so before each operation.
+    pub fn set_device_full(&mut self, full: bool) {
+        self.device_full = full;
     }
 
     /// The settings.

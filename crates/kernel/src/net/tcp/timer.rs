@@ -43,6 +43,17 @@ pub struct Timers {
     pub retrans_stamp: Option<Instant>,
 }
 
+impl Timers {
+    /// `tcp_clear_xmit_timers`: none runs; what they counted stays for TCP_INFO.
+    pub fn clear(&mut self) {
+        self.pending = None;
+        self.keepalive = None;
+    }
+}
+
+/// `TCP_RESOURCE_PROBE_INTERVAL`: when to try again what the own device had no room for.
+const RESOURCE_PROBE_INTERVAL: Duration = Duration::from_millis(500);
+
 /// What `retries` timeouts take at least, from `base` doubling up to `max`: Linux gives up by this
 /// clock, not by counting (T-50: 924.6 s for 15).
 pub fn model_timeout(retries: u32, base: Duration, max: Duration) -> Duration {
@@ -167,18 +178,20 @@ impl TcpConn {
             let end = seq + len + u32::from(fin);
             if !end.after(self.wnd_end()) {
                 out.fact(TcpFact::LossProbe { seq });
-                self.send_new(now, len, fin, false, out);
-                self.snd.probe_high = Some(self.snd.nxt);
-                self.snd.probe_retrans = false;
+                if self.send_new(now, len, fin, false, out) {
+                    self.snd.probe_high = Some(self.snd.nxt);
+                    self.snd.probe_retrans = false;
+                }
                 return self.rearm_rto(now);
             }
         }
         if let Some(last) = self.snd.flight.last_index() {
             let seq = self.snd.flight.get(last).map_or(seq, |s| s.seq);
             out.fact(TcpFact::LossProbe { seq });
-            self.tcp_retransmit_skb(now, last, out);
-            self.snd.probe_high = Some(self.snd.nxt);
-            self.snd.probe_retrans = true;
+            if self.tcp_retransmit_skb(now, last, out) {
+                self.snd.probe_high = Some(self.snd.nxt);
+                self.snd.probe_retrans = true;
+            }
         }
         self.rearm_rto(now);
     }
@@ -195,7 +208,9 @@ impl TcpConn {
         let seq = self.snd.una;
         out.fact(TcpFact::Retransmit { seq, n: self.timers.retransmits });
         let oldest = self.snd.flight.next_lost().unwrap_or(0);
-        self.tcp_retransmit_skb(now, oldest, out);
+        if !self.tcp_retransmit_skb(now, oldest, out) {
+            return self.arm(Pending::Rto, now + RESOURCE_PROBE_INTERVAL);
+        }
         // V-3: since 6.5 the first timeouts of a SYN are not doubled.
         let linear = self.state == TcpState::SynSent
             && self.timers.retransmits <= self.config.syn_linear_timeouts;
@@ -233,7 +248,7 @@ impl TcpConn {
         };
         if gone {
             let since = self.timers.retrans_stamp.unwrap_or(now);
-            self.tcp_write_err(by, now.saturating_since(since), out);
+            self.tcp_write_err(now, by, now.saturating_since(since), out);
         }
         gone
     }
@@ -265,13 +280,19 @@ impl TcpConn {
     }
 
     /// `tcp_write_err`: gives up silently; the program gets the soft error or ETIMEDOUT.
-    pub(super) fn tcp_write_err(&mut self, by: GaveUp, after: Duration, out: &mut Output) {
+    pub(super) fn tcp_write_err(
+        &mut self,
+        now: Instant,
+        by: GaveUp,
+        after: Duration,
+        out: &mut Output,
+    ) {
         let error = self.soft_err.take().unwrap_or(Errno::ETIMEDOUT);
         out.fact(TcpFact::TimeoutGaveUp { by, error, after });
         self.err = Some(error);
         out.wake |= Ready::ERR;
         out.bell.error = true;
-        self.write_queue_purge();
+        self.write_queue_purge(now);
         self.tcp_done(out);
     }
 
@@ -337,7 +358,7 @@ impl TcpConn {
             given_up = !alive && self.timers.backoff >= most;
         }
         if over || given_up || self.timers.probes_out >= most {
-            return self.tcp_write_err(GaveUp::ZeroWindow, silence, out);
+            return self.tcp_write_err(now, GaveUp::ZeroWindow, silence, out);
         }
         self.send_probe0(now, out);
     }
@@ -345,7 +366,7 @@ impl TcpConn {
     /// `tcp_send_probe0`: as much as the window takes, or an empty segment with an old number.
     fn send_probe0(&mut self, now: Instant, out: &mut Output) {
         out.fact(TcpFact::WindowProbe { unanswered: self.timers.probes_out });
-        self.write_wakeup(now, out);
+        let sent = self.write_wakeup(now, out);
         if !self.snd.flight.is_empty() || !self.has_send_head() {
             self.timers.probes_out = 0;
             self.timers.backoff = 0;
@@ -353,15 +374,16 @@ impl TcpConn {
             return;
         }
         self.timers.probes_out += 1;
-        if self.timers.backoff < self.config.retries2 {
+        if sent && self.timers.backoff < self.config.retries2 {
             self.timers.backoff += 1;
         }
-        let wait = self.clamp_probe0(now, self.probe0_interval());
+        let wait = if sent { self.probe0_interval() } else { RESOURCE_PROBE_INTERVAL };
+        let wait = self.clamp_probe0(now, wait);
         self.arm(Pending::Probe0, now + wait);
     }
 
-    /// `tcp_write_wakeup`.
-    fn write_wakeup(&mut self, now: Instant, out: &mut Output) {
+    /// `tcp_write_wakeup`. False: the device had no room.
+    fn write_wakeup(&mut self, now: Instant, out: &mut Output) -> bool {
         let room = self.wnd_end().saturating_since(self.snd.nxt);
         if !self.has_send_head() || room == 0 {
             return self.xmit_probe(now, out);
@@ -372,8 +394,11 @@ impl TcpConn {
         if len == 0 && !fin {
             return self.xmit_probe(now, out);
         }
-        self.send_new(now, len, fin, true, out);
-        self.rearm_rto(now);
+        let sent = self.send_new(now, len, fin, true, out);
+        if sent {
+            self.rearm_rto(now);
+        }
+        sent
     }
 
     fn delack_timer(&mut self, now: Instant, out: &mut Output) {
@@ -388,6 +413,6 @@ impl TcpConn {
     /// Sends what was held back and arms the probe timer if need be (`tcp_data_snd_check`).
     pub(super) fn data_snd_check(&mut self, now: Instant, out: &mut Output) {
         self.push_pending_frames(now, Nagle::AsSet, out);
-        self.check_space(out);
+        self.check_space(now, out);
     }
 }

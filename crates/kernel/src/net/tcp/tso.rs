@@ -24,7 +24,9 @@ pub(super) enum Unit {
     Send(u32),
     /// Nothing: the congestion window is full, or waits to open further.
     CwndLimited,
-    /// Nothing: the other side's window, Nagle, or the hope for more.
+    /// Nothing: the other side's window is too small.
+    RwndLimited,
+    /// Nothing: Nagle, or the hope for more.
     Held,
 }
 
@@ -70,20 +72,23 @@ impl TcpConn {
         let window = self.wnd_end().saturating_since(self.snd.nxt);
         let fin_alone = unsent == 0;
         if window < whole.min(mss) + u32::from(fin_alone) {
-            return Unit::Held;
+            return Unit::RwndLimited;
         }
         if whole <= mss {
             // The FIN's segment is never held back, nor one before others (`tcp_nagle_test`).
             let last = self.snd.fin && whole == unsent;
             let fits = window >= whole + u32::from(last);
             let waits = whole == unsent && whole < mss && !last;
-            let held = !fits || (waits && self.held_back(nagle));
-            return if held { Unit::Held } else { Unit::Send(whole) };
+            return match () {
+                () if !fits => Unit::RwndLimited,
+                () if waits && self.held_back(nagle) => Unit::Held,
+                () => Unit::Send(whole),
+            };
         }
         let segments = self.tso_segs();
         if !push_one && self.tso_should_defer(now, whole, segments * mss) {
             let limited = self.cc.cwnd.saturating_sub(self.in_flight()) * mss < window;
-            return if limited { Unit::CwndLimited } else { Unit::Held };
+            return if limited { Unit::CwndLimited } else { Unit::RwndLimited };
         }
         // `tcp_mss_split_point`: whole segments, and the rest only if Nagle lets it go.
         let most = mss * segments.min(quota);

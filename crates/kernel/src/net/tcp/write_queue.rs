@@ -71,16 +71,19 @@ impl WriteQueue {
         }
     }
 
-    /// All before `nxt` left. What of marks stands exactly there: PSH, and the end of a record.
-    pub fn sent(&mut self, nxt: Seq) -> (bool, bool) {
-        let mut marks = (false, false);
+    /// What marks stand exactly there: PSH, and the end of a record.
+    pub fn marks_at(&self, end: Seq) -> (bool, bool) {
+        let at = self.skbs.iter().take_while(|skb| !skb.end.after(end)).last();
+        at.filter(|skb| skb.end == end).map_or((false, false), |skb| (skb.push, skb.eor))
+    }
+
+    /// All before `nxt` left.
+    pub fn sent(&mut self, nxt: Seq) {
         while let Some(first) = self.skbs.front()
             && !first.end.after(nxt)
         {
-            marks = (first.push, first.eor);
             self.skbs.pop_front();
         }
-        marks
     }
 
     /// Forgets everything (`tcp_write_queue_purge`).
@@ -113,7 +116,8 @@ mod tests {
         q.fill(1000, true);
         q.mark_push();
         assert_eq!((q.tail_room(Seq(0), 1000), q.tail_room(Seq(0), 1500)), (0, 500));
-        assert_eq!(q.sent(Seq(600)), (false, false));
+        assert_eq!(q.marks_at(Seq(600)), (false, false));
+        q.sent(Seq(600));
         assert_eq!(q.tail_room(Seq(600), 1000), 600);
         q.fill(100, true);
         assert_eq!(q.front(), Some(Skb { end: Seq(1100), push: false, eor: false }));
@@ -121,7 +125,8 @@ mod tests {
         q.mark_eor();
         assert_eq!(q.tail_room(Seq(600), 1000), 0, "a record ended");
         assert_eq!(q.check(Seq(600), Seq(1100)), Ok(()));
-        assert_eq!(q.sent(Seq(1100)), (true, true));
+        assert_eq!(q.marks_at(Seq(1100)), (true, true));
+        q.sent(Seq(1100));
         assert_eq!((q.len(), q.tail_room(Seq(1100), 1000)), (0, 0));
     }
 }
