@@ -2,6 +2,7 @@
 //! linux-semantics.md.
 
 mod closing;
+mod device;
 mod hostile;
 mod reading;
 mod resets;
