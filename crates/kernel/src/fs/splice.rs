@@ -193,6 +193,9 @@ impl Kernel {
             return Err(Errno::EINVAL.into());
         }
         self.splice_wait_for_room(call, ends, pipe)?;
+        if self.tcp_splice_stops(socket) {
+            return Ok(0);
+        }
         let nonblock = ends.nonblock || self.files[ends.from].flags.nonblock();
         let room = IoVec::sink(ends.len.min(self.pipes[pipe].free_bytes()));
         let done = self.sock_read_iter(call, socket, nonblock, &room)?;

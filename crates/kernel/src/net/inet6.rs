@@ -67,7 +67,7 @@ impl Kernel {
         let (at, six) = match (addr, six) {
             (SockAddr::Inet(four), None) => {
                 // Unlike inet6_bind(), this one looks at the address first.
-                self.own_address((*four.ip()).into())?;
+                self.own_address(socket, (*four.ip()).into())?;
                 (SocketAddr::V4(*four), None)
             }
             (SockAddr::Inet6(at), Some(six)) => (unmapped(*at), Some((*at, six))),
@@ -87,13 +87,14 @@ impl Kernel {
             if given.ip().is_unicast_link_local() {
                 return Err(self.link_local(given.scope_id()));
             }
-            self.own_address(at.ip())?;
+            self.own_address(socket, at.ip())?;
         }
         Ok(at)
     }
 
-    fn own_address(&self, addr: IpAddr) -> Result<(), Errno> {
-        let ours = addr.is_unspecified() || self.is_local_address(addr);
+    fn own_address(&self, socket: SocketId, addr: IpAddr) -> Result<(), Errno> {
+        let free = self.net.sockets[socket].options.freebind;
+        let ours = addr.is_unspecified() || self.is_local_address(addr) || free;
         if ours { Ok(()) } else { Err(Errno::EADDRNOTAVAIL) }
     }
 

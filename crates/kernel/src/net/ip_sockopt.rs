@@ -1,5 +1,5 @@
-//! Options of ip(7) on a socket and on one message, as far as they show on the wire: IP_TOS and
-//! IP_TTL. All others are refused as by a Linux without them. Neighbours: `sockopt` (who asks),
+//! Options of ip(7) on a socket and on one message: IP_TOS and IP_TTL, which show on the wire, and
+//! IP_FREEBIND. All others are refused as by a Linux without them. Neighbours: `sockopt` (who asks),
 //! `ip` (who puts them into the header).
 
 use crate::abi::Errno;
@@ -9,7 +9,7 @@ use crate::net::conn::INET_ECN_MASK;
 use crate::net::ipv6_sockopt::byte_or;
 use crate::net::msg::ControlMessage;
 use crate::net::packet::IpChoice;
-use crate::net::socket::{SocketId, SocketKind};
+use crate::net::socket::{SocketId, SocketKind, SocketOptions};
 use crate::syscall::Call;
 use core::net::IpAddr;
 use linux_raw_sys::net as raw;
@@ -68,6 +68,8 @@ impl Kernel {
                 s.options.ip.mtu_discover = int as u8;
             }
             raw::IP_MTU_DISCOVER => return Err(Errno::EINVAL),
+            raw::IP_FREEBIND if value.is_empty() => return Err(Errno::EINVAL),
+            raw::IP_FREEBIND => s.options.freebind = int != 0,
             _ => return Err(Errno::ENOPROTOOPT),
         }
         self.socket_options_changed(socket);
@@ -76,10 +78,11 @@ impl Kernel {
 
     /// do_ip_getsockopt().
     pub(super) fn get_ip_option(&self, socket: SocketId, name: u32) -> Result<Vec<u8>, Errno> {
-        let ip = self.net.sockets[socket].options.ip;
+        let SocketOptions { ip, freebind, .. } = self.net.sockets[socket].options;
         match name {
             raw::IP_TOS => Ok(u32::from(ip.tos).to_le_bytes().to_vec()),
             raw::IP_MTU_DISCOVER => Ok(u32::from(ip.mtu_discover).to_le_bytes().to_vec()),
+            raw::IP_FREEBIND => Ok(u32::from(freebind).to_le_bytes().to_vec()),
             raw::IP_TTL => Ok(u32::from(ip.ttl).to_le_bytes().to_vec()),
             _ => Err(Errno::ENOPROTOOPT),
         }

@@ -79,6 +79,8 @@ pub struct SocketOptions {
     pub rcvlowat: u32,
     pub priority: u32,
     pub mark: u32,
+    /// IP_FREEBIND: bind(2) takes an address that is nobody's.
+    pub freebind: bool,
     /// IP_TOS and IP_TTL.
     pub ip: IpChoice,
     /// What a socket of AF_INET6 has beside; nothing in others.
@@ -103,6 +105,7 @@ impl Default for SocketOptions {
             dontroute: false,
             passcred: false,
             timestamp: false,
+            freebind: false,
             linger: None,
             rcvtimeo: None,
             sndtimeo: None,

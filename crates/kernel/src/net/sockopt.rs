@@ -82,7 +82,7 @@ impl Kernel {
         self.tell(Some(call.task), Fact::unsupported(which, what));
     }
 
-    fn is_tcp(&self, socket: SocketId) -> bool {
+    pub(super) fn is_tcp(&self, socket: SocketId) -> bool {
         matches!(self.net.sockets[socket].kind, SocketKind::Tcp(_))
     }
 

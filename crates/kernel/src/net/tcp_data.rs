@@ -258,6 +258,13 @@ impl Kernel {
         }
     }
 
+    /// tcp_read_sock(): splice(2) never passes an urgent byte, in line or not; it gives 0 there
+    /// (measured).
+    pub fn tcp_splice_stops(&self, socket: SocketId) -> bool {
+        self.is_tcp(socket)
+            && self.tcp_of(socket).is_some_and(|tcp| tcp.at_mark() && tcp.unread() > 0)
+    }
+
     /// SIOCATMARK.
     pub fn tcp_atmark(&self, socket: SocketId) -> Result<u32, Errno> {
         Ok(self.tcp_of(socket).is_some_and(|tcp| tcp.at_mark()).into())

@@ -1,10 +1,10 @@
 //! The functions of packetdrill's table, one a system call, and those for packets and time. Neighbour:
 //! `mod` (the table, and how pointers become slices).
 
-use super::{Any, Bytes, DRILL, drill, given, inout, pieces, plain, result, turn, wanted, word};
-use crate::host::FIRST_FD;
+use super::{Any, Bytes, DRILL, given, inout, pieces, plain, result, turn, wanted, word};
 use crate::turn::Turn;
 use core::ffi::{c_int, c_long, c_longlong, c_uint, c_ulong};
+use core::ptr::null_mut;
 use kernel::time::Duration;
 use libc::{epoll_event, iovec, msghdr, off_t, pollfd, socklen_t, timeval};
 use std::sync::PoisonError;
@@ -310,41 +310,6 @@ pub(super) unsafe extern "C" fn getsockopt_of_host(
     result(done) as c_int
 }
 
-/// Does a call that packetdrill makes directly, by a symbol that was preloaded, mean the host?
-fn of_host(fd: c_int) -> bool {
-    fd >= FIRST_FD && drill().is_some()
-}
-
-/// `close` for everybody in a process that this library was preloaded into: the host's for what is
-/// the host's, else the machine's. packetdrill calls it at the end, for what a script left open.
-#[unsafe(export_name = "close")]
-extern "C" fn preloaded_close(fd: c_int) -> c_int {
-    if of_host(fd) {
-        return close(core::ptr::null_mut(), fd);
-    }
-    // SAFETY: the caller's own descriptor, which it closes.
-    unsafe { libc::syscall(libc::SYS_close, fd) as c_int }
-}
-
-/// `getsockopt` likewise: blocks of code call it.
-///
-/// # Safety
-/// As getsockopt(2).
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn getsockopt(
-    fd: c_int,
-    level: c_int,
-    name: c_int,
-    value: Any,
-    len: *mut socklen_t,
-) -> c_int {
-    if of_host(fd) {
-        return unsafe { getsockopt_of_host(core::ptr::null_mut(), fd, level, name, value, len) };
-    }
-    // SAFETY: what the caller promised to getsockopt(2) holds for the system call too.
-    unsafe { libc::syscall(libc::SYS_getsockopt, fd, level, name, value, len) as c_int }
-}
-
 pub(super) unsafe extern "C" fn setsockopt(
     _: Any,
     fd: c_int,
@@ -432,7 +397,9 @@ pub(super) unsafe extern "C" fn splice(
     len: usize,
     flags: c_uint,
 ) -> isize {
-    let (from_at, to_at) = unsafe { (inout(from_at, 1), inout(to_at, 1)) };
+    // packetdrill gives the address of what stands in the script: a NULL there is a 0 here.
+    let meant = |at: *mut off_t| if unsafe { at.as_ref() } == Some(&0) { null_mut() } else { at };
+    let (from_at, to_at) = unsafe { (inout(meant(from_at), 1), inout(meant(to_at), 1)) };
     result(turn(|mut turn| {
         let (a, b) = (turn.put(from_at.as_deref()), turn.put(to_at.as_deref()));
         let args = [word(from), a, word(to), b, len as u64, flags.into()];

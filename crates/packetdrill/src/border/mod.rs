@@ -1,10 +1,11 @@
 //! The border to C: the table of functions that packetdrill calls, and the one symbol by which it
 //! asks for it. Here pointers become slices and errors become errno, and nothing else happens: the
 //! only `unsafe` of this crate. Every call has the number and the arguments of the system call of its
-//! name (syscalls(2)). `calls` has the functions. Neighbour: `turn`.
+//! name (syscalls(2)). `calls` has the functions, `preloaded` those that packetdrill calls by name. Neighbour: `turn`.
 #![allow(unsafe_code)]
 
 mod calls;
+mod preloaded;
 
 use crate::turn::{Drill, Turn};
 use calls::{

@@ -25,6 +25,7 @@ guests::cases! {
     families_of_both_ends_must_agree,
     no_address_means_this_host,
     addresses_must_be_ours_and_whole,
+    freebind_takes_an_address_of_nobody,
     wildcards_conflict_unless_one_is_v6only,
     ipv4_goes_to_the_ipv4_listener_first,
     datagrams_come_from_both_families,
@@ -304,6 +305,24 @@ fn addresses_must_be_ours_and_whole() -> Check {
     let fd = six(SOCK_STREAM, false)?;
     fails!(bind(fd, many, 0), EINVAL);
     fails!(connect(fd, many, 9), ENETUNREACH);
+    Ok(())
+}
+
+/// ip(7), IP_FREEBIND.
+fn freebind_takes_an_address_of_nobody() -> Check {
+    let fd = socket(libc::AF_INET, SOCK_STREAM)?;
+    let mut nobody = loopback(0);
+    // TEST-NET-3 (RFC 5737).
+    nobody.sin_addr.s_addr = u32::from(Ipv4Addr::new(203, 0, 113, 9)).to_be();
+    let all = std::fs::read_to_string("/proc/sys/net/ipv4/ip_nonlocal_bind").unwrap_or_default();
+    if all.trim() != "1" {
+        fails!(bind4(fd, &nobody), EADDRNOTAVAIL);
+    }
+    same!(option(fd, libc::IPPROTO_IP, libc::IP_FREEBIND)?, 0, "at first");
+    set_option(fd, libc::IPPROTO_IP, libc::IP_FREEBIND, 1)?;
+    same!(option(fd, libc::IPPROTO_IP, libc::IP_FREEBIND)?, 1, "when it is set");
+    bind4(fd, &nobody)?;
+    listen(fd, 1)?;
     Ok(())
 }
 

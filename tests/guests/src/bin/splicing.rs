@@ -1,6 +1,7 @@
 //! splice, vmsplice and sendfile where they stop, refuse, and where they take bytes from. See
 //! splice(2), vmsplice(2), sendfile(2).
 
+use guests::net::{connection, recv, send, set_option};
 use guests::sys::{Fd, Sys, open, pipe, raw, read, scratch, write};
 use guests::{Check, fails, same};
 use libc::{EBADF, EFAULT, EINVAL, ESPIPE, O_APPEND, O_CREAT, O_DIRECTORY, O_RDONLY, O_RDWR};
@@ -8,6 +9,7 @@ use std::path::Path;
 
 guests::cases! {
     splice_takes_bytes_out_of_a_socket,
+    splice_stops_at_the_urgent_byte,
     splice_writes_at_the_offset_that_is_given,
     splice_refuses_what_cannot_be_spliced,
     vmsplice_stops_when_the_pipe_is_full,
@@ -47,6 +49,25 @@ fn splice_takes_bytes_out_of_a_socket() -> Check {
     let mut offset = 0;
     fails!(splice(b, &mut offset, writer, HERE, 3), EINVAL);
     fails!(splice(b, HERE, writer, &mut offset, 3), ESPIPE);
+    Ok(())
+}
+
+/// splice(2), tcp(7): only a read passes the mark.
+fn splice_stops_at_the_urgent_byte() -> Check {
+    let (reader, writer) = pipe()?;
+    for inline in [0, 1] {
+        let (client, server) = connection()?;
+        set_option(server, libc::SOL_SOCKET, libc::SO_OOBINLINE, inline)?;
+        send(client, b"before", 0)?;
+        send(client, b"!", libc::MSG_OOB)?;
+        send(client, b"after", 0)?;
+        same!(splice(server, HERE, writer, HERE, 100)?, 6, "bytes before the mark");
+        same!(read(reader, 100)?, b"before", "what went through");
+        same!(splice(server, HERE, writer, HERE, 100)?, 0, "at the mark, in line {inline}");
+        same!(splice(server, HERE, writer, HERE, 100)?, 0, "and again");
+        let next: &[u8] = if inline == 1 { b"!" } else { b"a" };
+        same!(recv(server, 1, 0)?, next, "a read goes on");
+    }
     Ok(())
 }
 
