@@ -222,6 +222,7 @@ impl Kernel {
         self.wake_expired_sleepers();
         self.run_timers();
         self.run_timerfds();
+        self.run_cgroup_notifications();
         self.net_expire();
     }
 
@@ -230,7 +231,8 @@ impl Kernel {
         let sleepers = self.next_sleeper_deadline();
         let timers = self.next_timer_deadline();
         let timerfds = self.next_timerfd_deadline();
+        let groups = self.next_cgroup_notification();
         let net = self.net_next_deadline();
-        [sleepers, timers, timerfds, net].into_iter().flatten().min()
+        [sleepers, timers, timerfds, groups, net].into_iter().flatten().min()
     }
 }

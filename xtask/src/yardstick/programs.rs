@@ -1,6 +1,7 @@
 //! The table of the programs: which of Linux's own tests one gcc line makes a static program of. Left
 //! out are those that change the machine (the clock, time zone, suspend), that need devices or
-//! libraries, and those about parts that afterlife has not at all (bpf, cgroups, mounts).
+//! libraries, and those about parts that afterlife has not at all (bpf, controllers of
+//! cgroups, mounts).
 
 /// One program of the yardstick.
 pub struct Program {
@@ -32,6 +33,10 @@ const fn plain(source: &'static str) -> Program {
 
 const fn slow(source: &'static str) -> Program {
     Program { source, gcc: &[], arguments: &[], seconds: 60 }
+}
+
+const fn cgroup(source: &'static str) -> Program {
+    Program { source, gcc: &["cgroup_util.c"], arguments: &[], seconds: 60 }
 }
 
 /// In the order in which they run.
@@ -75,6 +80,9 @@ pub const PROGRAMS: &[Program] = &[
     plain("pidfd/pidfd_setns_test"),
     slow("pidfd/pidfd_test"),
     plain("pidfd/pidfd_wait"),
+    cgroup("cgroup/test_core"),
+    cgroup("cgroup/test_kill"),
+    cgroup("cgroup/test_freezer"),
     plain("pid_namespace/regression_enomem"),
     plain("exec/execveat"),
     plain("exec/non-regular"),

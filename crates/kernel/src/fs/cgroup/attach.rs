@@ -96,7 +96,7 @@ impl Kernel {
     }
 
     /// css_set_move_task(), cgroup_freezer_migrate_task().
-    fn cgroup_migrate(&mut self, task: TaskId, to: CgroupId) {
+    pub(super) fn cgroup_migrate(&mut self, task: TaskId, to: CgroupId) {
         let from = core::mem::replace(&mut self.tasks[task].cgroup, to);
         self.cgroup_join(task, to);
         self.cgroup_leave(task, from);
@@ -111,7 +111,7 @@ impl Kernel {
     /// cgroup_attach_permissions(): EACCES unless `cred` may write cgroup.procs of the nearest group
     /// above both; EOPNOTSUPP for a group that is no valid domain, and for a thread that would leave
     /// its process's domain.
-    fn cgroup_attach_permissions(
+    pub(super) fn cgroup_attach_permissions(
         &self,
         (from, to): (CgroupId, CgroupId),
         cred: &Cred,

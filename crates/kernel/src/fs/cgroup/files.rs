@@ -184,7 +184,7 @@ impl Kernel {
 
     /// Processes that the group has, those in the threaded groups below it too: leaders that live,
     /// then those that exited before their threads. EOPNOTSUPP in a threaded group.
-    fn cgroup_processes(&self, cgroup: CgroupId) -> Result<Vec<TaskId>, Errno> {
+    pub(super) fn cgroup_processes(&self, cgroup: CgroupId) -> Result<Vec<TaskId>, Errno> {
         if self.cgroups.is_threaded(cgroup) {
             return Err(Errno::EOPNOTSUPP);
         }

@@ -9,17 +9,17 @@ mod cputime;
 mod dir;
 mod files;
 mod freezer;
+mod notify;
 mod threaded;
 
 use crate::abi::Errno;
 use crate::arena::{Arena, Id};
 use crate::fs::dcache::{DentryId, Vfs};
 use crate::fs::file::FileId;
-use crate::fs::inotify::bits::IN_MODIFY;
 use crate::kernel::Kernel;
 use crate::task::TaskId;
-use crate::wait_queue::Event;
-use std::collections::BTreeMap;
+use crate::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use cputime::Cputime;
 pub use files::CgroupFile;
@@ -47,8 +47,10 @@ pub struct Cgroup {
     procs: DentryId,
     /// The root has none.
     events: Option<DentryId>,
-    /// How often `events` changed, and once more (kernfs_open_node.event).
+    /// How often it was told that `events` changed, and once more (kernfs_open_node.event).
     event: u64,
+    /// When that was told last.
+    notified_at: Option<Instant>,
     /// Tasks in it that have not exited, in the order of their coming.
     tasks: Vec<TaskId>,
     /// How many of these are true: it has tasks; a child is populated (for each).
@@ -73,6 +75,7 @@ impl Cgroup {
             procs: DentryId::nobody(),
             events: None,
             event: 1,
+            notified_at: None,
             tasks: Vec::new(),
             populated: 0,
             dom: CgroupId::nobody(),
@@ -94,6 +97,8 @@ pub struct Cgroups {
     ino: u64,
     /// What an open file was last read at (kernfs_open_file.event); nothing before it is read.
     seen: BTreeMap<FileId, u64>,
+    /// Whose cgroup.events is to be told of, and when.
+    notify: BTreeSet<(Instant, CgroupId)>,
 }
 
 impl Cgroups {
@@ -102,7 +107,8 @@ impl Cgroups {
         let mut all = Arena::default();
         let root = all.insert(Cgroup::new(None, b""));
         all[root].dom = root;
-        let mut cgroups = Cgroups { all, root, ino: 0, seen: BTreeMap::new() };
+        let mut cgroups =
+            Cgroups { all, root, ino: 0, seen: BTreeMap::new(), notify: BTreeSet::new() };
         cgroups.fill_root(vfs);
         cgroups
     }
@@ -179,17 +185,6 @@ impl Kernel {
         }
     }
 
-    /// cgroup_file_notify() of cgroup.events: whoever polls it or watches it is told. Unlike Linux,
-    /// which tells of changes within 10 ms only once, at each.
-    fn cgroup_file_notify(&mut self, cgroup: CgroupId) {
-        let Some(events) = self.cgroups.all[cgroup].events else { return };
-        self.cgroups.all[cgroup].event += 1;
-        self.publish(Event::Cgroup(cgroup));
-        if !self.cgroups.all[cgroup].dead {
-            self.fsnotify_dentry(events, IN_MODIFY);
-        }
-    }
-
     /// The text of /proc/PID/cgroup for `reader`, as seen from the root of its cgroup namespace.
     pub(crate) fn proc_cgroup_show(&self, task: TaskId, reader: TaskId) -> Vec<u8> {
         let cgroup = self.tasks[task].cgroup;
@@ -241,17 +236,4 @@ impl Kernel {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_told_from_the_root_of_a_namespace() {
-        let from = |path: &str, root: &str| {
-            String::from_utf8(kernfs_path_from_node(path.as_bytes(), root.as_bytes())).unwrap()
-        };
-        assert_eq!((from("/", "/"), from("/a/b", "/")), ("/".into(), "/a/b".into()));
-        assert_eq!((from("/a/b", "/a"), from("/a", "/a")), ("/b".into(), "/".into()));
-        assert_eq!((from("/c", "/a/b"), from("/", "/a")), ("/../../c".into(), "/..".into()));
-        assert_eq!((from("/ab", "/a"), from("/a/c", "/a/b")), ("/../ab".into(), "/../c".into()));
-    }
-}
+mod tests;
