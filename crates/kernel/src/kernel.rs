@@ -30,8 +30,8 @@ use crate::task::{Fs, GroupId, SigHand, Task, TaskId, ThreadGroup};
 use crate::time::{Duration, Instant};
 use crate::tty::Tty;
 use crate::wait_queue::WaitQueues;
-use core::net::{Ipv4Addr, Ipv6Addr};
-use std::collections::{BTreeMap, VecDeque};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What a host is told when it boots.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,6 +44,8 @@ pub struct Config {
     pub address: Ipv4Addr,
     /// Its IPv6 address. None: IPv6 is off (net.ipv6.conf.all.disable_ipv6), on the loopback too.
     pub address6: Option<Ipv6Addr>,
+    /// Addresses of hosts on the same link: these are asked for before anything is sent to them (ARP).
+    pub on_link: BTreeSet<IpAddr>,
     /// All names that resolve inside the world, for /etc/hosts.
     pub names: BTreeMap<String, Ipv4Addr>,
     /// The names that resolve to an IPv6 address too.
@@ -86,6 +88,7 @@ impl Default for Config {
             number: 0,
             address: Ipv4Addr::new(10, 0, 0, 1),
             address6: Some(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1)),
+            on_link: BTreeSet::new(),
             names: BTreeMap::new(),
             names6: BTreeMap::new(),
             seed: 1,

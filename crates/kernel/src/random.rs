@@ -19,6 +19,8 @@ pub enum Purpose {
     Timestamp,
     /// The seed of a host's next boot.
     Boot,
+    /// How long a neighbour is taken to be there.
+    Neighbour,
 }
 
 /// One stream of random numbers.

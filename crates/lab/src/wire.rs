@@ -7,7 +7,7 @@ use etherparse::{
     Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, IpDscp, IpEcn, IpNumber, Ipv4Header,
     Ipv6FlowLabel, Ipv6Header, TcpHeader, UdpHeader,
 };
-use kernel::net::packet::{IpChoice, Packet, Transport, Unreachable};
+use kernel::net::packet::{Discovery, IpChoice, Packet, Transport, Unreachable};
 use kernel::net::tcp::{Flags, Options, Segment, Seq};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -22,6 +22,7 @@ pub fn encode(packet: &Packet) -> Vec<u8> {
         }
         Transport::Icmp(unreachable) if packet.src.is_ipv4() => (IpNumber::ICMP, icmp(unreachable)),
         Transport::Icmp(unreachable) => (IpNumber::IPV6_ICMP, icmpv6(packet, unreachable)),
+        Transport::Neigh(what) => return neigh(packet, *what),
     };
     [ip_header(packet, protocol, body.len()), body].concat()
 }
@@ -134,6 +135,42 @@ fn icmp(unreachable: &Unreachable) -> Vec<u8> {
     let kind = Icmpv4Type::Unknown { type_u8: 3, code_u8: unreachable.code, bytes5to8: [0; 4] };
     let header = Icmpv4Header::with_checksum(kind, &quoted);
     [&header.to_bytes()[..], &quoted].concat()
+}
+
+/// The hardware address that a host has by its address.
+fn hardware(address: IpAddr) -> [u8; 6] {
+    let [.., a, b, c, d] = v6(address).octets();
+    [2, 0, a, b, c, d]
+}
+
+/// ARP (RFC 826), which is no IP packet; or a neighbour solicitation or advertisement (RFC 4861, 4.3).
+fn neigh(packet: &Packet, what: Discovery) -> Vec<u8> {
+    let own = hardware(packet.src);
+    let answer = what == Discovery::Advertise;
+    if let (IpAddr::V4(src), IpAddr::V4(dst)) = (packet.src, packet.dst) {
+        let head = [0, 1, 8, 0, 6, 4, 0, 1 + u8::from(answer)];
+        let theirs = if answer { hardware(packet.dst) } else { [0; 6] };
+        return [&head[..], &own, &src.octets(), &theirs, &dst.octets()].concat();
+    }
+    let mut to = v6(packet.dst).octets();
+    let target = if answer { v6(packet.src) } else { v6(packet.dst) };
+    if what == (Discovery::Solicit { everyone: true }) {
+        // ff02::1:ff and the last three bytes.
+        to = [&[0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff], &to[13..]]
+            .concat()
+            .try_into()
+            .expect("16");
+    }
+    // RFC 4861's flags: solicited, override; the option is the hardware address of the source.
+    let (kind, flags) = if answer { (136, [0x60, 0, 0, 0]) } else { (135, [0; 4]) };
+    let option = [&[1 + u8::from(answer), 1][..], &own].concat();
+    let body = [&target.octets()[..], &option].concat();
+    let kind = Icmpv6Type::Unknown { type_u8: kind, code_u8: 0, bytes5to8: flags };
+    let icmp = Icmpv6Header::with_checksum(kind, v6(packet.src).octets(), to, &body);
+    let icmp = icmp.expect("it fits into an IP packet");
+    let sent = Packet { dst: IpAddr::V6(to.into()), ..packet.clone() };
+    let header = ip_header(&sent, IpNumber::IPV6_ICMP, 8 + body.len());
+    [&header[..], &icmp.to_bytes(), &body].concat()
 }
 
 /// Likewise, type 1 (RFC 4443, 3.1).

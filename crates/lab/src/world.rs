@@ -18,7 +18,8 @@ use kernel::platform::{Platform, Trap};
 use kernel::task::{Pid, TaskId, WaitStatus};
 use kernel::time::{Duration, Instant};
 use kernel::{Config, Kernel};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// How long a task runs before another ready one of its host gets its turn.
 pub(crate) const SLICE: Duration = Duration::from_millis(1);
@@ -135,6 +136,23 @@ pub struct World<P> {
     unsupported: BTreeMap<String, u64>,
 }
 
+/// The addresses of the hosts that share a link with one, if they are to know it.
+fn neighbours_of(scenario: &Scenario, host: usize) -> BTreeSet<IpAddr> {
+    let shared = scenario.links.iter().filter(|link| link.neighbours);
+    let others = shared.filter_map(|link| match link.between {
+        (one, other) if one == host => Some(other),
+        (one, other) if other == host => Some(one),
+        _ => None,
+    });
+    let mut all = BTreeSet::new();
+    for other in others {
+        let other = &scenario.hosts[other];
+        all.insert(other.address.into());
+        all.extend(other.ipv6.map(IpAddr::from));
+    }
+    all
+}
+
 impl<P: Platform> World<P> {
     /// Boots the hosts of `scenario`; nothing has run yet.
     pub fn new(platform: P, scenario: Scenario, options: &Options) -> World<P> {
@@ -150,6 +168,7 @@ impl<P: Platform> World<P> {
                 number: number as u64,
                 address: host.address,
                 address6: host.ipv6,
+                on_link: neighbours_of(&scenario, number),
                 names: names.clone(),
                 names6: names6.clone(),
                 seed: scenario.seed,

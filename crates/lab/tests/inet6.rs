@@ -95,7 +95,10 @@ fn segments(packets: &[&Packet], six: bool) -> Vec<(u16, String, usize, u16)> {
             let who = if *src_port == 7000 { 1 } else { 2 };
             Some((who, segment.flags.to_string(), segment.payload.len(), segment.window))
         }
-        Transport::Tcp { .. } | Transport::Udp { .. } | Transport::Icmp(_) => None,
+        Transport::Tcp { .. }
+        | Transport::Udp { .. }
+        | Transport::Icmp(_)
+        | Transport::Neigh(_) => None,
     };
     packets.iter().filter_map(segment).collect()
 }

@@ -97,7 +97,7 @@ fn status(world: &World<Scripted>, process: &str) -> Option<u32> {
 fn flags(packet: &Packet) -> String {
     match &packet.payload {
         Transport::Tcp { segment, .. } => segment.flags.to_string(),
-        Transport::Udp { .. } | Transport::Icmp(_) => String::new(),
+        Transport::Udp { .. } | Transport::Icmp(_) | Transport::Neigh(_) => String::new(),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::{End, Names, Renderer};
 use kernel::fact::{Fact, FileFact, NetFact, SyscallFact, TaskFact};
-use kernel::net::packet::{Packet, Transport};
+use kernel::net::packet::{Discovery, Packet, Transport};
 use kernel::syscall;
 use kernel::task::WaitStatus;
 use lab::fault::FaultKind;
@@ -230,6 +230,7 @@ fn net_fact(fact: &NetFact, names: &Names) -> (&'static str, Value) {
                 Transport::Tcp { .. } => "segment",
                 Transport::Udp { .. } => "datagram",
                 Transport::Icmp(_) => "icmp",
+                Transport::Neigh(_) => "neighbour",
             };
             (kind, with(self::packet(packet, names), json!({"loopback": loopback})))
         }
@@ -265,6 +266,7 @@ fn packet(packet: &Packet, names: &Names) -> Value {
         Transport::Udp { payload, .. } => json!({"len": payload.len()}),
         Transport::Icmp(unreachable) => json!({"code": unreachable.code,
             "about": format!("{} → {}", unreachable.from, unreachable.to)}),
+        Transport::Neigh(what) => json!({"asks": *what != Discovery::Advertise}),
     };
     with(ends, rest)
 }

@@ -3,6 +3,7 @@
 
 use super::{End, Names, Renderer};
 use kernel::fact::{Fact, NetFact};
+use kernel::net::packet::Transport;
 use kernel::net::tcp::TcpFact;
 use lab::{Record, What, wire};
 use pcap_file::DataLink;
@@ -73,6 +74,10 @@ impl<W: Write> Renderer for Pcap<W> {
                 }
             },
             NetFact::Sent { packet, .. } => {
+                // The link type begins at IP: ARP has no place in the file.
+                if matches!(packet.payload, Transport::Neigh(_)) && packet.src.is_ipv4() {
+                    return Ok(());
+                }
                 let ends = (packet.source(), packet.destination());
                 let comment = self.comment(record, names, ends);
                 self.cause = None;

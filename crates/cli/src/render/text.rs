@@ -311,7 +311,7 @@ fn wrapped(line: &str) -> String {
 fn ends_connection(packet: &Packet) -> bool {
     match &packet.payload {
         Transport::Tcp { segment, .. } => segment.has(Flags::FIN) || segment.has(Flags::RST),
-        Transport::Udp { .. } | Transport::Icmp(_) => false,
+        Transport::Udp { .. } | Transport::Icmp(_) | Transport::Neigh(_) => false,
     }
 }
 

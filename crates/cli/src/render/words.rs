@@ -5,7 +5,7 @@ use super::Names;
 use kernel::abi::signal::Signal;
 use kernel::fact::task::{Dropped, SignalAction};
 use kernel::fact::{FileFact, NetFact, TaskFact};
-use kernel::net::packet::{Packet, Transport};
+use kernel::net::packet::{Discovery, Packet, Transport};
 use kernel::net::tcp::{CloseOutcome, CloseSent, ReplyWhy, ResetWhy, Silence, TcpFact};
 use kernel::task::WaitStatus;
 use lab::LabFact;
@@ -205,6 +205,12 @@ fn packet(packet: &Packet, names: &Names) -> String {
         }
         Transport::Udp { payload, .. } => format!("{ends} UDP len {}", payload.len()),
         Transport::Icmp(unreachable) => format!("{ends} ICMP unreachable {}", unreachable.code),
+        Transport::Neigh(Discovery::Solicit { .. }) => {
+            format!("who has {}? asks {}", packet.dst, packet.src)
+        }
+        Transport::Neigh(Discovery::Advertise) => {
+            format!("{} answers {}: it is here", packet.src, packet.dst)
+        }
     }
 }
 
@@ -212,7 +218,7 @@ fn packet(packet: &Packet, names: &Names) -> String {
 pub fn arrival(packet: &Packet, _: &Names) -> String {
     let flags = match &packet.payload {
         Transport::Tcp { segment, .. } => format!("{:?}", segment.flags),
-        Transport::Udp { .. } | Transport::Icmp(_) => String::new(),
+        Transport::Udp { .. } | Transport::Icmp(_) | Transport::Neigh(_) => String::new(),
     };
     format!("{flags} {} → {} arrives", packet.source(), packet.destination())
 }

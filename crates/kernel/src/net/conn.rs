@@ -15,8 +15,8 @@ use crate::net::socket::SocketId;
 use crate::net::tcp::Seq;
 use crate::net::tcp::TcpConfig;
 use crate::net::tcp::TcpConn;
+use crate::net::tcp::{Flags, Segment, reply_reset};
 use crate::net::tcp::{Output, Ready, ReplyWhy, TcpFact};
-use crate::net::tcp::{Segment, reply_reset};
 use crate::random::{Purpose, Stream};
 use crate::time::Instant;
 use crate::wait_queue::Event;
@@ -302,6 +302,9 @@ impl Kernel {
     pub fn tcp_rcv(&mut self, from: SocketAddr, to: SocketAddr, tos: u8, segment: Segment) {
         let listener = self.net.tcp.find_listener(to);
         if let Some(conn) = self.net.tcp.find((to, from)) {
+            if segment.has(Flags::ACK) {
+                self.net.neighbours.heard_from(from.ip());
+            }
             // A SYN may reopen a TIME_WAIT connection, if somebody listens (T-29).
             let reopens = self.net.tcp.conns[conn].tcp.recycles(&segment);
             if let (Some(listener), Some(isn)) = (listener, reopens) {

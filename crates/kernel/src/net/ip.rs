@@ -7,34 +7,34 @@ use crate::abi::Errno;
 use crate::fact::NetFact;
 use crate::kernel::Kernel;
 use crate::net::packet::{IpChoice, Packet, Transport, Unreachable};
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-const ICMP_PORT_UNREACH: u8 = 3;
-const ICMPV6_PORT_UNREACH: u8 = 4;
-
-/// icmp_err_convert for destination unreachable.
-fn icmp_error(code: u8) -> Errno {
+/// icmp_err_convert for destination unreachable: the error, and whether a datagram socket hears of it.
+fn icmp_error(code: u8) -> (Errno, bool) {
     match code {
-        0 | 6 | 9 | 11 => Errno::ENETUNREACH,
-        2 => Errno::ENOPROTOOPT,
-        ICMP_PORT_UNREACH => Errno::ECONNREFUSED,
-        4 => Errno::EMSGSIZE,
-        5 => Errno::EOPNOTSUPP,
-        // 1 host unreachable, 7, 8, 10, 12 and the administrative ones.
-        _ => Errno::EHOSTUNREACH,
+        0 | 11 => (Errno::ENETUNREACH, false),
+        6 | 9 => (Errno::ENETUNREACH, true),
+        2 => (Errno::ENOPROTOOPT, true),
+        3 => (Errno::ECONNREFUSED, true),
+        4 => (Errno::EMSGSIZE, false),
+        5 => (Errno::EOPNOTSUPP, false),
+        // Host unreachable, by its type of service too.
+        1 | 12 => (Errno::EHOSTUNREACH, false),
+        // 7, 8, 10 and the administrative ones.
+        _ => (Errno::EHOSTUNREACH, true),
     }
 }
 
 /// icmpv6_err_convert(), likewise (RFC 4443, 3.1).
-fn icmpv6_error(code: u8) -> Errno {
+fn icmpv6_error(code: u8) -> (Errno, bool) {
     match code {
-        0 => Errno::ENETUNREACH,
-        ICMPV6_PORT_UNREACH => Errno::ECONNREFUSED,
+        0 => (Errno::ENETUNREACH, false),
+        4 => (Errno::ECONNREFUSED, true),
         // Prohibited, the policy failed, the route is rejected.
-        1 | 5 | 6 => Errno::EACCES,
+        1 | 5 | 6 => (Errno::EACCES, true),
         // 2 beyond the scope of the source, 3 address unreachable.
-        2 | 3 => Errno::EHOSTUNREACH,
-        _ => Errno::EPROTO,
+        2 | 3 => (Errno::EHOSTUNREACH, false),
+        _ => (Errno::EPROTO, true),
     }
 }
 
@@ -76,13 +76,27 @@ impl Kernel {
         let id = if dst.is_ipv4() { self.net.next_ip_id(&payload) } else { 0 };
         let packet = Packet { src, dst, id, choice, payload };
         let loopback = self.is_local_address(dst);
-        let fact = NetFact::Sent { packet: Box::new(packet.clone()), loopback };
-        self.tell(self.net.acting, fact.into());
         if loopback {
+            self.tell_sent(&packet, true);
             self.net.backlog.push_back(packet);
-        } else if !self.net.tx_full {
+        } else if self.config.on_link.contains(&dst) {
+            self.neigh_output(packet);
+        } else {
+            self.dev_queue_xmit(packet);
+        }
+    }
+
+    /// dev_queue_xmit(): a packet leaves by the network interface.
+    pub(super) fn dev_queue_xmit(&mut self, packet: Packet) {
+        self.tell_sent(&packet, false);
+        if !self.net.tx_full {
             self.outbox.push_back(packet);
         }
+    }
+
+    fn tell_sent(&mut self, packet: &Packet, loopback: bool) {
+        let fact = NetFact::Sent { packet: Box::new(packet.clone()), loopback };
+        self.tell(self.net.acting, fact.into());
     }
 
     /// net_rx_action(): receives what was sent to `lo`. Called at the end of every operation that
@@ -119,27 +133,27 @@ impl Kernel {
             }
             Transport::Udp { payload, .. } => self.udp_rcv(from, to, payload),
             Transport::Icmp(unreachable) => self.icmp_unreach(&unreachable),
+            Transport::Neigh(what) => self.neigh_rcv(packet.src, packet.dst, what),
         }
     }
 
-    /// icmp_send(), icmpv6_send() of "port unreachable": tells the sender of a packet that nobody wants
-    /// it.
-    pub fn icmp_send_port_unreach(&mut self, protocol: u8, from: SocketAddr, to: SocketAddr) {
+    /// icmp_send(), icmpv6_send(): an error about a packet to its sender, from the address `src`.
+    pub fn icmp_send(&mut self, src: IpAddr, about: Unreachable) {
+        let dst = about.from.ip();
         // IPTOS_PREC_INTERNETCONTROL: errors are urgent, but to IPv6.
-        let (code, tos) =
-            if to.is_ipv4() { (ICMP_PORT_UNREACH, 0xc0) } else { (ICMPV6_PORT_UNREACH, 0) };
-        let quoted = Unreachable { code, protocol, from, to };
+        let tos = if dst.is_ipv4() { 0xc0 } else { 0 };
         let choice = IpChoice { tos, ..IpChoice::default() };
-        self.ip_output(to.ip(), from.ip(), choice, Transport::Icmp(quoted));
+        self.ip_output(src, dst, choice, Transport::Icmp(about));
     }
 
     /// icmp_unreach(): an error about a packet that we sent.
     fn icmp_unreach(&mut self, icmp: &Unreachable) {
         let (local, remote) = (icmp.from, icmp.to);
-        let errno = if local.is_ipv4() { icmp_error(icmp.code) } else { icmpv6_error(icmp.code) };
+        let known = if local.is_ipv4() { icmp_error } else { icmpv6_error };
+        let (errno, fatal) = known(icmp.code);
         match icmp.protocol {
             6 => self.tcp_err(local, remote, errno),
-            17 => self.udp_err(local, remote, errno),
+            17 if fatal => self.udp_err(local, remote, errno),
             // We send nothing else, so nothing else is quoted to us.
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! The network of one host. A socket call decodes its arguments in `calls`, `msg` and `sockopt`,
 //! finds its [`socket::Socket`] and goes on in its family: `inet` (TCP's socket side) over `conn`
 //! (connections, demultiplexing) over the sans-I/O [`tcp`]; `udp`; `unix`. Packets leave and arrive
-//! in `ip`; `inet6` knows what addresses mean to either family; `port` knows who is bound where. The walk of a death passes `socket::sock_close` →
+//! in `ip`, by way of `neigh` where hosts share a link; `inet6` knows what addresses mean to either family; `port` knows who is bound where. The walk of a death passes `socket::sock_close` →
 //! `inet` → `tcp::close`.
 
 pub mod calls;
@@ -12,6 +12,7 @@ pub mod ip;
 mod ip_sockopt;
 mod ipv6_sockopt;
 pub mod msg;
+pub mod neigh;
 pub mod packet;
 pub mod port;
 pub mod sockaddr;
@@ -29,6 +30,7 @@ use crate::arena::Arena;
 use crate::fs::procfs::sysctl::TcpSysctls;
 use crate::kernel::{Config, Kernel};
 use crate::net::conn::Connections;
+use crate::net::neigh::Neighbours;
 use crate::net::packet::{Packet, Transport};
 use crate::net::port::PortTable;
 use crate::net::socket::Socket;
@@ -46,6 +48,8 @@ pub struct Net {
     pub tcp: Connections,
     /// /proc/sys/net/ipv4/tcp_*.
     pub sysctls: TcpSysctls,
+    /// Hosts on the same link.
+    pub neighbours: Neighbours,
     /// TCP ports.
     pub tcp_ports: PortTable,
     /// UDP ports.
@@ -74,6 +78,7 @@ impl Net {
             sockets: Arena::default(),
             tcp: Connections::default(),
             sysctls: TcpSysctls::default(),
+            neighbours: Neighbours::default(),
             tcp_ports: PortTable::default(),
             udp_ports: PortTable::default(),
             backlog: VecDeque::new(),
@@ -100,14 +105,16 @@ impl Net {
 }
 
 impl Kernel {
-    /// Serves connection timers that are due.
+    /// Serves the timers of connections and neighbours that are due.
     pub fn net_expire(&mut self) {
         self.tcp_expire();
+        self.neigh_expire();
         self.net_rx_action();
     }
 
-    /// The earliest connection timer.
+    /// The earliest of them.
     pub fn net_next_deadline(&self) -> Option<Instant> {
-        self.net.tcp.next_deadline()
+        let timers = [self.net.tcp.next_deadline(), self.net.neighbours.next_deadline()];
+        timers.into_iter().flatten().min()
     }
 }

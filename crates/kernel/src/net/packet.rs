@@ -52,12 +52,26 @@ pub enum Transport {
     Tcp { src_port: u16, dst_port: u16, segment: Segment },
     Udp { src_port: u16, dst_port: u16, payload: bytes::Bytes },
     Icmp(Unreachable),
+    Neigh(Discovery),
 }
 
-/// ICMP destination unreachable (type 3), with what it quotes of the packet that it is about.
+/// ARP, or to IPv6 neighbour discovery: the packet's source asks for the hardware address of its
+/// destination, or tells its own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Discovery {
+    /// Who has it? Asked of everybody, or of who had it.
+    Solicit {
+        /// Of everybody.
+        everyone: bool,
+    },
+    /// I have it.
+    Advertise,
+}
+
+/// ICMP destination unreachable (type 3, of ICMPv6 1), with what it quotes of the packet that it is about.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Unreachable {
-    /// 0 net, 1 host, 2 protocol, 3 port.
+    /// 0 net, 1 host, 2 protocol, 3 port; of ICMPv6 0 no route, 3 address, 4 port.
     pub code: u8,
     /// IP protocol of the quoted packet: 6 TCP, 17 UDP.
     pub protocol: u8,
@@ -67,7 +81,28 @@ pub struct Unreachable {
     pub to: SocketAddr,
 }
 
+impl Unreachable {
+    /// Nobody is at the port.
+    pub fn port(protocol: u8, from: SocketAddr, to: SocketAddr) -> Unreachable {
+        Unreachable { code: if to.is_ipv4() { 3 } else { 4 }, protocol, from, to }
+    }
+
+    /// Nobody is at the address.
+    pub fn host(protocol: u8, from: SocketAddr, to: SocketAddr) -> Unreachable {
+        Unreachable { code: if to.is_ipv4() { 1 } else { 3 }, protocol, from, to }
+    }
+}
+
 impl Packet {
+    /// Bytes behind the transport header.
+    pub fn payload_len(&self) -> usize {
+        match &self.payload {
+            Transport::Tcp { segment, .. } => segment.payload.len(),
+            Transport::Udp { payload, .. } => payload.len(),
+            Transport::Icmp(_) | Transport::Neigh(_) => 0,
+        }
+    }
+
     /// Source address and port; port 0 for ICMP.
     pub fn source(&self) -> SocketAddr {
         SocketAddr::new(self.src, self.ports().0)
@@ -82,7 +117,7 @@ impl Packet {
         match &self.payload {
             Transport::Tcp { src_port, dst_port, .. }
             | Transport::Udp { src_port, dst_port, .. } => (*src_port, *dst_port),
-            Transport::Icmp(_) => (0, 0),
+            Transport::Icmp(_) | Transport::Neigh(_) => (0, 0),
         }
     }
 }

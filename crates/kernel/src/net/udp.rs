@@ -9,7 +9,7 @@ use crate::kernel::Kernel;
 use crate::net::inet6::Inet6Options;
 use crate::net::msg::ControlMessage;
 use crate::net::msg::{MsgFlags, Received};
-use crate::net::packet::Transport;
+use crate::net::packet::{Transport, Unreachable};
 use crate::net::port::Owner;
 use crate::net::sockaddr::SockAddr;
 use crate::net::socket::{SocketId, SocketKind};
@@ -244,7 +244,7 @@ impl Kernel {
             })
             .max_by_key(|(score, _)| *score);
         let Some((_, socket)) = best else {
-            self.icmp_send_port_unreach(17, from, to);
+            self.icmp_send(to.ip(), Unreachable::port(17, from, to));
             return;
         };
         let limit = self.net.sockets[socket].options.rcvbuf.map_or(RMEM_DEFAULT, |b| b as usize);

@@ -307,7 +307,7 @@ fn sent_to<'a>(
                 Sent { after, flags: segment.flags, len: segment.payload.len(), lost: false };
             Some((ends, sent))
         }
-        Transport::Udp { .. } | Transport::Icmp(_) => None,
+        Transport::Udp { .. } | Transport::Icmp(_) | Transport::Neigh(_) => None,
     };
     peers.iter_mut().filter_map(move |peer| {
         let ((from, to), sent) = found?;

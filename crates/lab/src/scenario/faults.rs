@@ -26,7 +26,7 @@ pub(super) const KINDS: [&str; 11] = [
 impl<'a> Reader<'a> {
     /// All of them.
     pub(super) fn read_faults(&self, root: &Section<'a>) -> Result<Vec<FaultSpec>> {
-        let known = [&["at", "signal", "one-way"][..], &KINDS, &LINK[1..]].concat();
+        let known = [&["at", "signal", "one-way"][..], &KINDS, &LINK[2..]].concat();
         let faults = sections(self.source, root, "fault", "[[fault]]", &known)?;
         faults.iter().map(|fault| self.read_fault(fault)).collect()
     }
@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
                            lost: write partition = [\"HOST\", \"HOST\"] beside it";
             return Err(fault.error(message));
         }
-        if let (Some(key), false) = (LINK[1..].iter().find(|it| fault.has(it)), fault.has("link")) {
+        if let (Some(key), false) = (LINK[2..].iter().find(|it| fault.has(it)), fault.has("link")) {
             let message = format!(
                 "{key} says how a link is from now on: write link = [\"HOST\", \"HOST\"] beside it"
             );

@@ -115,6 +115,8 @@ pub struct LinkSpec {
     pub between: (usize, usize),
     /// What it does to packets.
     pub shape: LinkShape,
+    /// The hosts ask for each other's hardware address, and notice who does not answer.
+    pub neighbours: bool,
 }
 
 /// One fault.

@@ -38,8 +38,17 @@ const ROOT: [&str; 7] = ["seed", "until", "host", "process", "link", "fault", "c
 const HOST: [&str; 3] = ["name", "address", "ipv6"];
 const PROCESS: [&str; 9] =
     ["name", "host", "command", "start", "at-boot", "init", "user", "cwd", "env"];
-pub(super) const LINK: [&str; 8] =
-    ["between", "latency", "jitter", "loss", "duplicate", "reorder", "bandwidth", "queue"];
+pub(super) const LINK: [&str; 9] = [
+    "between",
+    "neighbours",
+    "latency",
+    "jitter",
+    "loss",
+    "duplicate",
+    "reorder",
+    "bandwidth",
+    "queue",
+];
 const EXITS: [&str; 4] = ["process", "status", "signal", "within"];
 
 pub(super) type Result<T> = core::result::Result<T, ScenarioError>;
@@ -231,7 +240,8 @@ impl<'a> Reader<'a> {
                 let message = "there are two links between these hosts: remove one";
                 return Err(self.source.error(between.at, message));
             }
-            links.push(LinkSpec { between: pair, shape: read_shape(&link)? });
+            let neighbours = link.boolean("neighbours")?.unwrap_or(false);
+            links.push(LinkSpec { between: pair, shape: read_shape(&link)?, neighbours });
         }
         Ok(links)
     }

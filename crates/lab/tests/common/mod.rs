@@ -153,7 +153,7 @@ pub fn sent(records: &[Record], host: usize) -> Vec<(f64, String, usize)> {
                     segment.flags.to_string(),
                     segment.payload.len(),
                 )),
-                Transport::Udp { .. } | Transport::Icmp(_) => None,
+                Transport::Udp { .. } | Transport::Icmp(_) | Transport::Neigh(_) => None,
             }
         }
         What::Kernel(_) | What::Lab(_) => None,

@@ -221,11 +221,19 @@ impl Kernel {
         if only_lo { lo } else { eth0 + &lo }
     }
 
-    /// sockstat6: how many sockets of AF_INET6 are in use.
+    /// sockstat6: how many sockets of AF_INET6 are in use: listening, connected, bound.
     pub(crate) fn proc_net_sockstat6(&self, nobody: bool) -> String {
-        let all = || self.net.sockets.iter().filter(|(_, s)| s.options.inet6.is_some() && !nobody);
-        let udp = all().filter(|(_, s)| s.is_datagram()).count();
-        let tcp = all().count() - udp;
+        let (mut tcp, mut udp) = (0, 0);
+        for (_, s) in self.net.sockets.iter().filter(|(_, s)| s.options.inet6.is_some() && !nobody)
+        {
+            match &s.kind {
+                SocketKind::Tcp(listens) => tcp += usize::from(listens.is_listening()),
+                SocketKind::Udp(bound) => udp += usize::from(bound.local.port() != 0),
+                SocketKind::Unix(_) => {}
+            }
+        }
+        let conns = self.net.tcp.conns.iter().filter(|(_, c)| c.inet6 && c.tcp.is_hashed());
+        tcp += conns.filter(|(_, c)| c.tcp.proc_line().full.is_some() && !nobody).count();
         format!(
             "TCP6: inuse {tcp}\nUDP6: inuse {udp}\nUDPLITE6: inuse 0\nRAW6: inuse 0\n\
              FRAG6: inuse 0 memory 0\n"
