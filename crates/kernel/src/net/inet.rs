@@ -387,7 +387,7 @@ impl Kernel {
     /// SO_ERROR, which clears it (T-40).
     pub fn tcp_take_error(&mut self, socket: SocketId) -> Option<Errno> {
         let conn = self.tcp_conn_of(socket)?;
-        self.net.tcp.conns[conn].tcp.take_error()
+        self.net.tcp.conns[conn].tcp.so_error()
     }
 
     /// getsockname(2).

@@ -391,9 +391,14 @@ impl TcpConn {
         end.saturating_since(self.snd.nxt)
     }
 
-    /// The pending error, cleared by asking (`sock_error`, SO_ERROR).
+    /// The pending error, cleared by asking (`sock_error`).
     pub fn take_error(&mut self) -> Option<Errno> {
         self.err.take()
+    }
+
+    /// SO_ERROR: the pending error or, without one, what is remembered for a timeout (T-49, measured).
+    pub fn so_error(&mut self) -> Option<Errno> {
+        self.err.take().or_else(|| self.soft_err.take())
     }
 
     /// An ICMP unreachable came for this connection (`tcp_v4_err`, T-49): fatal in SYN_SENT and

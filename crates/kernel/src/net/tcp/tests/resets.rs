@@ -100,3 +100,12 @@ fn t26_a_closed_connection_answers_with_a_reset() {
     pair.inject(A, &fin);
     assert_eq!(pair.sent(A), ["[R]"]);
 }
+
+#[test]
+fn t49_what_an_unreachable_said_is_told_once_by_so_error() {
+    let mut pair = Pair::new();
+    pair.with_conn(A, |c, _, out| c.unreachable(Errno::EHOSTUNREACH, out));
+    assert!(!pair.a.poll().has(Ready::ERR), "it is no pending error");
+    assert_eq!(pair.a.take_error(), None);
+    assert_eq!((pair.a.so_error(), pair.a.so_error()), (Some(Errno::EHOSTUNREACH), None));
+}
