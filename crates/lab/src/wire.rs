@@ -221,6 +221,7 @@ fn read_tcp(bytes: &[u8]) -> Result<Transport, String> {
         window: header.window_size,
         urgent: header.urgent_pointer,
         options: Options::decode(header.options.as_slice()),
+        ecn: 0, // in the header of IP
         payload: Bytes::copy_from_slice(payload),
     };
     let (src_port, dst_port) = (header.source_port, header.destination_port);

@@ -1,6 +1,6 @@
-//! The queue of the device: a script fills it with `tc`, in the namespace that packetdrill runs in. A
-//! queue without room is the host's too. Looked at only after a command ran. Neighbours: `turn`,
-//! `sysctl`.
+//! The device, as a script's commands leave it in the namespace that packetdrill runs in: `tc` fills its
+//! queue, and a queue without room is the host's too; `ethtool` takes its segmentation away, and then
+//! what is sniffed are segments. Looked at only after a command ran. Neighbours: `turn`, `sysctl`, `gso`.
 
 use crate::host::Host;
 use std::process::Command;
@@ -13,6 +13,8 @@ const DEVICE: &str = "tun0";
 pub struct Device {
     /// Page faults of commands that ended: they never end without one.
     faults: u64,
+    /// It takes no units of several segments: Linux cuts them before they are sniffed.
+    pub segments: bool,
 }
 
 impl Device {
@@ -21,6 +23,7 @@ impl Device {
         let faults = faults_of_children();
         if faults != self.faults {
             host.kernel.net.tx_full = is_full();
+            self.segments = is_without_tso();
             self.faults = faults_of_children();
         }
     }
@@ -33,17 +36,22 @@ fn faults_of_children() -> u64 {
     fields.split_whitespace().nth(8).and_then(|field| field.parse().ok()).unwrap_or(0)
 }
 
+/// What a command says, or why it cannot.
+fn said(command: &str, arguments: &[&str]) -> Result<String, std::io::Error> {
+    let output = Command::new(command).args(arguments).env_remove("LD_PRELOAD").output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// A queue that takes nothing: tc-pfifo(8) with a limit of no packets.
 fn is_full() -> bool {
-    let shown = Command::new("tc")
-        .args(["qdisc", "show", "dev", DEVICE, "root"])
-        .env_remove("LD_PRELOAD")
-        .output();
-    match shown {
-        Ok(shown) => String::from_utf8_lossy(&shown.stdout).contains(" limit 0p"),
-        Err(why) => {
-            eprintln!("afterlife: the queue of {DEVICE} is not known: tc: {why}");
-            false
-        }
-    }
+    let shown = said("tc", &["qdisc", "show", "dev", DEVICE, "root"]);
+    shown
+        .inspect_err(|why| eprintln!("afterlife: the queue of {DEVICE} is not known: tc: {why}"))
+        .is_ok_and(|text| text.contains(" limit 0p"))
+}
+
+/// Without ethtool(8) nobody can have taken it away.
+fn is_without_tso() -> bool {
+    let off = |text: String| text.contains("tcp-segmentation-offload: off");
+    said("ethtool", &["-k", DEVICE]).is_ok_and(off)
 }

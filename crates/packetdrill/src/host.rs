@@ -218,7 +218,11 @@ impl Host {
     fn drain(&mut self) {
         let now = self.kernel.now;
         let burst: Vec<_> = self.kernel.outbox.drain(..).collect();
-        for packet in gso::join(&self.kernel, burst, &mut self.highest) {
+        let burst = match self.device.segments {
+            true => burst,
+            false => gso::join(&self.kernel, burst, &mut self.highest),
+        };
+        for packet in burst {
             self.sent.push_back((now, wire::encode(&packet)));
         }
         for entry in self.kernel.facts.drain(..) {

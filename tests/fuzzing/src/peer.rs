@@ -220,6 +220,7 @@ impl Peer {
             window: aim.window,
             urgent: aim.urgent,
             options,
+            ecn: 0, // in the header of IP
             payload: vec![b'x'; aim.len].into(),
         };
         let (dst_port, src_port) = ports;

@@ -234,8 +234,9 @@ impl Kernel {
         let TcpConfig { tos, ttl, mtu_discover, .. } = *self.net.tcp.conns[conn].tcp.config();
         let choice = IpChoice { tos, ttl, mtu_discover };
         self.tell_tcp_facts(local, remote, &out.facts);
-        for segment in out.segments {
-            self.tcp_transmit(local, remote, choice, segment);
+        for mut segment in out.segments {
+            let tos = choice.tos | core::mem::take(&mut segment.ecn);
+            self.tcp_transmit(local, remote, IpChoice { tos, ..choice }, segment);
         }
         self.update_conn_tables(conn);
         if lingered_on {
@@ -299,7 +300,8 @@ impl Kernel {
     }
 
     /// tcp_v4_rcv(), tcp_v6_rcv(): a segment arrived: to its connection, its listener, or nobody.
-    pub fn tcp_rcv(&mut self, from: SocketAddr, to: SocketAddr, tos: u8, segment: Segment) {
+    pub fn tcp_rcv(&mut self, from: SocketAddr, to: SocketAddr, tos: u8, mut segment: Segment) {
+        segment.ecn = tos & INET_ECN_MASK;
         let listener = self.net.tcp.find_listener(to);
         if let Some(conn) = self.net.tcp.find((to, from)) {
             if segment.has(Flags::ACK) {

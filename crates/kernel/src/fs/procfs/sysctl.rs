@@ -34,6 +34,7 @@ impl Default for TcpSysctls {
 #[allow(missing_docs)]
 pub enum TcpSysctl {
     AbortOnOverflow,
+    Ecn,
     FinTimeout,
     KeepaliveIntvl,
     KeepaliveProbes,
@@ -65,6 +66,7 @@ impl TcpSysctl {
         let triple = |[least, initial, most]: [u32; 3]| format!("{least}\t{initial}\t{most}");
         let value = match self {
             TcpSysctl::AbortOnOverflow => flag(c.abort_on_overflow),
+            TcpSysctl::Ecn => c.ecn.to_string(),
             TcpSysctl::FinTimeout => c.fin_timeout.as_secs().to_string(),
             TcpSysctl::KeepaliveIntvl => c.keepintvl.as_secs().to_string(),
             TcpSysctl::KeepaliveProbes => c.keepcnt.to_string(),
@@ -104,6 +106,8 @@ impl TcpSysctl {
             | TcpSysctl::Retries1
             | TcpSysctl::Retries2
             | TcpSysctl::SynackRetries => (0, 255),
+            // Unlike Linux there is no AccECN (3 to 5).
+            TcpSysctl::Ecn => (0, 2),
             TcpSysctl::MinTsoSegs => (1, 255),
             TcpSysctl::NotsentLowat => (0, u32::MAX),
             TcpSysctl::SynLinearTimeouts => (0, 127),
@@ -129,6 +133,7 @@ impl TcpSysctl {
         let seconds = Duration::from_secs(n.into());
         match self {
             TcpSysctl::AbortOnOverflow => c.abort_on_overflow = n == 1,
+            TcpSysctl::Ecn => c.ecn = n as u8,
             TcpSysctl::FinTimeout => c.fin_timeout = seconds,
             TcpSysctl::KeepaliveIntvl => c.keepintvl = seconds,
             TcpSysctl::KeepaliveProbes => c.keepcnt = n,
@@ -161,7 +166,7 @@ fn follow(own: &mut TcpConfig, old: &TcpConfig, new: &TcpConfig) {
     macro_rules! fields {
         ($($name:ident)*) => { $(if own.$name == old.$name { own.$name = new.$name; })* };
     }
-    fields!(rmem wmem timestamps sack window_scaling syn_retries syn_linear_timeouts synack_retries
+    fields!(rmem wmem timestamps sack ecn window_scaling syn_retries syn_linear_timeouts synack_retries
         retries2 orphan_retries min_tso_segs notsent_lowat rto_min rto_max fin_timeout keepidle keepintvl keepcnt rfc1337
         abort_on_overflow);
 }

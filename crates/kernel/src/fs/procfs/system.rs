@@ -160,6 +160,7 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/net/ipv4/conf/lo/tag", SystemFile::Tunable(Tunable::NetTag(2))),
     ("sys/net/ipv4/ip_local_port_range", SystemFile::Text("32768\t60999\n")),
     ("sys/net/ipv4/tcp_abort_on_overflow", SystemFile::Tcp(TcpSysctl::AbortOnOverflow)),
+    ("sys/net/ipv4/tcp_ecn", SystemFile::Tcp(TcpSysctl::Ecn)),
     ("sys/net/ipv4/tcp_fin_timeout", SystemFile::Tcp(TcpSysctl::FinTimeout)),
     ("sys/net/ipv4/tcp_keepalive_intvl", SystemFile::Tcp(TcpSysctl::KeepaliveIntvl)),
     ("sys/net/ipv4/tcp_keepalive_probes", SystemFile::Tcp(TcpSysctl::KeepaliveProbes)),

@@ -58,7 +58,8 @@ impl TcpConn {
         let delivered = self.stats.delivered;
         let lost = self.snd.flight.lost_ever();
         let window_moved = self.update_window(s);
-        let mut work = AckWork { echo: s.options.timestamps, ..AckWork::default() };
+        let ece = self.ecn_echo(s);
+        let mut work = AckWork { echo: s.options.timestamps, ece, ..AckWork::default() };
         let highest = self.snd.flight.highest_sacked();
         self.take_sacks(now, s, prior_una, &mut work);
         let acked = self.clean_rtx_queue(now, s, highest, &mut work);
@@ -74,6 +75,7 @@ impl TcpConn {
         self.process_tlp_ack(s, &work, window_moved);
         let dubious = work.dupack
             || work.sacked
+            || work.ece
             || self.cc.state != CaState::Open
             || (!had_flight && work.dsack);
         let rexmit = if dubious { self.fastretrans_alert(now, &mut work) } else { Rexmit::None };

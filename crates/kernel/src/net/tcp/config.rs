@@ -63,6 +63,8 @@ pub struct TcpConfig {
     pub ts_offset: u32,
     /// `tcp_sack`.
     pub sack: bool,
+    /// `tcp_ecn`: 0 never, 1 asks for it too, 2 only if asked.
+    pub ecn: u8,
     /// `tcp_window_scaling`.
     pub window_scaling: bool,
     /// `tcp_syn_retries` or TCP_SYNCNT.
@@ -138,6 +140,7 @@ impl Default for TcpConfig {
             timestamps: true,
             ts_offset: 0,
             sack: true,
+            ecn: 2,
             window_scaling: true,
             syn_retries: 6,
             syn_linear_timeouts: 4,

@@ -13,7 +13,8 @@ pub enum CaState {
     Open,
     /// Something may be missing, or was reported out of order.
     Disorder,
-    /// The window comes down for a sign of congestion that is no loss: the own device had no room.
+    /// The window comes down for a sign of congestion that is no loss: a mark (RFC 3168), or the
+    /// own device had no room.
     Cwr,
     /// Fast retransmission (RFC 6675).
     Recovery,

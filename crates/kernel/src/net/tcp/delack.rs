@@ -6,7 +6,7 @@ use super::config::{TCP_ATO_MIN, TCP_DELACK_MAX, TICK};
 use crate::time::{Duration, Instant};
 
 /// Quick acknowledgments at the start of a connection and after a pause.
-const TCP_MAX_QUICKACKS: u32 = 16;
+pub const TCP_MAX_QUICKACKS: u32 = 16;
 
 /// The state of the delayed acknowledgment.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -37,9 +37,9 @@ impl DelayedAck {
         self.quick > 0 && !self.pingpong
     }
 
-    /// `tcp_enter_quickack_mode`.
-    pub fn enter_quickack_mode(&mut self, rcv_wnd: u32, rcv_mss: u32) {
-        self.incr_quickack(rcv_wnd, rcv_mss, TCP_MAX_QUICKACKS);
+    /// `tcp_enter_quickack_mode`, for at most so many.
+    pub fn enter_quickack_mode(&mut self, rcv_wnd: u32, rcv_mss: u32, most: u32) {
+        self.incr_quickack(rcv_wnd, rcv_mss, most);
         self.pingpong = false;
         self.ato = TCP_ATO_MIN;
     }

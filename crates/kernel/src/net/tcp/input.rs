@@ -68,6 +68,7 @@ impl TcpConn {
         self.snd.wl1 = s.seq;
         self.agree(now, &s.options);
         if s.has(Flags::ACK) {
+            self.ecn_rcv_synack(s);
             // 6.18 forgets the linear timeouts of the SYN with its acknowledgment.
             self.tcp_ack(now, s, out);
             self.rtt.set_rto(&self.config);

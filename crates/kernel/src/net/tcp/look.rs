@@ -51,7 +51,8 @@ pub struct TcpInfo {
     pub retrans_out: u32,
     /// Segments that were ever sent again.
     pub total_retrans: u32,
-    /// `tcpi_options`: what was agreed, timestamps 1, SACK 2, window scaling 4.
+    /// `tcpi_options`: what was agreed, timestamps 1, SACK 2, window scaling 4,
+    /// ECN 8, and 16 when it was seen.
     pub options: u8,
     /// Both sides' window scales.
     pub wscale: [u8; 2],
@@ -243,7 +244,9 @@ impl TcpConn {
             total_retrans: self.snd.total_retrans,
             options: u8::from(self.agreed.timestamps)
                 | u8::from(self.agreed.sack) << 1
-                | u8::from(self.agreed.wscale) << 2,
+                | u8::from(self.agreed.wscale) << 2
+                | u8::from(self.agreed.ecn) << 3
+                | u8::from(self.ecn.seen) << 4,
             wscale: [self.snd.wscale, if self.agreed.wscale { self.rcv.window.shift } else { 0 }],
             ato: self.rcv.ack.ato,
             rcv_mss: self.rcv.window.rcv_mss,

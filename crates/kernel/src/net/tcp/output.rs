@@ -98,11 +98,13 @@ impl TcpConn {
         self.stats.segs_out += 1;
         self.stats.bytes_sent += payload.len() as u64;
         self.stats.data_segs_out += u32::from(!payload.is_empty());
+        let fresh = !payload.is_empty() && !seq.before(self.snd.nxt);
+        let (flags, ecn) = self.ecn_send(flags, fresh);
         if self.device_full {
             self.enter_cwr();
             return false;
         }
-        out.segments.push(Segment { seq, ack, flags, window, urgent, options, payload });
+        out.segments.push(Segment { seq, ack, flags, window, urgent, options, ecn, payload });
         true
     }
 
@@ -124,6 +126,7 @@ impl TcpConn {
             sacks: Vec::new(),
         };
         self.stats.segs_out += 1;
+        let flags = self.ecn_send_syn(flags);
         let window = self.rcv.window.wnd.min(65_535) as u16;
         let ack = if answer { self.rcv.nxt } else { Seq(0) };
         let seq = self.snd.una;

@@ -147,7 +147,7 @@ impl TcpConn {
         }
         if self.in_flight() != before {
             if self.cc.state != CaState::Recovery {
-                self.enter_recovery();
+                self.enter_recovery(false);
                 self.cc.cwnd_reduction(self.in_flight(), 1, true, false);
             }
             self.retransmit_lost(now, out);

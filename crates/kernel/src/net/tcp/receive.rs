@@ -3,6 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::delack::TCP_MAX_QUICKACKS;
 use super::fact::{DropWhy, Output, Ready, TcpFact};
 use super::segment::{Flags, Segment};
 use super::seq::Seq;
@@ -29,6 +30,7 @@ impl TcpConn {
         if s.is_empty() && !fin {
             return;
         }
+        self.ecn_accept_cwr(s);
         if s.seq.after(self.rcv.nxt) {
             return self.data_queue_ofo(s, fin, out);
         }
@@ -36,7 +38,7 @@ impl TcpConn {
         if old >= s.len() + u32::from(fin) {
             // Sent again: our acknowledgment was lost, so acknowledge at once.
             let (wnd, mss) = (self.rcv.window.wnd, self.rcv.window.rcv_mss);
-            self.rcv.ack.enter_quickack_mode(wnd, mss);
+            self.rcv.ack.enter_quickack_mode(wnd, mss, TCP_MAX_QUICKACKS);
             self.rcv.ack.scheduled = true;
             self.rcv.ack.now = true;
             return;
@@ -62,6 +64,7 @@ impl TcpConn {
         if !fresh.is_empty() {
             self.accept_bytes(fresh, out);
             self.event_data_recv(now, s.len());
+            self.data_ecn_check(s);
         }
         let had_hole = !self.rcv.ooo.is_empty();
         if fin {
@@ -90,6 +93,7 @@ impl TcpConn {
     }
 
     fn data_queue_ofo(&mut self, s: &Segment, fin: bool, out: &mut Output) {
+        self.data_ecn_check(s);
         if !self.try_rmem_schedule(Some(s.seq)) {
             out.wake |= Ready::IN;
             return out.fact(TcpFact::Dropped { flags: s.flags, why: DropWhy::ReceiveBufferFull });

@@ -65,6 +65,8 @@ pub(super) struct AckWork {
     pub reorder_timer: bool,
     /// A retransmission was lost.
     pub lost_retrans: bool,
+    /// The other side met congestion marks (RFC 3168).
+    pub ece: bool,
     /// The timestamp echoed.
     pub echo: Option<Timestamps>,
 }
@@ -115,7 +117,7 @@ impl TcpConn {
                     && self.recovery.undo_marker.is_some()
                     && self.try_undo_dsack()
                 {
-                    self.try_to_open();
+                    self.keep_open();
                 }
                 self.look_for_loss(now, work)
             }
@@ -132,10 +134,10 @@ impl TcpConn {
     fn look_for_loss(&mut self, now: Instant, work: &mut AckWork) -> Rexmit {
         self.identify(now, work);
         if self.snd.flight.lost_out() == 0 {
-            self.try_to_open();
+            self.try_to_open(work.ece);
             return Rexmit::None;
         }
-        self.enter_recovery();
+        self.enter_recovery(work.ece);
         Rexmit::Lost
     }
 
@@ -144,7 +146,7 @@ impl TcpConn {
             return Rexmit::None;
         }
         if self.try_undo_dsack() {
-            self.try_to_open();
+            self.try_to_open(work.ece);
         }
         self.identify(now, work);
         if self.cc.state != CaState::Recovery {
@@ -152,16 +154,19 @@ impl TcpConn {
                 return Rexmit::None;
             }
             // Undone, and there is a loss all the same: another one.
-            self.enter_recovery();
+            self.enter_recovery(work.ece);
         }
         Rexmit::Lost
     }
 
-    /// `tcp_enter_recovery`.
-    pub(super) fn enter_recovery(&mut self) {
+    /// `tcp_enter_recovery`. A reduction for which there was a mark is not undone.
+    pub(super) fn enter_recovery(&mut self, ece: bool) {
+        self.recovery.prior_ssthresh = None;
         self.init_undo();
         if !self.cc.in_cwnd_reduction() {
-            self.recovery.prior_ssthresh = Some(self.cc.current_ssthresh());
+            if !ece {
+                self.recovery.prior_ssthresh = Some(self.cc.current_ssthresh());
+            }
             self.init_cwnd_reduction();
         }
         self.cc.state = CaState::Recovery;
@@ -179,6 +184,7 @@ impl TcpConn {
         self.recovery.high = self.snd.nxt;
         self.snd.probe_high = None;
         self.cc.init_cwnd_reduction();
+        self.ecn_queue_cwr();
     }
 
     /// `tcp_end_cwnd_reduction`: nothing where the reduction was undone.
@@ -205,14 +211,21 @@ impl TcpConn {
     pub(super) fn reduce_for_probe(&mut self) {
         self.init_cwnd_reduction();
         self.cc.cwnd = self.cc.ssthresh;
-        self.try_to_open();
+        self.keep_open();
+    }
+
+    /// `tcp_try_to_open`.
+    fn try_to_open(&mut self, ece: bool) {
+        if ece {
+            self.enter_cwr();
+        }
+        if self.cc.state != CaState::Cwr {
+            self.keep_open();
+        }
     }
 
     /// `tcp_try_keep_open`.
-    fn try_to_open(&mut self) {
-        if self.cc.state == CaState::Cwr {
-            return;
-        }
+    fn keep_open(&mut self) {
         let flight = &self.snd.flight;
         let left_out = flight.sacked_out() + flight.lost_out() + self.emulated_sacks();
         if !self.any_retrans_done() {
@@ -253,6 +266,7 @@ impl TcpConn {
         self.cc.state = CaState::Loss;
         self.recovery.high = self.snd.nxt;
         self.snd.probe_high = None;
+        self.ecn_queue_cwr();
         self.recovery.frto = new_recovery || self.timers.retransmits > 0;
     }
 
@@ -306,6 +320,7 @@ impl TcpConn {
         }
         if let Some(before) = self.recovery.prior_ssthresh {
             self.cc.undo(before);
+            self.ecn_withdraw_cwr();
         }
         self.recovery.undo_marker = None;
         self.rack.advanced = true;
@@ -342,7 +357,7 @@ impl TcpConn {
             self.recovery.retrans_stamp = None;
         }
         self.undo_cwnd_reduction(true);
-        self.try_to_open();
+        self.keep_open();
         false
     }
 

@@ -2,6 +2,7 @@
 //! It becomes a full connection with the third segment of the handshake. T-35, T-36, T-52.
 
 use super::config::{TCP_INVALID_RATELIMIT, TCP_TIMEOUT_INIT, TcpConfig};
+use super::ecn;
 use super::fact::{ChallengeWhy, DropWhy, Output, ReplyWhy, TcpFact};
 use super::look::ProcTcp;
 use super::options::{Options, Timestamps};
@@ -15,6 +16,8 @@ use crate::time::{Duration, Instant};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Request {
     theirs: Options,
+    /// They asked for ECN, and get it.
+    ecn: bool,
     irs: Seq,
     iss: Seq,
     /// The window of our SYN-ACK.
@@ -66,6 +69,7 @@ impl Request {
         Request {
             ts_recent: theirs.timestamps.map_or(0, |ts| ts.val),
             theirs,
+            ecn: ecn::asked_by(syn, config.ecn),
             irs: syn.seq,
             iss,
             window: window.wnd,
@@ -91,7 +95,7 @@ impl Request {
         Segment {
             seq: self.iss,
             ack: self.irs + 1,
-            flags: Flags::SYN | Flags::ACK,
+            flags: Flags::SYN | Flags::ACK | if self.ecn { Flags::ECE } else { Flags(0) },
             window: self.window.min(65_535) as u16,
             options: Options {
                 mss: Some(config.advertised_mss() as u16),
@@ -246,6 +250,7 @@ impl Request {
         conn.rcv.nxt = self.irs + 1;
         conn.rcv.copied = conn.rcv.nxt;
         conn.rcv.last_ack_sent = conn.rcv.nxt;
+        conn.agreed.ecn = self.ecn;
         conn.agree(now, &self.theirs);
         conn.rcv.ts_recent = conn.rcv.ts_recent.map(|_| (self.ts_recent, self.born));
         conn.rcv.window.start_behind(config, conn.agreed.timestamps);

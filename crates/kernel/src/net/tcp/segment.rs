@@ -27,9 +27,9 @@ impl Flags {
     pub const ACK: Flags = Flags(0x10);
     /// The urgent pointer is significant.
     pub const URG: Flags = Flags(0x20);
-    /// ECN-echo (RFC 3168). Never set by us.
+    /// ECN-echo (RFC 3168).
     pub const ECE: Flags = Flags(0x40);
-    /// Congestion window reduced (RFC 3168). Never set by us.
+    /// Congestion window reduced (RFC 3168).
     pub const CWR: Flags = Flags(0x80);
 
     /// True when all bits of `other` are set.
@@ -53,12 +53,14 @@ impl BitOr for Flags {
 impl fmt::Display for Flags {
     /// `F.`, `R`, `FP.`: the letters without the brackets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const LETTERS: [(Flags, &str); 6] = [
+        const LETTERS: [(Flags, &str); 8] = [
             (Flags::FIN, "F"),
             (Flags::SYN, "S"),
             (Flags::RST, "R"),
             (Flags::PSH, "P"),
             (Flags::URG, "U"),
+            (Flags::ECE, "E"),
+            (Flags::CWR, "W"),
             (Flags::ACK, "."),
         ];
         LETTERS.iter().filter(|(flag, _)| self.has(*flag)).try_for_each(|(_, l)| f.write_str(l))
@@ -86,6 +88,8 @@ pub struct Segment {
     pub urgent: u16,
     /// Header options.
     pub options: Options,
+    /// The ECN field of its packet. Whoever carries the segment puts it there, and takes it from there.
+    pub ecn: u8,
     /// The bytes.
     pub payload: Bytes,
 }
@@ -126,7 +130,8 @@ impl Hash for Segment {
     /// All of it, but of the payload only the length: its bytes are hashed where a guest wrote them,
     /// and a segment is hashed twice.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Segment { seq, ack, flags, window, urgent, options, payload } = self;
+        // `ecn` is of the packet.
+        let Segment { seq, ack, flags, window, urgent, options, ecn: _, payload } = self;
         (seq, ack, flags, window, urgent, options, payload.len()).hash(state);
     }
 }

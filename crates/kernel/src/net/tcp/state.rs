@@ -11,6 +11,7 @@ use super::chrono::Chrono;
 use super::config::{TCP_MSS_DEFAULT, TcpConfig};
 use super::congestion::Congestion;
 use super::delack::DelayedAck;
+use super::ecn::Ecn;
 use super::fact::{Output, Ready, TcpFact};
 use super::minisock::MiniSock;
 use super::options::Options;
@@ -199,6 +200,7 @@ pub(super) struct Agreed {
     pub timestamps: bool,
     pub sack: bool,
     pub wscale: bool,
+    pub ecn: bool,
 }
 
 /// One TCP connection, whether a descriptor still refers to it or not.
@@ -216,6 +218,7 @@ pub struct TcpConn {
     pub(super) timers: Timers,
     pub(super) stats: Stats,
     pub(super) chrono: Chrono,
+    pub(super) ecn: Ecn,
     /// The device's queue is full: it drops what it is given, and says so (`NET_XMIT_DROP`).
     pub(super) device_full: bool,
     /// `sk_err`: what SO_ERROR will say.
@@ -288,6 +291,7 @@ impl TcpConn {
             timers: Timers::default(),
             stats: Stats::default(),
             chrono: Chrono::default(),
+            ecn: Ecn::default(),
             device_full: false,
             err: None,
             soft_err: None,
@@ -316,6 +320,7 @@ impl TcpConn {
             timestamps: self.config.timestamps && theirs.timestamps.is_some(),
             sack: self.config.sack && theirs.sack_permitted,
             wscale: self.config.window_scaling && theirs.wscale.is_some(),
+            ecn: self.agreed.ecn,
         };
         // RFC 7323, 2.3: a larger shift counts as 14.
         let shift = theirs.wscale.unwrap_or(0).min(14);

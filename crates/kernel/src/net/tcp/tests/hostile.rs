@@ -30,7 +30,7 @@ impl Draw {
 /// Any segment; more often than not one that could be the next.
 fn segment(draw: &mut Draw, conn: &TcpConn) -> Segment {
     let flags = match draw.next(40) {
-        0 => Flags(draw.next(64) as u8),
+        0 => Flags(draw.next(256) as u8),
         1 => Flags::RST,
         2 | 3 => Flags::SYN | Flags::ACK,
         4..8 => Flags::FIN | Flags::ACK,
@@ -48,6 +48,7 @@ fn segment(draw: &mut Draw, conn: &TcpConn) -> Segment {
         flags,
         window: draw.next(65_536) as u16,
         urgent: draw.next(65_536) as u16,
+        ecn: draw.next(4) as u8,
         options: Options {
             mss: syn.then(|| draw.next(65_536) as u16),
             wscale: syn.then(|| draw.next(256) as u8),

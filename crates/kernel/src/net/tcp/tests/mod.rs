@@ -3,6 +3,7 @@
 
 mod closing;
 mod device;
+mod ecn;
 mod hostile;
 mod reading;
 mod resets;
