@@ -1,4 +1,5 @@
-//! RFC 3168: who asks, who answers, and what a mark does at either end.
+//! Explicit congestion notification: who asks, who answers, and what a mark does at either end.
+//! RFC 3168; settings of ip-sysctl. Neighbour: `ecn`.
 
 use super::super::congestion::CaState;
 use super::*;
