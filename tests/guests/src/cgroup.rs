@@ -5,12 +5,17 @@ use crate::Check;
 use crate::mounting::{mkdir, mount, on_path, place};
 use crate::process::{Gate, Pid, fork, getpid, wait};
 use crate::sys::{Sys, close, lseek, open, poll_one, read, write};
-use libc::{EACCES, EAGAIN, EPERM, EROFS, O_RDONLY, O_WRONLY, POLLPRI};
+use libc::{EACCES, EAGAIN, EEXIST, EPERM, EROFS, O_RDONLY, O_WRONLY, POLLPRI};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A group of one's own; it and those directly below it go when the case is over.
-pub struct Group(pub PathBuf);
+pub struct Group {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Where it is, as /proc/PID/cgroup tells.
+    path: String,
+}
 
 impl Drop for Group {
     fn drop(&mut self) {
@@ -19,7 +24,7 @@ impl Drop for Group {
         let _ = self.put("cgroup.kill", "1");
         while wait(-1).is_ok() {}
         for name in ["a/b", "a", "c", ""] {
-            let _ = fs::remove_dir(self.0.join(name));
+            let _ = fs::remove_dir(self.at(name));
         }
     }
 }
@@ -28,20 +33,23 @@ impl Group {
     /// None where no group can be made.
     pub fn new() -> Result<Option<Group>, String> {
         let Some(at) = place()? else { return Ok(None) };
-        if mount("none", &at, "cgroup2", 0, "").is_err() {
-            return Ok(None);
+        let Some((at, above)) = hierarchy(at)? else { return Ok(None) };
+        for again in 0.. {
+            let name = format!("guests-{}-{again}", getpid());
+            let group = Group { dir: at.join(&name), path: format!("{above}/{name}") };
+            match mkdir(&group.dir) {
+                Ok(_) => return Ok(Some(group)),
+                Err(failed) if failed.errno == EEXIST && again < 9 => std::mem::forget(group),
+                Err(failed) if [EACCES, EPERM, EROFS, EAGAIN].contains(&failed.errno) => break,
+                Err(failed) => return Err(failed.into()),
+            }
         }
-        let group = at.join(format!("guests-{}", getpid()));
-        match mkdir(&group) {
-            Ok(_) => Ok(Some(Group(group))),
-            Err(failed) if [EACCES, EPERM, EROFS, EAGAIN].contains(&failed.errno) => Ok(None),
-            Err(failed) => Err(failed.into()),
-        }
+        Ok(None)
     }
 
     /// A file or directory of it.
     pub fn at(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.dir.join(name)
     }
 
     /// What a file of it says.
@@ -56,9 +64,22 @@ impl Group {
 
     /// What /proc/PID/cgroup says of the group `name` in it.
     pub fn path(&self, name: &str) -> String {
-        let own = self.0.file_name().unwrap_or_default().to_string_lossy();
-        if name.is_empty() { format!("/{own}") } else { format!("/{own}/{name}") }
+        if name.is_empty() { self.path.clone() } else { format!("{}/{name}", self.path) }
     }
+}
+
+/// Where the hierarchy is mounted, and the path of what is seen there. Mounting it anew would change
+/// its options on a real machine, so that is done only where it is nowhere, at `at`.
+fn hierarchy(at: PathBuf) -> Result<Option<(PathBuf, String)>, String> {
+    let text = fs::read_to_string("/proc/self/mountinfo").map_err(|error| error.to_string())?;
+    let line = text.lines().rfind(|line| line.contains(" - cgroup2 "));
+    if let Some(line) = line {
+        let words: Vec<&str> = line.split(' ').collect();
+        let above = words[3].trim_end_matches('/').to_owned();
+        return Ok(Some((words[4].into(), above)));
+    }
+    let mounted = mount("none", &at, "cgroup2", 0, "");
+    Ok(mounted.is_ok().then(|| (at, String::new())))
 }
 
 /// One write to a file.

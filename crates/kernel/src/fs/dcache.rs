@@ -6,6 +6,7 @@
 
 use crate::abi::stat::Timespec;
 use crate::arena::{Arena, Id};
+use crate::fs::cgroup::CgroupRootFlags;
 use crate::fs::dir::DirSnapshot;
 use crate::fs::dnotify::Dnotify;
 use crate::fs::file::FileId;
@@ -117,6 +118,8 @@ pub struct Vfs {
     pub proc_texts: BTreeMap<FileId, Arc<Vec<u8>>>,
     /// /proc/PID/oom_score_adj where it was set: a hint, nobody is ever killed for memory.
     pub oom_score_adj: BTreeMap<GroupId, i32>,
+    /// Options of the file system of control groups.
+    pub cgroup_flags: CgroupRootFlags,
     /// CLOCK_REALTIME at the beginning of the world.
     pub epoch: u64,
     pub(crate) next_ino: u64,

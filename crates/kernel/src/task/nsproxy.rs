@@ -235,7 +235,7 @@ impl Kernel {
     /// copy_namespaces() and create_new_namespaces(): what `task`, or its child, has after `flags`,
     /// and the credentials that it has then: what is new belongs to their user namespace. EPERM
     /// without CAP_SYS_ADMIN there.
-    pub(super) fn create_new_namespaces(
+    pub(crate) fn create_new_namespaces(
         &mut self,
         task: TaskId,
         flags: u64,
@@ -353,9 +353,9 @@ impl Kernel {
         }
     }
 
-    /// The control group that `task` sees as the root.
-    pub(crate) fn cgroup_ns_root(&self, task: TaskId) -> CgroupId {
-        match self.tasks[task].nsproxy.cgroup {
+    /// The control group that is the root of a namespace.
+    pub(crate) fn cgroup_ns_root(&self, ns: CgroupNs) -> CgroupId {
+        match ns {
             CgroupNs(0) => self.cgroups.root,
             CgroupNs(n) => self.namespaces.cgroup[n as usize - 1].root,
         }

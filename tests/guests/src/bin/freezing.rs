@@ -229,7 +229,7 @@ fn what_is_stopped_is_frozen_too() -> Check {
 fn the_parent_of_a_vfork_counts_as_frozen() -> Check {
     let Some(g) = Group::new()? else { return Ok(()) };
     let (born, gate) = (Gate::new()?, Gate::new()?);
-    let elsewhere = g.0.parent().ok_or("a group is in one")?.join("cgroup.procs");
+    let elsewhere = g.dir.parent().ok_or("a group is in one")?.join("cgroup.procs");
     let parent = fork_check(|| {
         g.put("cgroup.procs", "0")?;
         let child = clone_fork(CLONE_VFORK | SIGCHLD, || {

@@ -9,6 +9,7 @@ use crate::fs::file::FileId;
 use crate::fs::inode::MAY_WRITE;
 use crate::kernel::Kernel;
 use crate::task::clone_args::CloneArgs;
+use crate::task::nsproxy::CgroupNs;
 use crate::task::{Cred, TaskId};
 use linux_raw_sys::general as lx;
 
@@ -27,7 +28,8 @@ impl Kernel {
         let to = self.cgroup_get_from_file(file)?;
         let cred = &self.tasks[task].cred;
         self.cgroup_may_write(to, cred)?;
-        self.cgroup_attach_permissions((own, to), cred, !args.has(lx::CLONE_THREAD))?;
+        let ns = self.tasks[task].nsproxy.cgroup;
+        self.cgroup_attach_permissions((own, to), (cred, ns), !args.has(lx::CLONE_THREAD))?;
         Ok(to)
     }
 
@@ -85,7 +87,8 @@ impl Kernel {
         let from = self.tasks[task].cgroup;
         // With the opener's credentials: an inherited descriptor gives no more.
         let opener = self.files[file].f_cred.clone().unwrap_or_default();
-        self.cgroup_attach_permissions((from, to), &opener, threadgroup)?;
+        let ns = self.cgroups.opened(file).ns;
+        self.cgroup_attach_permissions((from, to), (&opener, ns), threadgroup)?;
         let threads = if threadgroup { self.groups[group].tasks.clone() } else { vec![task] };
         for thread in threads {
             if !self.tasks[thread].exiting && self.tasks[thread].cgroup != to {
@@ -114,13 +117,15 @@ impl Kernel {
     pub(super) fn cgroup_attach_permissions(
         &self,
         (from, to): (CgroupId, CgroupId),
-        cred: &Cred,
+        (cred, ns): (&Cred, CgroupNs),
         threadgroup: bool,
     ) -> Result<(), Errno> {
         let groups = &self.cgroups;
         let mut above = groups.and_ancestors(from);
         let common = above.find(|at| groups.is_descendant(to, *at));
         self.cgroup_may_write(common.expect("the root is above all"), cred)?;
+        self.cgroup_is_delegated(from, ns)?;
+        self.cgroup_is_delegated(to, ns)?;
         // cgroup_migrate_vet_dst(): no controllers, so tasks may be anywhere in a domain.
         let (from_dom, to_dom) = (groups.all[from].dom, groups.all[to].dom);
         if !groups.is_valid_domain(to_dom) || !threadgroup && from_dom != to_dom {

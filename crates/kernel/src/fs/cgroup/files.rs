@@ -2,7 +2,7 @@
 //! are made when a file is read at its beginning, and kept for the description, as those of procfs
 //! are. Neighbours: `attach` (cgroup.procs, cgroup.threads), `threaded` (cgroup.type).
 
-use super::CgroupId;
+use super::{CgroupFileCtx, CgroupId};
 use crate::abi::Errno;
 use crate::abi::poll::PollBits;
 use crate::abi::signal::Signal;
@@ -105,7 +105,10 @@ impl Kernel {
         cgroup: CgroupId,
     ) -> Result<(), Errno> {
         self.files[file].f_cred = Some(Box::new(self.tasks[task].cred.clone()));
-        self.cgroup_is_alive(cgroup)
+        self.cgroup_is_alive(cgroup)?;
+        let ns = self.tasks[task].nsproxy.cgroup;
+        self.cgroups.open.insert(file, CgroupFileCtx { ns, event: None });
+        Ok(())
     }
 
     /// ENODEV for a group that was removed.
@@ -128,7 +131,8 @@ impl Kernel {
             // A list without a line was not shown.
             let list = matches!(which, CgroupFile::Procs | CgroupFile::Threads);
             if !list || !text.is_empty() {
-                self.cgroups.seen.insert(file, self.cgroups.event_of(cgroup, which));
+                let event = Some(self.cgroups.event_of(cgroup, which));
+                self.cgroups.open.entry(file).or_default().event = event;
             }
             self.vfs.proc_texts.insert(file, Arc::new(text.into()));
         }
@@ -206,7 +210,7 @@ impl Kernel {
     }
 
     /// kernfs_fop_write_iter() and cgroup_file_write(). E2BIG for more than a page, EINVAL for a file
-    /// that is only read.
+    /// that is only read, EPERM for what who was given a group by nsdelegate may not change there.
     pub(crate) fn cgroup_write(
         &mut self,
         (task, file): (TaskId, FileId),
@@ -217,6 +221,11 @@ impl Kernel {
             return Err(Errno::E2BIG);
         }
         self.cgroup_is_alive(cgroup)?;
+        let ns = self.cgroups.opened(file).ns;
+        let given = [CgroupFile::Procs, CgroupFile::Threads, CgroupFile::SubtreeControl];
+        if !given.contains(&which) && self.is_delegated_root(cgroup, ns) {
+            return Err(Errno::EPERM);
+        }
         match which {
             CgroupFile::Type => self.cgroup_type_write(cgroup, strstrip(bytes))?,
             CgroupFile::Procs => self.cgroup_procs_write((task, file), cgroup, bytes, true)?,
@@ -290,7 +299,7 @@ impl Kernel {
     pub(crate) fn cgroup_poll(&self, file: FileId) -> Option<PollBits> {
         let (cgroup, which) = self.cgroup_file(file)?;
         let gone = self.cgroup_is_alive(cgroup).is_err();
-        let seen = self.cgroups.seen.get(&file).copied();
+        let seen = self.cgroups.opened(file).event;
         let news = gone || seen != Some(self.cgroups.event_of(cgroup, which));
         let news = if news { PollBits::ERR | PollBits::PRI } else { PollBits(0) };
         Some(PollBits::IN | PollBits::RDNORM | PollBits::OUT | PollBits::WRNORM | news)
@@ -298,11 +307,16 @@ impl Kernel {
 
     /// The last reference to a description is gone.
     pub(crate) fn cgroup_file_release(&mut self, file: FileId) {
-        self.cgroups.seen.remove(&file);
+        self.cgroups.open.remove(&file);
     }
 }
 
 impl super::Cgroups {
+    /// What is known of a description; nothing of one that exec made.
+    pub(super) fn opened(&self, file: FileId) -> CgroupFileCtx {
+        self.open.get(&file).copied().unwrap_or_default()
+    }
+
     /// How often a file changed and told of it: only cgroup.events does.
     fn event_of(&self, cgroup: CgroupId, which: CgroupFile) -> u64 {
         match which {

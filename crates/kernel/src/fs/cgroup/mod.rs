@@ -10,6 +10,7 @@ mod dir;
 mod files;
 mod freezer;
 mod notify;
+mod options;
 mod threaded;
 
 use crate::abi::Errno;
@@ -18,12 +19,15 @@ use crate::fs::dcache::{DentryId, Vfs};
 use crate::fs::file::FileId;
 use crate::kernel::Kernel;
 use crate::task::TaskId;
+use crate::task::nsproxy::CgroupNs;
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use cputime::Cputime;
 pub use files::CgroupFile;
 pub use freezer::{Freezer, TaskFreezer};
+pub use options::CgroupRootFlags;
+pub(crate) use options::features;
 
 /// Names a [`Cgroup`].
 pub type CgroupId = Id<Cgroup>;
@@ -87,6 +91,15 @@ impl Cgroup {
     }
 }
 
+/// What an open file knows (struct cgroup_file_ctx, kernfs_open_file).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct CgroupFileCtx {
+    /// Where its opener was.
+    ns: CgroupNs,
+    /// How often it had changed when it was last shown.
+    event: Option<u64>,
+}
+
 /// All control groups of a host.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cgroups {
@@ -95,8 +108,8 @@ pub struct Cgroups {
     pub root: CgroupId,
     /// The last inode number of their file system.
     ino: u64,
-    /// What an open file was last read at (kernfs_open_file.event); nothing before it is read.
-    seen: BTreeMap<FileId, u64>,
+    /// Open files.
+    open: BTreeMap<FileId, CgroupFileCtx>,
     /// Whose cgroup.events is to be told of, and when.
     notify: BTreeSet<(Instant, CgroupId)>,
 }
@@ -108,7 +121,7 @@ impl Cgroups {
         let root = all.insert(Cgroup::new(None, b""));
         all[root].dom = root;
         let mut cgroups =
-            Cgroups { all, root, ino: 0, seen: BTreeMap::new(), notify: BTreeSet::new() };
+            Cgroups { all, root, ino: 0, open: BTreeMap::new(), notify: BTreeSet::new() };
         cgroups.fill_root(vfs);
         cgroups
     }
@@ -188,20 +201,25 @@ impl Kernel {
     /// The text of /proc/PID/cgroup for `reader`, as seen from the root of its cgroup namespace.
     pub(crate) fn proc_cgroup_show(&self, task: TaskId, reader: TaskId) -> Vec<u8> {
         let cgroup = self.tasks[task].cgroup;
-        let path = self.cgroups.path_from(cgroup, self.cgroup_ns_root(reader));
+        let path = self.cgroups.path_from(cgroup, self.task_cgroup_root(reader));
         let end: &[u8] = if self.cgroups.all[cgroup].dead { b" (deleted)\n" } else { b"\n" };
         [b"0::", &path[..], end].concat()
     }
 
+    /// The group that `task` sees as the root.
+    fn task_cgroup_root(&self, task: TaskId) -> CgroupId {
+        self.cgroup_ns_root(self.tasks[task].nsproxy.cgroup)
+    }
+
     /// The path of the group that `task` sees as the root.
     pub(crate) fn cgroup_ns_path(&self, task: TaskId) -> Vec<u8> {
-        self.cgroups.path(self.cgroup_ns_root(task))
+        self.cgroups.path(self.task_cgroup_root(task))
     }
 
     /// cgroup_do_get_tree(): what `task` sees when it mounts the hierarchy. ENOENT if the root of its
     /// namespace was removed.
     pub(crate) fn cgroup_mount_root(&self, task: TaskId) -> Result<DentryId, Errno> {
-        let root = &self.cgroups.all[self.cgroup_ns_root(task)];
+        let root = &self.cgroups.all[self.task_cgroup_root(task)];
         if root.dead { Err(Errno::ENOENT) } else { Ok(root.dir) }
     }
 

@@ -1,9 +1,10 @@
 //! Groups without guests: who is populated, what is kept of a removed group, freezing, and when
 //! changes are told.
 
-use super::{CgroupId, kernfs_path_from_node};
+use super::{CgroupId, CgroupRootFlags, kernfs_path_from_node};
 use crate::abi::Errno;
 use crate::abi::signal::Signal;
+use crate::task::nsproxy::CgroupNs;
 use crate::task::signal::testing::World;
 use crate::task::{Run, TaskId};
 use crate::time::{Duration, Instant};
@@ -162,8 +163,9 @@ fn threads_stay_in_the_domain_of_their_process() {
     let leader = w.process();
     let thread = w.thread();
     let cred = w.kernel.tasks[leader].cred.clone();
-    let may =
-        |w: &World, from, to, group| w.kernel.cgroup_attach_permissions((from, to), &cred, group);
+    let may = |w: &World, from, to, group| {
+        w.kernel.cgroup_attach_permissions((from, to), (&cred, CgroupNs::default()), group)
+    };
     assert_eq!(may(&w, root, b, false), Err(Errno::EOPNOTSUPP));
     assert_eq!(may(&w, root, c, true), Err(Errno::EOPNOTSUPP));
     assert_eq!((may(&w, root, b, true), may(&w, a, b, false)), (Ok(()), Ok(())));
@@ -177,4 +179,34 @@ fn threads_stay_in_the_domain_of_their_process() {
     w.kernel.tasks[leader].run = Run::Zombie;
     w.kernel.tasks[leader].exiting = true;
     assert_eq!(w.kernel.cgroup_processes(a), Ok(vec![leader]), "it is outlived by its thread");
+}
+
+#[test]
+fn who_was_given_a_group_by_nsdelegate_stays_in_it() {
+    let mut w = World::new();
+    let root = w.kernel.cgroups.root;
+    let (a, task) = (group(&mut w, root, "a"), w.process());
+    let b = group(&mut w, a, "b");
+    w.kernel.cgroup_migrate(task, a);
+    let flags = u64::from(linux_raw_sys::general::CLONE_NEWCGROUP);
+    let (proxy, cred) = w.kernel.create_new_namespaces(task, flags).unwrap();
+    let (init, ns) = (CgroupNs::default(), proxy.cgroup);
+    let may =
+        |w: &World, from, to, ns| w.kernel.cgroup_attach_permissions((from, to), (&cred, ns), true);
+    assert_eq!((may(&w, a, root, ns), w.kernel.is_delegated_root(a, ns)), (Ok(()), false));
+    assert_eq!(CgroupRootFlags::parse(b"nsdelegate,other"), Err(Errno::EINVAL));
+    let flags = CgroupRootFlags::parse(b"memory_recursiveprot,nsdelegate").unwrap();
+    assert_eq!(flags.show(), ",nsdelegate,memory_recursiveprot");
+    w.kernel.apply_cgroup_root_flags(task, flags);
+    assert_eq!(
+        (may(&w, a, root, ns), may(&w, root, a, ns)),
+        (Err(Errno::ENOENT), Err(Errno::ENOENT))
+    );
+    assert_eq!((may(&w, a, b, ns), may(&w, a, root, init)), (Ok(()), Ok(())));
+    let fixed = [(a, ns), (b, ns), (root, init)].map(|(at, ns)| w.kernel.is_delegated_root(at, ns));
+    assert_eq!(fixed, [true, false, false]);
+    // From within nobody changes the options.
+    w.kernel.tasks[task].nsproxy = proxy;
+    w.kernel.apply_cgroup_root_flags(task, CgroupRootFlags::default());
+    assert_eq!(w.kernel.vfs.cgroup_flags, flags);
 }

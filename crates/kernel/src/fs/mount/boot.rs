@@ -4,7 +4,7 @@
 //! `calls` (what is mounted later).
 
 use crate::arena::Arena;
-use crate::fs::cgroup;
+use crate::fs::cgroup::{self, CgroupRootFlags};
 use crate::fs::dcache::{Child, Dentry, DentryId, Vfs};
 use crate::fs::file_bytes::FileBytes;
 use crate::fs::inode::{Device, InodeKind};
@@ -66,10 +66,8 @@ const DEVICES: [(&str, Device, u32); 9] = [
     ("zero", Device::Zero, 0o666),
 ];
 
-/// What /sys/kernel/cgroup tells: the files that belong to whom a group is given to, and the options
-/// of mount(2), of which there are none.
-const CGROUP_FEATURES: [(&str, &str); 2] =
-    [("delegate", "cgroup.procs\ncgroup.threads\ncgroup.subtree_control\n"), ("features", "")];
+/// /sys/kernel/cgroup/delegate: the files that belong to whom a group is given to.
+const CGROUP_DELEGATE: &str = "cgroup.procs\ncgroup.threads\ncgroup.subtree_control\n";
 
 /// The symbolic links under /dev.
 const LINKS: [(&str, &str); 4] = [
@@ -108,6 +106,7 @@ impl Vfs {
             resident: 0,
             proc_texts: BTreeMap::new(),
             oom_score_adj: BTreeMap::new(),
+            cgroup_flags: CgroupRootFlags::default(),
             epoch: config.epoch,
             next_ino: 0,
         };
@@ -216,7 +215,7 @@ impl Vfs {
             self.add_file(path.as_bytes(), b"0\n", 0o444);
         }
         self.ensure_dir(b"/sys/devices/system/cpu/cpu0");
-        for (name, text) in CGROUP_FEATURES {
+        for (name, text) in [("delegate", CGROUP_DELEGATE), ("features", &cgroup::features())] {
             let path = format!("/sys/kernel/cgroup/{name}");
             self.add_file(path.as_bytes(), text.as_bytes(), 0o444);
         }

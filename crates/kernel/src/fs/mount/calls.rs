@@ -7,6 +7,7 @@ use super::tree::LOCK_ATIME;
 use super::{MountId, dev};
 use crate::abi::Errno;
 use crate::fact::Fact;
+use crate::fs::cgroup::CgroupRootFlags;
 use crate::fs::namei::{AT_FDCWD, Found, Lookup};
 use crate::fs::path::Path;
 use crate::kernel::Kernel;
@@ -220,8 +221,8 @@ impl Kernel {
         self.vfs.mounts.get_mut(&mnt).expect("the caller found it").flags = flags;
     }
 
-    /// do_remount(): the file system's flags and options, and the mount's. Only root's tmpfs has
-    /// options; others ignore theirs loudly.
+    /// do_remount(): the file system's flags and options, and the mount's. Only tmpfs and
+    /// cgroup2 have options; others refuse theirs loudly.
     fn do_remount(&mut self, task: TaskId, request: &Request) -> Result<(), Errno> {
         let mnt = self.mount_at(task, request.at)?;
         self.can_change_locked_flags(mnt, request)?;
@@ -231,6 +232,10 @@ impl Kernel {
             let options = self.shmem_options(task, &request.data)?;
             self.check_remount_readonly(dev, request)?;
             self.vfs.shmem.get_mut(&dev).expect("looked up above").reconfigure(&options)?;
+        } else if dev == dev::CGROUP2 {
+            let flags = CgroupRootFlags::parse(&request.data)?;
+            self.check_remount_readonly(dev, request)?;
+            self.apply_cgroup_root_flags(task, flags);
         } else {
             if !request.data.is_empty() {
                 let what = format!("remount {}", String::from_utf8_lossy(&request.data));

@@ -61,7 +61,10 @@ impl Vfs {
     /// show_sb_opts() and show_options().
     fn super_options(&self, dev: u32) -> String {
         let flags = self.supers[&dev].flags;
-        let own = self.shmem.get(&dev).map_or_else(String::new, |sb| sb.show());
+        let own = match dev {
+            dev::CGROUP2 => self.cgroup_flags.show(),
+            _tmpfs_or_none => self.shmem.get(&dev).map_or_else(String::new, |sb| sb.show()),
+        };
         words(flags, &SB_OPTIONS) + &own
     }
 

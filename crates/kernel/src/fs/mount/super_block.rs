@@ -6,6 +6,7 @@ use super::tmpfs::{self, ShmemOptions, ShmemSbInfo};
 use super::{MountId, SuperBlock, dev};
 use crate::abi::Errno;
 use crate::fact::Fact;
+use crate::fs::cgroup::CgroupRootFlags;
 use crate::fs::dcache::{Child, DentryId, Vfs};
 use crate::fs::inode::InodeKind;
 use crate::kernel::Kernel;
@@ -49,6 +50,11 @@ impl Kernel {
         match fstype {
             b"tmpfs" => self.shmem_get_tree(task, flags, data),
             b"ramfs" => self.ramfs_get_tree(task, flags, data),
+            b"cgroup2" => {
+                let flags = CgroupRootFlags::parse(data)?;
+                self.apply_cgroup_root_flags(task, flags);
+                Ok(dev::CGROUP2)
+            }
             _ if !data.is_empty() => {
                 let [fstype, data] = [fstype, data].map(String::from_utf8_lossy);
                 self.tell(Some(task), Fact::unsupported("mount", format!("{fstype} -o {data}")));
@@ -56,7 +62,6 @@ impl Kernel {
             }
             b"proc" => Ok(self.proc_get_tree(flags, owner, pid_ns)),
             b"sysfs" => Ok(dev::SYSFS),
-            b"cgroup2" => Ok(dev::CGROUP2),
             _devtmpfs => Ok(dev::DEVTMPFS),
         }
     }

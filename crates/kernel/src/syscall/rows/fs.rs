@@ -48,7 +48,7 @@ pub const ROWS: &[Row] = &[
         "mount",
         Kernel::sys_mount,
         [Str, Str, Str, Hex, Ptr],
-        Partial("new file systems: tmpfs, ramfs, proc")
+        Partial("new file systems: tmpfs, ramfs, proc, cgroup2")
     ),
     row!(166, "umount2", Kernel::sys_umount2, [Str, Hex], Full),
     row!(187, "readahead", Kernel::sys_readahead, [Fd, Size, Size], Hint),
