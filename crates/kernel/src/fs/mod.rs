@@ -1,8 +1,8 @@
 //! Files: descriptor tables (`fdtable`), open file descriptions (`file`), what they can do
 //! (`file_operations`), and what is behind them: pipes, epoll sets, anonymous files, the console,
 //! and the VFS: names (`dcache`, `path`, `namei`, `overlay`, `mount`), files (`inode`, `file_bytes`,
-//! `file_rw`, `inode_operations`, `stat`), the calls on paths (`open`, `create`, `dir`). The walk of
-//! a death passes `fdtable` → `file`.
+//! `file_rw`, `inode_operations`, `stat`), the calls on paths (`open`, `create`, `dir`); and control
+//! groups (`cgroup`), which are directories. The walk of a death passes `fdtable` → `file`.
 
 pub mod anon;
 pub mod attr;
