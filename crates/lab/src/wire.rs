@@ -119,8 +119,9 @@ fn udp(packet: &Packet, ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
 fn quoted(unreachable: &Unreachable) -> Vec<u8> {
     let port = |a: &SocketAddr| a.port().to_be_bytes();
     let (from, to) = (&unreachable.from, &unreachable.to);
-    // What follows the ports is a UDP length, or a sequence number that is not kept.
-    let rest: [u8; 4] = if unreachable.protocol == 17 { [0, 8, 0, 0] } else { [0; 4] };
+    // What follows the ports is a UDP length, or a sequence number.
+    let datagram = unreachable.protocol == 17;
+    let rest = if datagram { [0, 8, 0, 0] } else { unreachable.seq.to_be_bytes() };
     let (src_port, dst_port) = (from.port(), to.port());
     let payload = Transport::Udp { src_port, dst_port, payload: Bytes::new() };
     let (src, dst, choice) = (from.ip(), to.ip(), IpChoice::default());
@@ -236,13 +237,14 @@ fn read_icmp(bytes: &[u8]) -> Result<Unreachable, String> {
         return Err(format!("it is an ICMP message of type {:?}", header.icmp_type));
     }
     let (ip, rest) = Ipv4Header::from_slice(quoted).map_err(|error| error.to_string())?;
-    let [a, b, c, d, ..] = *rest else { return Err("it quotes no ports".to_owned()) };
+    let [a, b, c, d, e, f, g, h, ..] = *rest else { return Err("it quotes no ports".to_owned()) };
     let end = |address: [u8; 4], port| SocketAddr::new(IpAddr::V4(address.into()), port);
     Ok(Unreachable {
         code,
         protocol: ip.protocol.0,
         from: end(ip.source, u16::from_be_bytes([a, b])),
         to: end(ip.destination, u16::from_be_bytes([c, d])),
+        seq: if ip.protocol.0 == 6 { u32::from_be_bytes([e, f, g, h]) } else { 0 },
     })
 }
 
@@ -282,7 +284,8 @@ mod tests {
     #[test]
     fn an_unreachable_reads_back() {
         let end = |last, port| SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)), port);
-        let quoted = Unreachable { code: 1, protocol: 6, from: end(1, 7000), to: end(2, 80) };
+        let quoted =
+            Unreachable { code: 1, protocol: 6, from: end(1, 7000), to: end(2, 80), seq: 77 };
         let packet = Packet {
             src: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9)),
             dst: end(1, 0).ip(),
@@ -309,7 +312,8 @@ mod tests {
         assert_eq!(tcp.checksum, tcp.calc_checksum_ipv6(&ip, payload).unwrap());
 
         let end = |last, port| SocketAddr::new(host(last), port);
-        let quoted = Unreachable { code: 4, protocol: 17, from: end(1, 7000), to: end(2, 53) };
+        let quoted =
+            Unreachable { code: 4, protocol: 17, from: end(1, 7000), to: end(2, 53), seq: 0 };
         let payload = Transport::Icmp(quoted);
         let bytes = encode(&Packet { src: dst, dst: src, id: 0, choice, payload });
         let (ip, rest) = Ipv6Header::from_slice(&bytes).unwrap();

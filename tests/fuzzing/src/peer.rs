@@ -234,7 +234,7 @@ impl Peer {
         let from = SocketAddr::new(IpAddr::V4(self.host), ports.0);
         let to = SocketAddr::new(IpAddr::V4(ADDRESS), ports.1);
         let code = choices.byte();
-        self.packet(Transport::Icmp(Unreachable { code, protocol: 6, from, to }))
+        self.packet(Transport::Icmp(Unreachable { code, protocol: 6, from, to, seq: 0 }))
     }
 
     fn packet(&self, payload: Transport) -> Packet {

@@ -9,7 +9,7 @@ use crate::abi::Errno;
 use crate::arena::{Arena, Id};
 use crate::fact::NetFact;
 use crate::kernel::Kernel;
-use crate::net::packet::{IpChoice, Transport};
+use crate::net::packet::{IpChoice, Transport, Unreachable};
 use crate::net::port::{Bind, Owner};
 use crate::net::socket::SocketId;
 use crate::net::tcp::Seq;
@@ -335,9 +335,15 @@ impl Kernel {
     }
 
     /// tcp_v4_err(), tcp_v6_err(): an ICMP about a segment of ours (T-49, T-52a).
-    pub fn tcp_err(&mut self, local: SocketAddr, remote: SocketAddr, errno: Errno) {
+    pub fn tcp_err(&mut self, icmp: &Unreachable, errno: Errno) {
+        let (local, remote) = (icmp.from, icmp.to);
         if let Some(conn) = self.net.tcp.find((local, remote)) {
-            self.with_conn(conn, |tcp, _, out| tcp.unreachable(errno, out));
+            self.with_conn(conn, |tcp, now, out| {
+                if icmp.is_of_the_way() {
+                    tcp.ld_rto_revert(now, Seq(icmp.seq), out);
+                }
+                tcp.unreachable(errno, out);
+            });
         } else if let Some(listener) = self.net.tcp.find_listener(local) {
             self.listener_unreachable(listener, remote, local);
         }

@@ -152,7 +152,7 @@ impl Kernel {
         let known = if local.is_ipv4() { icmp_error } else { icmpv6_error };
         let (errno, fatal) = known(icmp.code);
         match icmp.protocol {
-            6 => self.tcp_err(local, remote, errno),
+            6 => self.tcp_err(icmp, errno),
             17 if fatal => self.udp_err(local, remote, errno),
             // We send nothing else, so nothing else is quoted to us.
             _ => {}

@@ -265,14 +265,14 @@ impl Kernel {
 
     /// ipv4_link_failure(), ip6_link_failure(): this host tells itself that another is unreachable.
     fn link_failure(&mut self, packet: &Packet) {
-        let protocol = match packet.payload {
-            Transport::Tcp { .. } => 6,
-            Transport::Udp { .. } => 17,
+        let (protocol, seq) = match &packet.payload {
+            Transport::Tcp { segment, .. } => (6, segment.seq.0),
+            Transport::Udp { .. } => (17, 0),
             // Nothing is told about what tells something itself.
             Transport::Icmp(_) | Transport::Neigh(_) => return,
         };
         let (from, to) = (packet.source(), packet.destination());
-        self.icmp_send(packet.src, Unreachable::host(protocol, from, to));
+        self.icmp_send(packet.src, Unreachable::host(protocol, from, to, seq));
     }
 }
 

@@ -79,17 +79,25 @@ pub struct Unreachable {
     pub from: SocketAddr,
     /// Its destination.
     pub to: SocketAddr,
+    /// The sequence number of a segment; of a datagram 0.
+    pub seq: u32,
 }
 
 impl Unreachable {
     /// Nobody is at the port.
     pub fn port(protocol: u8, from: SocketAddr, to: SocketAddr) -> Unreachable {
-        Unreachable { code: if to.is_ipv4() { 3 } else { 4 }, protocol, from, to }
+        Unreachable { code: if to.is_ipv4() { 3 } else { 4 }, protocol, from, to, seq: 0 }
     }
 
     /// Nobody is at the address.
-    pub fn host(protocol: u8, from: SocketAddr, to: SocketAddr) -> Unreachable {
-        Unreachable { code: if to.is_ipv4() { 1 } else { 3 }, protocol, from, to }
+    pub fn host(protocol: u8, from: SocketAddr, to: SocketAddr, seq: u32) -> Unreachable {
+        Unreachable { code: if to.is_ipv4() { 1 } else { 3 }, protocol, from, to, seq }
+    }
+
+    /// Does it say of a segment that its way is not there (RFC 6069)? ICMPv6 only if there is no
+    /// route, as Linux takes it.
+    pub fn is_of_the_way(&self) -> bool {
+        if self.from.is_ipv4() { self.code <= 1 } else { self.code == 0 }
     }
 }
 

@@ -44,6 +44,7 @@ mod delack;
 mod ecn;
 mod fact;
 mod hystart;
+mod icmp;
 mod input;
 mod keepalive;
 mod listener;

@@ -12,7 +12,7 @@ use super::config::{TCP_MSS_DEFAULT, TcpConfig};
 use super::congestion::Congestion;
 use super::delack::DelayedAck;
 use super::ecn::Ecn;
-use super::fact::{Output, Ready, TcpFact};
+use super::fact::{Output, TcpFact};
 use super::minisock::MiniSock;
 use super::options::Options;
 use super::rack::Rack;
@@ -404,25 +404,5 @@ impl TcpConn {
     /// SO_ERROR: the pending error or, without one, what is remembered for a timeout (T-49, measured).
     pub fn so_error(&mut self) -> Option<Errno> {
         self.err.take().or_else(|| self.soft_err.take())
-    }
-
-    /// An ICMP unreachable came for this connection (`tcp_v4_err`, T-49): fatal in SYN_SENT and
-    /// SYN_RECV, later only remembered for the case of a timeout.
-    pub fn unreachable(&mut self, errno: Errno, out: &mut Output) {
-        match self.state {
-            TcpState::SynSent | TcpState::SynRecv => {
-                self.err = Some(errno);
-                out.wake |= Ready::ERR;
-                out.bell.error = true;
-                self.tcp_done(out);
-            }
-            TcpState::Close | TcpState::Listen | TcpState::TimeWait => {}
-            TcpState::Established
-            | TcpState::FinWait1
-            | TcpState::FinWait2
-            | TcpState::CloseWait
-            | TcpState::LastAck
-            | TcpState::Closing => self.soft_err = Some(errno),
-        }
     }
 }

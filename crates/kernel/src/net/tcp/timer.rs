@@ -131,7 +131,7 @@ impl TcpConn {
     }
 
     /// The last timer before TCP_USER_TIMEOUT runs out is cut to what is left (T-53).
-    fn clamp_to_user_timeout(&self, now: Instant, timeout: Duration) -> Duration {
+    pub(super) fn clamp_to_user_timeout(&self, now: Instant, timeout: Duration) -> Duration {
         match (self.config.user_timeout, self.timers.retrans_stamp) {
             (Some(limit), Some(since)) => {
                 let left = limit.saturating_sub(now.saturating_since(since));
@@ -197,7 +197,7 @@ impl TcpConn {
     }
 
     /// `tcp_retransmit_timer`.
-    fn retransmit_timer(&mut self, now: Instant, out: &mut Output) {
+    pub(super) fn retransmit_timer(&mut self, now: Instant, out: &mut Output) {
         if self.snd.flight.is_empty() || self.write_timeout(now, out) {
             return;
         }
