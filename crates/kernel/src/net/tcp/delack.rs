@@ -45,7 +45,10 @@ impl DelayedAck {
     }
 
     fn incr_quickack(&mut self, rcv_wnd: u32, rcv_mss: u32, most: u32) {
-        let acks = (rcv_wnd / (2 * rcv_mss.max(1))).max(2).min(most);
+        let acks = match rcv_wnd / (2 * rcv_mss.max(1)) {
+            0 => 2, // less than two segments fit: for both
+            acks => acks.min(most),
+        };
         self.quick = self.quick.max(acks);
     }
 

@@ -90,7 +90,10 @@ impl TcpConn {
         }
         let window = match self.rcv.ack.nomem {
             true => self.rcv.window.close(self.rcv.nxt),
-            false => self.rcv.window.offer(self.rcv.nxt),
+            false => {
+                self.select_window();
+                self.rcv.window.offer(self.rcv.nxt)
+            }
         };
         let ack = self.rcv.nxt;
         self.rcv.ack.sent();
@@ -168,6 +171,7 @@ impl TcpConn {
             self.slow_start_after_idle(now);
         }
         while self.has_send_head() && !(push_one && sent > 0) {
+            self.tcp_grow_skb();
             match self.next_unit(now, nagle, push_one) {
                 Unit::Send(len) => {
                     let left = self.send_unit(now, len, out);

@@ -59,6 +59,14 @@ impl TcpConn {
         cwnd.saturating_sub(self.in_flight()).min((cwnd / 2).max(1))
     }
 
+    /// The first sk_buff becomes as long as a unit may be, if the second has the bytes.
+    pub(super) fn tcp_grow_skb(&mut self) {
+        let unit = self.cwnd_test().min(self.tso_segs()) * self.segment_size();
+        if let Some(first) = self.snd.skbs.front() {
+            self.snd.skbs.grow(unit.saturating_sub(first.end.since(self.snd.nxt)));
+        }
+    }
+
     /// What leaves next: of the first sk_buff what windows and Nagle allow. With `push_one` nothing more
     /// is to be hoped for.
     pub(super) fn next_unit(&self, now: Instant, nagle: Nagle, push_one: bool) -> Unit {

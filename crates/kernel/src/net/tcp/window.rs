@@ -116,13 +116,18 @@ impl Window {
         (self.wup + self.wnd).saturating_since(rcv_nxt)
     }
 
+    /// Less than half of the buffer is free.
+    pub fn is_half_full(&self) -> bool {
+        self.free_space() < self.full_space() / 2
+    }
+
     /// The window that could be offered now (`__tcp_select_window`), rounded so that the silly
     /// window syndrome is avoided (RFC 9293, 3.8.6.2.2).
     pub fn selectable(&self) -> u32 {
         let full = self.full_space();
         let free = self.free_space();
         let mss = self.rcv_mss.min(full);
-        if free < full / 2 && (free < full >> 4 || free < mss) {
+        if self.is_half_full() && (free < full >> 4 || free < mss) {
             return 0;
         }
         let free = free.min(self.ssthresh);

@@ -57,6 +57,22 @@ impl WriteQueue {
         }
     }
 
+    /// `tcp_grow_skb`, since 6.10: the first one takes up to `room` bytes of the second.
+    pub fn grow(&mut self, room: u32) {
+        let [Some(first), Some(second)] = [0, 1].map(|i| self.skbs.get(i).copied()) else { return };
+        if first.eor || room == 0 {
+            return;
+        }
+        let taken = room.min(second.end.since(first.end));
+        let end = first.end + taken;
+        if end == second.end {
+            self.skbs.pop_front();
+            self.skbs[0].push |= first.push;
+        } else {
+            self.skbs[0].end = end;
+        }
+    }
+
     /// `tcp_mark_push`.
     pub fn mark_push(&mut self) {
         if let Some(last) = self.skbs.back_mut() {
@@ -108,6 +124,26 @@ impl WriteQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_one_grows_by_what_the_second_has() {
+        let mut q = WriteQueue::default();
+        for at in [0, 1000, 2000] {
+            q.entail(Seq(at));
+            q.fill(1000, true);
+        }
+        q.grow(400);
+        assert_eq!((q.len(), q.front().map(|skb| skb.end)), (3, Some(Seq(1400))));
+        q.grow(5000);
+        assert_eq!((q.len(), q.front().map(|skb| skb.end)), (2, Some(Seq(2000))), "one at a time");
+        assert_eq!(q.check(Seq(0), Seq(3000)), Ok(()));
+        q.grow(5000);
+        q.mark_eor();
+        q.entail(Seq(3000));
+        q.fill(10, true);
+        q.grow(5000);
+        assert_eq!((q.len(), q.front().map(|skb| skb.end)), (2, Some(Seq(3000))), "a record ended");
+    }
 
     #[test]
     fn what_a_partly_sent_one_leaves_behind_has_room_again() {
