@@ -11,6 +11,9 @@ use super::config::TcpConfig;
 use super::seq::Seq;
 use crate::time::{Duration, Instant};
 
+/// What a sender sends before it hears anything, in segments (RFC 6928).
+const TCP_INIT_CWND: u32 = 10;
+
 /// What a full-sized segment costs beyond its bytes.
 const SKB_OVERHEAD: u32 = 856;
 
@@ -87,7 +90,8 @@ impl Window {
         self.wnd = if space > mss { space / mss * mss } else { space };
         self.ssthresh = self.wnd;
         self.initialize_rcv_mss(mss);
-        self.space = (self.wnd, None);
+        // `tcp_init_buffer_space`: as if the first window of a sender had been read.
+        self.space = (self.wnd.min(TCP_INIT_CWND * mss), None);
     }
 
     /// The handshake settled whether windows are scaled.
