@@ -1,14 +1,16 @@
 //! The two ends of `cargo xtask twin`: `wire server PORT` holds one connection for each row of the
-//! close table (state × unread × SO_LINGER 0 × TCP_LINGER2 < 0 × what the peer does afterwards) and
-//! waits to be killed (`server6`: for clients of either family); `wire client HOST PORT` is the other end of all of them, and prints for each
-//! row what its calls returned after the death. Both walk the rows in the same order, one by one,
-//! so that the wire tells the same story whenever it is told. It has no cases of its own.
+//! close table (state × unread × data that found no room at the peer × SO_LINGER 0 × TCP_LINGER2 < 0 ×
+//! shared with a child × what the peer does afterwards) and waits to be killed, as its child does, which
+//! shares some of them (`server6`: for clients of either family); `wire client HOST PORT` is the other end of all of them, and prints for each
+//! row what its calls returned after the deaths. Both walk the rows in the same order, one by one, and
+//! agree on it over a connection of their own, so that the wire tells the same story whenever it is
+//! told: between two steps the client naps longer than an ACK is delayed. It has no cases of its own.
 
 use guests::net::{
     accept, address6, bind, bind_bytes, connect, connect_bytes, linger, listen, loopback, recv,
     send, set_option, shutdown, so_error, socket, tcp_state, until_readable, until_state,
 };
-use guests::process::pause_for_ever;
+use guests::process::{fork, pause_for_ever};
 use guests::signal;
 use guests::sys::{Fd, Sys, close, poll_bits, poll_one, read, write};
 use libc::{MSG_DONTWAIT, POLLHUP, POLLRDHUP, SHUT_WR};
@@ -20,7 +22,13 @@ use std::process::ExitCode;
 enum State {
     Established,
     CloseWait,
+    /// The server's FIN waits behind data that finds no room.
+    FinWait1,
     FinWait2,
+    /// As FinWait1, and the client's FIN came.
+    Closing,
+    /// As CloseWait, and the server's FIN waits behind data.
+    LastAck,
     /// Both FINs, the server's first.
     TimeWait,
     /// Both FINs, the client's first.
@@ -29,6 +37,21 @@ enum State {
     Queued,
     QueuedHalf,
 }
+
+use State::*;
+
+const STATES: [State; 10] = [
+    Established,
+    CloseWait,
+    FinWait1,
+    FinWait2,
+    Closing,
+    LastAck,
+    TimeWait,
+    Closed,
+    Queued,
+    QueuedHalf,
+];
 
 /// One connection.
 #[derive(Clone, Copy, Debug)]
@@ -39,26 +62,22 @@ struct Row {
     linger2: bool,
     /// The client writes after the death; else it only closes.
     writes: bool,
+    /// A child of the server's holds it too, and dies later.
+    shared: bool,
+    /// The server wrote more than the client has room for.
+    pending: bool,
 }
 
 fn rows() -> Vec<Row> {
     let mut rows = vec![];
-    for state in [
-        State::Established,
-        State::CloseWait,
-        State::FinWait2,
-        State::TimeWait,
-        State::Closed,
-        State::Queued,
-        State::QueuedHalf,
-    ] {
-        for bits in 0..16 {
+    for state in STATES {
+        for bits in 0..64 {
             let bit = |n: u32| bits >> n & 1 == 1;
             let (unread, linger0, linger2, writes) = (bit(0), bit(1), bit(2), bit(3));
-            let queued = matches!(state, State::Queued | State::QueuedHalf);
-            // Options of a connection that nobody accepted are the listener's.
-            if !queued || !linger0 && !linger2 {
-                rows.push(Row { state, unread, linger0, linger2, writes });
+            let (shared, pending) = (bit(4), bit(5));
+            let row = Row { state, unread, linger0, linger2, writes, shared, pending };
+            if row.can_be() {
+                rows.push(row);
             }
         }
     }
@@ -66,13 +85,41 @@ fn rows() -> Vec<Row> {
 }
 
 impl Row {
+    fn can_be(self) -> bool {
+        match self.state {
+            Established | CloseWait => true,
+            FinWait1 | Closing | LastAck => self.pending,
+            FinWait2 | TimeWait | Closed => !self.pending,
+            // Options of a connection that nobody accepted are the listener's.
+            Queued | QueuedHalf => !(self.linger0 || self.linger2 || self.shared || self.pending),
+        }
+    }
+
     fn queued(self) -> bool {
-        matches!(self.state, State::Queued | State::QueuedHalf)
+        matches!(self.state, Queued | QueuedHalf)
     }
 
     /// The client's FIN comes before anything of the server's.
     fn client_ends(self) -> bool {
-        matches!(self.state, State::CloseWait | State::Closed | State::QueuedHalf)
+        matches!(self.state, CloseWait | LastAck | Closed | QueuedHalf)
+    }
+
+    /// The server says that it has no more.
+    fn server_ends(self) -> bool {
+        matches!(self.state, FinWait1 | FinWait2 | Closing | LastAck | TimeWait | Closed)
+    }
+
+    fn name(self) -> String {
+        let Row { state, unread, linger0, linger2, writes, shared, pending } = self;
+        let marks = [
+            (unread, " unread"),
+            (pending, " pending"),
+            (linger0, " linger0"),
+            (linger2, " linger2"),
+            (shared, " shared"),
+        ];
+        let marks: String = marks.iter().filter(|mark| mark.0).map(|mark| mark.1).collect();
+        format!("{state:?}{marks}{}", if writes { ", write" } else { ", close" })
     }
 }
 
@@ -112,42 +159,82 @@ fn listener_on(port: u16, six: bool) -> Sys<Fd> {
     Ok(fd)
 }
 
-/// Prepares its end of each row, says so over a connection of its own, and waits.
+/// The client's room, and what is too much for it, by less than a segment: what leaves when there is
+/// room again does so at once.
+const ROOM: i32 = 4096;
+const TOO_MUCH: usize = 5_300;
+
+/// Prepares its end of each row, says so over a connection of its own, and waits. Its child holds the
+/// shared ones too, and another such connection.
 fn server(port: u16, six: bool) -> Result<(), String> {
     // Those that nobody accepts have a listener of their own.
-    listener_on(port + 1, six)?;
-    let listener = listener_on(port, six)?;
+    let listeners = [listener_on(port + 1, six)?, listener_on(port, six)?];
+    let notices = [accept(listeners[1])?, accept(listeners[1])?];
+    let mut ends = vec![];
     for row in rows().into_iter().filter(|row| !row.queued()) {
-        let fd = accept(listener)?;
-        if row.linger0 {
-            linger(fd, 0)?;
-        }
-        if row.linger2 {
-            set_option(fd, libc::IPPROTO_TCP, libc::TCP_LINGER2, -1)?;
-        }
-        if row.unread {
-            until_readable(fd)?;
-        }
-        if row.client_ends() {
-            poll_one(fd, POLLRDHUP, -1)?;
-        }
-        if matches!(row.state, State::FinWait2 | State::TimeWait | State::Closed) {
-            shutdown(fd, SHUT_WR)?;
-        }
-        match row.state {
-            State::FinWait2 => until_state(fd, 5)?,
-            State::TimeWait | State::Closed => until_state(fd, 7)?,
-            State::Established | State::CloseWait | State::Queued | State::QueuedHalf => {}
-        }
+        let fd = accept(listeners[1])?;
+        prepare(row, fd)?;
+        ends.push((row, fd));
+        write(notices[0], b".")?;
     }
-    write(accept(listener)?, b"!")?;
+    read(notices[0], 1)?;
+    for (_, fd) in ends.iter().filter(|(row, _)| row.state == Closing) {
+        until_state(*fd, 11)?;
+    }
+    fork(|| {
+        for fd in listeners.iter().chain(&notices[..1]) {
+            let _ = close(*fd);
+        }
+        for (_, fd) in ends.iter().filter(|(row, _)| !row.shared) {
+            let _ = close(*fd);
+        }
+        pause_for_ever()
+    })?;
+    close(notices[1])?;
+    write(notices[0], b"!")?;
     pause_for_ever()
 }
 
-fn dial(host: &str, port: u16) -> Result<Fd, String> {
+/// Brings the server's end where it is to be.
+fn prepare(row: Row, fd: Fd) -> Sys<()> {
+    if row.linger0 {
+        linger(fd, 0)?;
+    }
+    if row.linger2 {
+        set_option(fd, libc::IPPROTO_TCP, libc::TCP_LINGER2, -1)?;
+    }
+    if row.unread {
+        until_readable(fd)?;
+    }
+    if row.client_ends() {
+        poll_one(fd, POLLRDHUP, -1)?;
+    }
+    if row.pending {
+        write(fd, &[b'p'; TOO_MUCH])?;
+    }
+    if row.server_ends() {
+        shutdown(fd, SHUT_WR)?;
+    }
+    match row.state {
+        FinWait2 => until_state(fd, 5),
+        TimeWait | Closed => until_state(fd, 7),
+        // The client's FIN comes later.
+        Closing => until_state(fd, 4),
+        FinWait1 => until_state(fd, 4),
+        LastAck => until_state(fd, 9),
+        Established | CloseWait | Queued | QueuedHalf => Ok(()),
+    }
+}
+
+fn dial(host: &str, port: u16, room: Option<i32>) -> Result<Fd, String> {
+    let room_for = |fd| match room {
+        Some(room) => set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, room),
+        None => Ok(()),
+    };
     match host.parse().map_err(|_| format!("{host} is not an address"))? {
         IpAddr::V4(ip) => {
             let fd = socket(libc::AF_INET, libc::SOCK_STREAM)?;
+            room_for(fd)?;
             let mut address = loopback(port);
             address.sin_addr.s_addr = u32::from(ip).to_be();
             connect(fd, &address)?;
@@ -155,56 +242,79 @@ fn dial(host: &str, port: u16) -> Result<Fd, String> {
         }
         IpAddr::V6(ip) => {
             let fd = socket(libc::AF_INET6, libc::SOCK_STREAM)?;
+            room_for(fd)?;
             connect_bytes(fd, &address6(ip, port))?;
             Ok(fd)
         }
     }
 }
 
+/// Brings the client's end of a row where it is to be, but for the last FIN of Closing.
+fn begin(row: Row, host: &str, port: u16) -> Result<Fd, String> {
+    let room = row.pending.then_some(ROOM);
+    let fd = dial(host, if row.queued() { port + 1 } else { port }, room)?;
+    if row.unread {
+        write(fd, b"hello")?;
+    }
+    if row.client_ends() {
+        shutdown(fd, SHUT_WR)?;
+    }
+    match row.state {
+        CloseWait | LastAck | QueuedHalf => until_state(fd, 5)?,
+        FinWait2 => drop(read(fd, 1)?),
+        TimeWait => {
+            read(fd, 1)?;
+            shutdown(fd, SHUT_WR)?;
+            poll_one(fd, POLLHUP, -1)?;
+        }
+        Closed => drop(poll_one(fd, POLLHUP, -1)?),
+        Established | Queued | FinWait1 | Closing => {}
+    }
+    Ok(fd)
+}
+
 fn client(host: &str, port: u16) -> Result<(), String> {
     signal::ignore(libc::SIGPIPE)?;
+    let notices = [dial(host, port, None)?, dial(host, port, None)?];
     let mut ends = vec![];
     for row in rows() {
-        let fd = dial(host, if row.queued() { port + 1 } else { port })?;
-        if row.unread {
-            write(fd, b"hello")?;
+        ends.push(End { row, fd: begin(row, host, port)?, said: vec![] });
+        if !row.queued() {
+            read(notices[0], 1)?;
         }
-        if row.client_ends() {
-            shutdown(fd, SHUT_WR)?;
-            // The server's kernel knows; and one row is over before the next one begins.
-            poll_one(fd, 0, 0)?;
-        }
-        match row.state {
-            State::CloseWait | State::QueuedHalf => until_state(fd, 5)?,
-            State::FinWait2 => drop(read(fd, 1)?),
-            State::TimeWait => {
-                read(fd, 1)?;
-                shutdown(fd, SHUT_WR)?;
-                poll_one(fd, POLLHUP, -1)?;
-            }
-            State::Closed => drop(poll_one(fd, POLLHUP, -1)?),
-            State::Established | State::Queued => {}
-        }
-        ends.push((row, fd));
     }
-    let notice = dial(host, port)?;
-    read(notice, 1)?;
+    nap();
+    for end in ends.iter().filter(|end| end.row.state == Closing) {
+        shutdown(end.fd, SHUT_WR)?;
+    }
+    write(notices[0], b"!")?;
+    read(notices[0], 1)?;
+    nap();
     println!("ready");
     // The server is killed.
-    read(notice, 1)?;
-    nap(200);
-    for (row, fd) in ends {
-        let Row { state, unread, linger0, linger2, writes } = row;
-        let told = told(fd, writes)?;
-        let marks = [(unread, " unread"), (linger0, " linger0"), (linger2, " linger2")];
-        let marks: String = marks.iter().filter(|mark| mark.0).map(|mark| mark.1).collect();
-        println!("{state:?}{marks}{}: {told}", if writes { ", write" } else { ", close" });
+    read(notices[0], 1)?;
+    nap();
+    ends.iter_mut().filter(|end| end.row.shared).try_for_each(End::while_shared)?;
+    nap();
+    println!("the child's turn");
+    // Its child is killed.
+    read(notices[1], 1)?;
+    nap();
+    for step in [End::look, End::write, End::write, End::error, End::read, End::read, End::read] {
+        ends.iter_mut().try_for_each(step)?;
+        nap();
+    }
+    ends.iter_mut().try_for_each(End::close)?;
+    nap();
+    for end in ends {
+        println!("{}: {}", end.row.name(), end.said.join(", "));
     }
     Ok(())
 }
 
-fn nap(ms: u64) {
-    std::thread::sleep(std::time::Duration::from_millis(ms));
+/// Longer than an ACK is delayed, shorter than anything is sent again.
+fn nap() {
+    std::thread::sleep(std::time::Duration::from_millis(100));
 }
 
 fn words<T: std::fmt::Debug>(result: Sys<T>) -> String {
@@ -214,21 +324,54 @@ fn words<T: std::fmt::Debug>(result: Sys<T>) -> String {
     }
 }
 
-/// What the calls return on one row, in the order in which they are made.
-fn told(fd: Fd, writes: bool) -> Sys<String> {
-    let look =
-        || -> Sys<String> { Ok(format!("bits {:#x} state {}", poll_bits(fd)?, tcp_state(fd)?)) };
-    let mut said = vec![look()?];
-    if writes {
-        for _ in 0..2 {
-            said.push(format!("write {}", words(send(fd, b"x", 0))));
-            nap(5);
-            said.push(look()?);
-        }
-        said.push(format!("SO_ERROR {}", so_error(fd)?));
+/// The client's end of a row, and what its calls returned.
+struct End {
+    row: Row,
+    fd: Fd,
+    said: Vec<String>,
+}
+
+impl End {
+    fn say(&mut self, what: String) -> Sys<()> {
+        self.said.push(what);
+        Ok(())
     }
-    said.push(format!("read {}", words(recv(fd, 8, MSG_DONTWAIT))));
-    said.push(format!("close {}", words(close(fd))));
-    nap(5);
-    Ok(said.join(", "))
+
+    /// The server is dead, its child is not.
+    fn while_shared(&mut self) -> Sys<()> {
+        self.look()?;
+        self.write()
+    }
+
+    fn look(&mut self) -> Sys<()> {
+        self.say(format!("bits {:#x} state {}", poll_bits(self.fd)?, tcp_state(self.fd)?))
+    }
+
+    /// If that is what this row does.
+    fn write(&mut self) -> Sys<()> {
+        if self.row.writes {
+            self.say(format!("write {}", words(send(self.fd, b"x", 0))))?;
+        }
+        Ok(())
+    }
+
+    fn error(&mut self) -> Sys<()> {
+        self.look()?;
+        if self.row.writes {
+            self.say(format!("SO_ERROR {}", so_error(self.fd)?))?;
+        }
+        Ok(())
+    }
+
+    /// All that is there.
+    fn read(&mut self) -> Sys<()> {
+        let read = recv(self.fd, 2 * TOO_MUCH, MSG_DONTWAIT).map(|bytes| bytes.len());
+        self.say(format!("read {}", words(read)))
+    }
+
+    fn close(&mut self) -> Sys<()> {
+        self.look()?;
+        let closed = words(close(self.fd));
+        self.say(format!("close {closed}"))
+    }
 }

@@ -15,6 +15,13 @@ pub struct Seen {
     pub len: u32,
 }
 
+impl Seen {
+    /// It asks whether there is room, or whether anybody is there; how often depends on time.
+    pub fn is_probe(&self) -> bool {
+        self.len == 0 && self.flags == "."
+    }
+}
+
 /// What one side saw.
 pub struct Story {
     pub segments: Vec<Seen>,
@@ -74,6 +81,26 @@ pub fn captured(line: &str) -> Option<Raw> {
     })
 }
 
+/// What a device makes of a packet that is larger than the link takes (TSO): tcpdump sees it before.
+fn taken_apart(packet: Raw) -> Vec<Raw> {
+    // A link of 1500 bytes, timestamps, and addresses of IPv6 or of IPv4.
+    let six = ADDRESSES6.iter().any(|address| packet.from.starts_with(address));
+    let mss = if six { 1428 } else { 1448 };
+    let (Some(seq), true) = (packet.seq, packet.len > mss) else { return vec![packet] };
+    let starts: Vec<u32> = (0..packet.len).step_by(mss as usize).collect();
+    let piece = |start: &u32| {
+        let last = start + mss >= packet.len;
+        let inner = packet.flags.replace(['F', 'P'], "");
+        Raw {
+            seq: Some(seq.wrapping_add(*start)),
+            len: mss.min(packet.len - start),
+            flags: if last { packet.flags.clone() } else { inner },
+            ..packet.clone()
+        }
+    };
+    starts.iter().map(piece).collect()
+}
+
 /// Relative numbers, and only what the stream needs: bare ACKs depend on the machine's timing. Those
 /// with an old number stay: they are probes, and wait for an answer.
 pub fn number(raw: impl Iterator<Item = Raw>) -> Vec<Seen> {
@@ -82,7 +109,7 @@ pub fn number(raw: impl Iterator<Item = Raw>) -> Vec<Seen> {
     let mut starts: BTreeMap<(usize, bool), u32> = BTreeMap::new();
     let mut ends: BTreeMap<(usize, bool), u32> = BTreeMap::new();
     let mut seen = Vec::new();
-    for segment in raw {
+    for segment in raw.flat_map(taken_apart) {
         let servers = [ADDRESSES[0], ADDRESSES6[0]];
         let from_server = servers.iter().any(|server| segment.from.starts_with(server));
         let (client, server) = match from_server {
@@ -159,6 +186,12 @@ mod tests {
         let seen = number(lines.iter().filter_map(|l| captured(l)));
         assert_eq!(seen.len(), 5);
         assert_eq!(seen[4].connection, 1, "another port is another connection");
+        let large =
+            "    10.0.0.1.7000 > 10.0.0.2.40000: Flags [FP.], seq 501:3401, ack 1, length 2900";
+        let pieces = taken_apart(captured(large).expect("a segment"));
+        let told: Vec<_> = pieces.iter().map(|p| (p.flags.as_str(), p.seq, p.len)).collect();
+        let seq = |n: u32| Some(501 + n);
+        assert_eq!(told, [(".", seq(0), 1448), (".", seq(1448), 1448), ("FP.", seq(2896), 4)]);
         let six = "17:00:00.1 IP6 (flowlabel 0x1, hlim 64, next-header TCP (6) payload length: 40) \
             fd00::2.40000 > fd00::1.7000: Flags [S], cksum 0x1 (correct), seq 7, win 9, length 0";
         let six = captured(six).expect("a segment");
