@@ -68,7 +68,9 @@ struct Row {
     pending: bool,
 }
 
-fn rows() -> Vec<Row> {
+/// The rows; over IPv6 without those whose data waits for room: there 6.18 itself offers sometimes 24
+/// bytes less (5 runs of 14).
+fn rows(six: bool) -> Vec<Row> {
     let mut rows = vec![];
     for state in STATES {
         for bits in 0..64 {
@@ -76,7 +78,7 @@ fn rows() -> Vec<Row> {
             let (unread, linger0, linger2, writes) = (bit(0), bit(1), bit(2), bit(3));
             let (shared, pending) = (bit(4), bit(5));
             let row = Row { state, unread, linger0, linger2, writes, shared, pending };
-            if row.can_be() {
+            if row.can_be() && !(six && row.pending) {
                 rows.push(row);
             }
         }
@@ -171,7 +173,7 @@ fn server(port: u16, six: bool) -> Result<(), String> {
     let listeners = [listener_on(port + 1, six)?, listener_on(port, six)?];
     let notices = [accept(listeners[1])?, accept(listeners[1])?];
     let mut ends = vec![];
-    for row in rows().into_iter().filter(|row| !row.queued()) {
+    for row in rows(six).into_iter().filter(|row| !row.queued()) {
         let fd = accept(listeners[1])?;
         prepare(row, fd)?;
         ends.push((row, fd));
@@ -277,7 +279,7 @@ fn client(host: &str, port: u16) -> Result<(), String> {
     signal::ignore(libc::SIGPIPE)?;
     let notices = [dial(host, port, None)?, dial(host, port, None)?];
     let mut ends = vec![];
-    for row in rows() {
+    for row in rows(host.contains(':')) {
         ends.push(End { row, fd: begin(row, host, port)?, said: vec![] });
         if !row.queued() {
             read(notices[0], 1)?;
