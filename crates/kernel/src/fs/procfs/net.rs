@@ -55,7 +55,7 @@ fn hex_of(octets: &[u8], port: u16) -> String {
     text + &format!(":{port:04X}")
 }
 
-/// 0.0.0.0:0 or [::]:0.
+/// `0.0.0.0:0` or `[::]:0`.
 fn nobody(six: bool) -> SocketAddr {
     let any =
         if six { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
