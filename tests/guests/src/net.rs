@@ -3,7 +3,7 @@
 
 use crate::process::{Gate, Pid, fork, pause_for_ever};
 use crate::signal;
-use crate::sys::{Failed, Fd, Sys, close, count, poll_one, small, write};
+use crate::sys::{Failed, Fd, Sys, close, count, poll_one, raw, small, write};
 use crate::{Check, fails, same};
 use std::mem::{size_of, zeroed};
 use std::net::Ipv6Addr;
@@ -210,6 +210,17 @@ pub fn until_state(fd: Fd, state: u8) -> Sys<()> {
     while tcp_state(fd)? != state {
         // The other side's acknowledgment may be delayed by 40 ms.
         std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// Waits until all that was written was acknowledged, which takes 40 ms at most.
+pub fn until_acknowledged(fd: Fd) -> Sys<()> {
+    let mut left: i32 = 1;
+    while left != 0 {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        let address = &raw mut left as i64;
+        raw("ioctl", libc::SYS_ioctl, [fd.into(), libc::TIOCOUTQ as i64, address, 0, 0, 0])?;
     }
     Ok(())
 }

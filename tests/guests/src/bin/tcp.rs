@@ -3,8 +3,8 @@
 
 use guests::net::{
     accept, bind, connect, connection, dial, linger, listen, listener, loopback, name, option,
-    port, recv, send, set_option, shutdown, so_error, socket, tcp_state, until_hung_up,
-    until_readable,
+    port, recv, send, set_option, shutdown, so_error, socket, tcp_state, until_acknowledged,
+    until_hung_up, until_readable,
 };
 use guests::process::{fork_check, wait_ok};
 use guests::signal;
@@ -25,6 +25,7 @@ guests::cases! {
     flags_are_not_inherited_by_accept,
     options_are_inherited_by_accept,
     options_read_back_what_was_set,
+    a_segment_is_at_most_half_of_the_greatest_window,
     port_can_be_bound_once,
     bytes_arrive_in_order_and_whole,
     full_buffers_would_block_and_poll_says_so,
@@ -180,6 +181,19 @@ fn options_read_back_what_was_set() -> Check {
     fails!(set_option(0, SOL_SOCKET, SO_KEEPALIVE, 1), libc::ENOTSOCK);
     listen(fd, 1)?;
     same!(option(fd, SOL_SOCKET, libc::SO_ACCEPTCONN)?, 1, "SO_ACCEPTCONN of a listener");
+    Ok(())
+}
+
+/// What TCP_MAXSEG reads: on loopback the windows are smaller than two segments.
+fn a_segment_is_at_most_half_of_the_greatest_window() -> Check {
+    let (client, served) = connection()?;
+    let largest = |fd| option(fd, libc::IPPROTO_TCP, libc::TCP_MAXSEG);
+    // Of the SYN-ACK's window, which is not scaled, and of the ACK's, which is.
+    same!((largest(client)?, largest(served)?), (32_741, 32_768), "when it was made");
+    write(client, &[b'x'; 100])?;
+    until_readable(served)?;
+    until_acknowledged(client)?;
+    same!(largest(client)?, 32_768, "after an acknowledgment");
     Ok(())
 }
 

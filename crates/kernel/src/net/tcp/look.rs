@@ -235,7 +235,7 @@ impl TcpConn {
             backoff: self.timers.backoff,
             snd_cwnd: self.cc.cwnd,
             snd_ssthresh: self.cc.ssthresh,
-            snd_mss: self.mss(),
+            snd_mss: self.mss_cache(),
             advmss: self.config.advertised_mss() - if self.agreed.timestamps { 12 } else { 0 },
             packets_out: self.snd.flight.packets_out(),
             sacked_out: self.snd.flight.sacked_out(),

@@ -150,9 +150,17 @@ impl TcpConn {
     pub(super) fn segment_size(&self) -> u32 {
         let blocks = if self.agreed.sack { self.rcv.ooo.sacks().len() as u32 } else { 0 };
         let sacks = if blocks > 0 { 4 + 8 * blocks } else { 0 };
-        let max = self.snd.max_window;
-        let half = (if max > super::config::TCP_MSS_DEFAULT { max / 2 } else { max }).max(28);
-        (self.mss() - sacks).min(half)
+        self.mss_cache().saturating_sub(sacks).max(28)
+    }
+
+    /// `mss_cache`: payload bytes of a full segment without SACK blocks, but not more than half of the
+    /// greatest window that the other side ever offered (`tcp_bound_to_half_wnd`).
+    pub(super) fn mss_cache(&self) -> u32 {
+        match self.snd.max_window {
+            0 => self.mss(),
+            small if small <= super::config::TCP_MSS_DEFAULT => self.mss().min(small.max(28)),
+            max => self.mss().min(max / 2),
+        }
     }
 
     /// `tcp_write_xmit`: sends new segments while congestion window, the other side's window and
