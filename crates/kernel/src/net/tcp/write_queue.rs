@@ -57,7 +57,7 @@ impl WriteQueue {
         }
     }
 
-    /// `tcp_grow_skb`, since 6.10: the first one takes up to `room` bytes of the second.
+    /// `tcp_grow_skb`, which 6.12 has and 6.1 not: the first one takes up to `room` bytes of the second.
     pub fn grow(&mut self, room: u32) {
         let [Some(first), Some(second)] = [0, 1].map(|i| self.skbs.get(i).copied()) else { return };
         if first.eor || room == 0 {
