@@ -54,9 +54,15 @@ impl Kernel {
     /// that is bound to `bound`. One network, and everything is on the link.
     ///
     /// # Errors
-    /// EAFNOSUPPORT from a mapped address to one of IPv6; EADDRNOTAVAIL where IPv6 is off.
+    /// EINVAL from the loopback to another host; EAFNOSUPPORT from a mapped address to one of IPv6; EADDRNOTAVAIL where IPv6 is off.
     pub fn ip_route_output(&self, bound: IpAddr, dst: IpAddr) -> Result<IpAddr, Errno> {
         match (bound, dst) {
+            // No host sends from its loopback to others (`__mkroute_output`; measured).
+            (IpAddr::V4(four), IpAddr::V4(_))
+                if four.is_loopback() && !self.is_local_address(dst) =>
+            {
+                Err(Errno::EINVAL)
+            }
             (IpAddr::V4(four), IpAddr::V4(_)) if !four.is_unspecified() => Ok(bound),
             (_, IpAddr::V4(four)) if four.is_loopback() => Ok(Ipv4Addr::LOCALHOST.into()),
             (_, IpAddr::V4(_)) => Ok(self.config.address.into()),

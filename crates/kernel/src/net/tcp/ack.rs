@@ -58,6 +58,7 @@ impl TcpConn {
         let delivered = self.stats.delivered;
         let lost = self.snd.flight.lost_ever();
         let window_moved = self.update_window(s);
+        self.ecn_accept_cwr(s);
         let ece = self.ecn_echo(s);
         let mut work = AckWork { echo: s.options.timestamps, ece, ..AckWork::default() };
         let highest = self.snd.flight.highest_sacked();
@@ -325,11 +326,19 @@ impl TcpConn {
         if !start.before(end) || !(below || s.options.sacks.get(1).is_some_and(inside)) {
             return false;
         }
+        // `tcp_dsack_seen`: is it about something that was sent twice?
+        let (len, mss) = (end.since(start), self.mss_cache());
+        if len > self.snd.max_window {
+            return false;
+        }
+        let segments = len.div_ceil(mss);
+        self.stats.dsack_dups = self.stats.dsack_dups.saturating_add(segments);
+        if self.stats.dsack_dups > self.snd.total_retrans {
+            return false;
+        }
         work.dsack = true;
         self.rack.dsack_seen = true;
-        let segments = end.since(start).div_ceil(self.mss().max(1));
-        self.stats.dsack_dups += segments;
-        work.dsack_tlp = self.snd.probe_retrans && self.snd.probe_high == Some(end);
+        work.dsack_tlp = len <= mss && self.snd.probe_retrans && self.snd.probe_high == Some(end);
         if let Some(marker) = self.recovery.undo_marker
             && !end.after(prior_una.max(s.ack))
             && end.after(marker)

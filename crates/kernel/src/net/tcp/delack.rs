@@ -78,15 +78,17 @@ impl DelayedAck {
 
     /// An acknowledgment left.
     pub fn sent(&mut self) {
-        self.scheduled = false;
+        // `tcp_dec_quickack_mode`: only one that was owed counts.
+        if core::mem::take(&mut self.scheduled) && self.quick > 0 {
+            self.quick -= 1;
+            if self.quick == 0 {
+                self.ato = TCP_ATO_MIN;
+            }
+        }
         self.now = false;
         self.nomem = false;
         self.pushed = 0;
         self.deadline = None;
-        if self.quick == 1 {
-            self.ato = TCP_ATO_MIN;
-        }
-        self.quick = self.quick.saturating_sub(1);
     }
 
     /// `tcp_send_delayed_ack`: arms the timer. Returns true if waiting makes no sense because the
@@ -139,7 +141,11 @@ mod tests {
         let now = Instant(1);
         d.data_received(now, 64_240, 1448, Duration::from_secs(1));
         assert!(d.in_quickack_mode());
-        for _ in 0..16 {
+        d.sent();
+        d.sent(); // with data of ours, when none was owed
+        for _ in 0..15 {
+            assert!(d.in_quickack_mode());
+            d.scheduled = true;
             d.sent();
         }
         assert!(!d.in_quickack_mode());

@@ -37,7 +37,6 @@ impl TcpConn {
         if s.is_empty() && !fin {
             return;
         }
-        self.ecn_accept_cwr(s);
         if s.seq.after(self.rcv.nxt) {
             return self.data_queue_ofo(s, fin, out);
         }

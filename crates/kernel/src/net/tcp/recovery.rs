@@ -86,6 +86,9 @@ impl TcpConn {
     /// `tcp_fastretrans_alert`.
     pub(super) fn fastretrans_alert(&mut self, now: Instant, work: &mut AckWork) -> Rexmit {
         let passed_high = !self.snd.una.before(self.recovery.high);
+        if work.ece {
+            self.recovery.prior_ssthresh = None; // congestion was met: nothing is to be undone
+        }
         match self.cc.state {
             CaState::Open => self.recovery.retrans_stamp = None,
             CaState::Recovery if passed_high => {

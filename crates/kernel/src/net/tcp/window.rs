@@ -131,6 +131,9 @@ impl Window {
         let full = self.full_space();
         let free = self.free_space();
         let mss = self.rcv_mss.min(full);
+        if mss == 0 {
+            return 0; // tcp_rmem leaves no room at all
+        }
         if self.is_half_full() && (free < full >> 4 || free < mss) {
             return 0;
         }
@@ -201,7 +204,8 @@ impl Window {
         }
         let read = copied.since(self.space_seq);
         if read > self.space.0 && self.autotune {
-            let grow = u64::from(read) * u64::from(read - self.space.0) / u64::from(self.space.0);
+            let grow =
+                u64::from(read) * u64::from(read - self.space.0) / u64::from(self.space.0.max(1));
             let want = 2 * u64::from(read) + 16 * u64::from(advmss) + 2 * grow;
             let buffer = want * 256 / u64::from(self.ratio);
             let buffer = buffer.min(u64::from(self.rmem_max)) as u32;
