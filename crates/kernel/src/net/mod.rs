@@ -1,8 +1,9 @@
 //! The network of one host. A socket call decodes its arguments in `calls`, `msg` and `sockopt`,
 //! finds its [`socket::Socket`] and goes on in its family: `inet` (TCP's socket side) over `conn`
 //! (connections, demultiplexing) over the sans-I/O [`tcp`]; `udp`; `unix`. Packets leave and arrive
-//! in `ip`, by way of `neigh` where hosts share a link; `inet6` knows what addresses mean to either family; `port` knows who is bound where. The walk of a death passes `socket::sock_close` →
-//! `inet` → `tcp::close`.
+//! in `ip`, by way of `neigh` where hosts share a link; `inet6` knows what addresses mean to either
+//! family; `port` knows who is bound where. The walk of a death passes `socket::sock_close` → `inet` →
+//! `tcp::close`.
 
 pub mod calls;
 pub mod conn;

@@ -1,8 +1,8 @@
 //! The two ends of `cargo xtask twin`: `wire server PORT` holds one connection for each row of the
 //! close table (state × unread × data that found no room at the peer × SO_LINGER 0 × TCP_LINGER2 < 0 ×
 //! shared with a child × what the peer does afterwards) and waits to be killed, as its child does, which
-//! shares some of them (`server6`: for clients of either family); `wire client HOST PORT` is the other end of all of them, and prints for each
-//! row what its calls returned after the deaths. Both walk the rows in the same order, one by one, and
+//! shares some of them (`server6`: for clients of either family); `wire client HOST PORT` is the other
+//! end of all of them, and prints for each row what its calls returned after the deaths. Both walk the rows in the same order, one by one, and
 //! agree on it over a connection of their own, so that the wire tells the same story whenever it is
 //! told: between two steps the client naps longer than an ACK is delayed. It has no cases of its own.
 
