@@ -1,7 +1,7 @@
 //! `client HOST PORT ROLE`: connects, says its role, waits until something happens to the
 //! connection (five seconds at most), and prints what its calls return then: poll(2)'s bits, read,
-//! write, and a second write a little later. With the role `keepalive` it sets SO_KEEPALIVE, waits
-//! for ever and says for how long.
+//! write, and a second write once the answer to the first has come. With the role `keepalive` it
+//! sets SO_KEEPALIVE, waits for ever and says for how long.
 
 mod common;
 
@@ -10,8 +10,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::process::ExitCode;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const IN: i16 = 1;
 const OUT: i16 = 4;
@@ -67,7 +66,8 @@ fn results(fd: i32) -> String {
     // SAFETY: the buffer has the length that is given.
     let got = outcome(unsafe { read(fd, buffer.as_mut_ptr().cast(), buffer.len()) });
     let first = send(fd);
-    sleep(Duration::from_millis(10));
+    // The answer to a byte that nobody takes any more is a reset, which ends the connection: POLLHUP.
+    wait(fd, 0, 1000);
     let second = send(fd);
     format!("poll → {ready}, read → {got}, write → {first}, write → {second}")
 }
