@@ -334,18 +334,25 @@ impl Kernel {
         }
     }
 
-    /// tcp_v4_err(), tcp_v6_err(): an ICMP about a segment of ours (T-49, T-52a).
+    /// tcp_v4_err(), tcp_v6_err(): an ICMP about a segment of ours (T-49, T-52a). What quotes a number
+    /// that is not in flight is not believed.
     pub fn tcp_err(&mut self, icmp: &Unreachable, errno: Errno) {
         let (local, remote) = (icmp.from, icmp.to);
+        let seq = Seq(icmp.seq);
         if let Some(conn) = self.net.tcp.find((local, remote)) {
             self.with_conn(conn, |tcp, now, out| {
+                if !tcp.in_flight_at(seq) {
+                    return;
+                }
                 if icmp.is_of_the_way() {
-                    tcp.ld_rto_revert(now, Seq(icmp.seq), out);
+                    tcp.ld_rto_revert(now, seq, out);
                 }
                 tcp.unreachable(errno, out);
             });
-        } else if let Some(listener) = self.net.tcp.find_listener(local) {
-            self.listener_unreachable(listener, remote, local);
+        } else if let Some(listener) = self.net.tcp.find_listener(local)
+            && icmp.ends_a_request()
+        {
+            self.listener_unreachable(listener, (local, remote), seq);
         }
     }
 

@@ -94,6 +94,12 @@ impl Unreachable {
         Unreachable { code: if to.is_ipv4() { 1 } else { 3 }, protocol, from, to, seq }
     }
 
+    /// Does a SYN-ACK's request end by it (`tcp_req_err`)? Measured on 6.18: with IPv4 if the net or the
+    /// host is not there, with IPv6 if the port is not, or somebody forbids it.
+    pub fn ends_a_request(&self) -> bool {
+        if self.from.is_ipv4() { self.code <= 1 } else { !matches!(self.code, 0 | 2 | 3) }
+    }
+
     /// Does it say of a segment that its way is not there (RFC 6069)? ICMPv6 only if there is no
     /// route, as Linux takes it.
     pub fn is_of_the_way(&self) -> bool {

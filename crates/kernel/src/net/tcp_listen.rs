@@ -148,11 +148,11 @@ impl Kernel {
     pub fn listener_unreachable(
         &mut self,
         socket: SocketId,
-        remote: SocketAddr,
-        local: SocketAddr,
+        ends: (SocketAddr, SocketAddr),
+        seq: Seq,
     ) {
         if let Some(listener) = self.listener_mut(socket) {
-            listener.unreachable(&(local, remote));
+            listener.unreachable(&ends, seq);
         }
         self.update_listener_timer(socket);
     }

@@ -139,10 +139,16 @@ impl Congestion {
         }
     }
 
-    /// The retransmission timer fired: the threshold; the window is the caller's.
-    pub fn enter_loss(&mut self) {
+    /// The retransmission timer fired, for the first time in this window: the threshold.
+    pub fn reduce_at_loss(&mut self) {
         self.prior_cwnd = self.cwnd;
         self.ssthresh = self.cubic.reduced(self.cwnd);
+    }
+
+    /// The retransmission timer fired: nothing is known of the path from now on.
+    pub fn enter_loss(&mut self, cwnd: u32) {
+        self.cwnd = cwnd;
+        self.state = CaState::Loss;
         self.credit = 0;
         self.cubic.reset();
     }

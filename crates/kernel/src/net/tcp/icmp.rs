@@ -10,6 +10,12 @@ use crate::abi::Errno;
 use crate::time::{Duration, Instant};
 
 impl TcpConn {
+    /// Is what the ICMP error quotes in flight? Another was made up, or is of an old connection
+    /// (`LINUX_MIB_OUTOFWINDOWICMPS`; RFC 5927, 4.1).
+    pub fn in_flight_at(&self, seq: Seq) -> bool {
+        !seq.before(self.snd.una) && !seq.after(self.snd.nxt)
+    }
+
     /// An ICMP unreachable came for this connection (T-49): fatal in SYN_SENT and SYN_RECV, later
     /// only remembered for the case of a timeout.
     pub fn unreachable(&mut self, errno: Errno, out: &mut Output) {
@@ -48,7 +54,7 @@ impl TcpConn {
         }
         let left = self.rtt.rto().saturating_sub(now.saturating_since(since));
         if left > Duration::ZERO {
-            self.arm(Pending::Rto, now + self.clamp_to_user_timeout(now, left));
+            self.arm(Pending::Rto, now + left);
         } else {
             self.retransmit_timer(now, out);
         }

@@ -147,8 +147,10 @@ impl<K: Ord + Copy, I> Listener<K, I> {
     }
 
     /// An ICMP unreachable quoted our SYN-ACK: the request vanishes silently (T-52a).
-    pub fn unreachable(&mut self, peer: &K) {
-        self.requests.remove(peer);
+    pub fn unreachable(&mut self, peer: &K, seq: Seq) {
+        if self.requests.get(peer).is_some_and(|request| request.iss() == seq) {
+            self.requests.remove(peer);
+        }
     }
 
     /// When `expire` wants to be called next.

@@ -13,7 +13,7 @@ use super::segment::{Flags, Segment};
 use super::seq::Seq;
 use super::state::{CwndUsage, TcpConn, TcpState};
 use super::timer::Pending;
-use super::tso::Unit;
+use super::tso::{Push, Unit};
 use crate::time::Instant;
 
 /// How strictly `tcp_write_xmit` holds back a segment that is not full.
@@ -164,12 +164,12 @@ impl TcpConn {
     }
 
     /// `tcp_write_xmit`: sends new segments while congestion window, the other side's window and
-    /// Nagle allow; with `push_one` a single unit, without waiting for more. Returns how many.
+    /// Nagle allow. Returns how many.
     pub(super) fn tcp_write_xmit(
         &mut self,
         now: Instant,
         nagle: Nagle,
-        push_one: bool,
+        push: Push,
         out: &mut Output,
     ) -> u32 {
         let mut sent = 0;
@@ -178,9 +178,9 @@ impl TcpConn {
         if was_empty && self.has_send_head() {
             self.slow_start_after_idle(now);
         }
-        while self.has_send_head() && !(push_one && sent > 0) {
-            self.tcp_grow_skb();
-            match self.next_unit(now, nagle, push_one) {
+        while self.has_send_head() && (push == Push::All || sent == 0) {
+            self.tcp_grow_skb(push);
+            match self.next_unit(now, nagle, push) {
                 Unit::Send(len) => {
                     let left = self.send_unit(now, len, out);
                     sent += left;
@@ -213,7 +213,9 @@ impl TcpConn {
             if was_empty || self.timers.pending != Some(Pending::Rto) {
                 self.rearm_rto(now);
             }
-            self.schedule_loss_probe(now);
+            if push != Push::Probe {
+                self.schedule_loss_probe(now);
+            }
         }
         sent
     }
@@ -371,7 +373,7 @@ impl TcpConn {
         if !self.has_send_head() || self.state == TcpState::SynSent {
             return;
         }
-        if self.tcp_write_xmit(now, nagle, false, out) == 0 {
+        if self.tcp_write_xmit(now, nagle, Push::All, out) == 0 {
             self.check_probe_timer(now);
         }
     }

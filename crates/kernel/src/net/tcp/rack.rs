@@ -2,6 +2,7 @@
 //! reordering has passed. Without SACK the third duplicate decides (RFC 6582). Names from Linux's
 //! tcp_recovery.c. Neighbours: `scoreboard` (what is marked), `recovery` (what follows), `timer`.
 
+use super::config::{TCP_TIMEOUT_MIN_US, whole_ticks};
 use super::congestion::CaState;
 use super::scoreboard::SentSegment;
 use super::seq::Seq;
@@ -11,8 +12,6 @@ use crate::time::{Duration, Instant};
 
 /// How long a wider reordering window lasts: so many recoveries.
 const REO_WND_PERSIST: u8 = 16;
-/// `TCP_TIMEOUT_MIN_US`: what the reordering timer waits beyond its time.
-const TIMEOUT_MIN: Duration = Duration::from_millis(2);
 
 /// The latest segment that arrived, by the time at which it was sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -106,8 +105,14 @@ impl TcpConn {
             return false;
         }
         let Some(wait) = self.rack_detect_loss(now) else { return false };
-        self.arm(Pending::Reorder, now + wait + TIMEOUT_MIN);
+        self.arm_reo_timer(now, wait);
         true
+    }
+
+    /// What is given `wait` more to come: in whole ticks, and not beyond the retransmission timeout.
+    fn arm_reo_timer(&mut self, now: Instant, wait: Duration) {
+        let timeout = whole_ticks(wait + TCP_TIMEOUT_MIN_US).min(self.rtt.rto());
+        self.arm(Pending::Reorder, now + timeout);
     }
 
     /// `tcp_rack_detect_loss`: marks what is lost; how long to wait for the rest.
@@ -143,7 +148,7 @@ impl TcpConn {
         let before = self.in_flight();
         let wait = self.rack_detect_loss(now);
         if let Some(wait) = wait {
-            self.arm(Pending::Reorder, now + wait + TIMEOUT_MIN);
+            self.arm_reo_timer(now, wait);
         }
         if self.in_flight() != before {
             if self.cc.state != CaState::Recovery {

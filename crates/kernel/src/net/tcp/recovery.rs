@@ -258,19 +258,23 @@ impl TcpConn {
                 self.timers.retransmits == 0 || !self.recovery.high.after(self.snd.una)
             }
         };
-        let new_recovery = !matches!(self.cc.state, CaState::Recovery | CaState::Loss);
+        let in_recovery = matches!(self.cc.state, CaState::Recovery | CaState::Loss);
+        let reordered = self.snd.flight.sacked_out() >= REORDERING;
+        if !in_recovery && self.cc.state != CaState::Cwr && reordered {
+            // So many arrivals, and a timeout all the same: less is reordered than was thought.
+            self.recovery.reordering = self.recovery.reordering.min(REORDERING);
+        }
         if fresh {
             self.recovery.prior_ssthresh = Some(self.cc.current_ssthresh());
-            self.cc.enter_loss();
+            self.cc.reduce_at_loss();
             self.init_undo();
             self.stats.total_rto_recoveries = self.stats.total_rto_recoveries.saturating_add(1);
         }
-        self.cc.cwnd = self.in_flight() + 1;
-        self.cc.state = CaState::Loss;
+        self.cc.enter_loss(self.in_flight() + 1);
         self.recovery.high = self.snd.nxt;
         self.snd.probe_high = None;
         self.ecn_queue_cwr();
-        self.recovery.frto = new_recovery || self.timers.retransmits > 0;
+        self.recovery.frto = !in_recovery || self.timers.retransmits > 0;
     }
 
     /// `tcp_process_loss`: was the timeout premature?

@@ -60,6 +60,11 @@ impl Request {
         }
     }
 
+    /// The number of its SYN-ACK.
+    pub(super) fn iss(&self) -> Seq {
+        self.iss
+    }
+
     pub(super) fn new(config: &TcpConfig, now: Instant, iss: Seq, syn: &Segment) -> Request {
         let theirs = syn.options.clone();
         let ts = config.timestamps && theirs.timestamps.is_some();

@@ -2,7 +2,7 @@
 //! floor (`tcp_rto_min`) under the variance instead of under the sum, so that the timeout is never
 //! shorter than the smoothed time plus 200 ms. It is a whole number of timer ticks.
 
-use super::config::{TCP_TIMEOUT_INIT, TICK, TcpConfig};
+use super::config::{TCP_TIMEOUT_INIT, TcpConfig, whole_ticks};
 use crate::time::Duration;
 
 /// Smoothed round-trip time, its variance, and the backed-off timeout.
@@ -72,12 +72,6 @@ impl Rtt {
     pub fn var(&self) -> Duration {
         self.var
     }
-}
-
-/// Rounded up, as timers can't fire between ticks.
-fn whole_ticks(time: Duration) -> Duration {
-    let tick = TICK.as_nanos() as u64;
-    Duration::from_nanos((time.as_nanos() as u64).next_multiple_of(tick))
 }
 
 #[cfg(test)]

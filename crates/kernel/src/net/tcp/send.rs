@@ -7,6 +7,7 @@ use super::fact::{Output, Ready};
 use super::output::Nagle;
 use super::scoreboard::REORDERING;
 use super::state::{TcpConn, TcpState};
+use super::tso::Push;
 use crate::abi::Errno;
 use crate::time::Instant;
 
@@ -150,7 +151,7 @@ impl TcpConn {
                 self.mark_push();
                 self.push_pending_frames(now, Nagle::Off, out);
             } else if self.snd.skbs.len() == 1 {
-                self.tcp_write_xmit(now, Nagle::Off, true, out); // `tcp_push_one`
+                self.tcp_write_xmit(now, Nagle::Off, Push::One, out);
             }
         }
         taken

@@ -2,10 +2,12 @@
 //! (`icsk_retransmit_timer`); beside it the delayed acknowledgment. The keepalive timer is in
 //! `keepalive`. T-31, T-32, T-50…T-53; RFC 6298; RFC 9293, 3.8.3, 3.8.6.1.
 
-use super::config::{TCP_TIMEOUT_MIN, TICK};
+use super::config::{TCP_TIMEOUT_MIN, TCP_TIMEOUT_MIN_US, TICK, whole_ticks};
+use super::congestion::CaState;
 use super::fact::{GaveUp, Output, Ready, TcpFact};
 use super::output::Nagle;
 use super::state::{TcpConn, TcpState};
+use super::tso::Push;
 use crate::abi::Errno;
 use crate::time::{Duration, Instant};
 
@@ -113,9 +115,9 @@ impl TcpConn {
                 // These took its place: the time since the oldest segment left counts.
                 let age = self.snd.flight.front().map(|s| now.saturating_since(s.at));
                 timeout = timeout.saturating_sub(age.unwrap_or_default());
-                timeout = timeout.max(Duration::from_micros(1));
+                timeout = whole_ticks(timeout.max(Duration::from_micros(1)));
             }
-            self.arm(Pending::Rto, now + self.clamp_to_user_timeout(now, timeout));
+            self.arm(Pending::Rto, now + timeout);
         }
     }
 
@@ -123,21 +125,22 @@ impl TcpConn {
     pub(super) fn set_xmit_timer(&mut self, now: Instant) {
         let probes = self.timers.pending.is_some_and(|it| it != Pending::Probe0);
         if probes && !self.snd.flight.is_empty() {
-            self.arm(Pending::Rto, now + self.clamp_to_user_timeout(now, self.rtt.rto()));
+            self.arm(Pending::Rto, now + self.rtt.rto());
             self.schedule_loss_probe(now);
         } else {
             self.rearm_rto(now);
         }
     }
 
-    /// The last timer before TCP_USER_TIMEOUT runs out is cut to what is left (T-53).
-    pub(super) fn clamp_to_user_timeout(&self, now: Instant, timeout: Duration) -> Duration {
+    /// `tcp_clamp_rto_to_user_timeout`: after a timeout, the last before TCP_USER_TIMEOUT runs out is
+    /// cut to what is left (T-53). No other timer is.
+    fn clamp_rto_to_user_timeout(&self, now: Instant) -> Duration {
         match (self.config.user_timeout, self.timers.retrans_stamp) {
             (Some(limit), Some(since)) => {
                 let left = limit.saturating_sub(now.saturating_since(since));
-                timeout.min(left.max(TICK))
+                self.rtt.rto().min(whole_ticks(left).max(TICK))
             }
-            _ => timeout,
+            _ => self.rtt.rto(),
         }
     }
 
@@ -151,7 +154,7 @@ impl TcpConn {
 
     /// `tcp_schedule_loss_probe`: two round trips after the last segment, instead of the RTO.
     pub(super) fn schedule_loss_probe(&mut self, now: Instant) {
-        let open = self.cc.state == super::congestion::CaState::Open;
+        let open = matches!(self.cc.state, CaState::Open | CaState::Cwr);
         let synchronized = !matches!(self.state, TcpState::SynSent | TcpState::SynRecv);
         let flight = self.snd.flight.packets_out();
         if !self.agreed.sack || !open || !synchronized || flight == 0 {
@@ -162,8 +165,8 @@ impl TcpConn {
         }
         let timeout = match self.rtt.srtt() {
             // A lone segment's ACK may be delayed by the other side.
-            Some(rtt) if flight == 1 => rtt * 2 + self.config.rto_min,
-            Some(rtt) => rtt * 2 + Duration::from_millis(2),
+            Some(rtt) if flight == 1 => whole_ticks(rtt * 2 + self.config.rto_min),
+            Some(rtt) => whole_ticks(rtt * 2 + TCP_TIMEOUT_MIN_US),
             None => super::config::TCP_TIMEOUT_INIT,
         };
         self.arm(Pending::LossProbe, self.timers.at.min(now + timeout));
@@ -172,18 +175,13 @@ impl TcpConn {
     /// `tcp_send_loss_probe`: a new segment if there is one, else the last one again.
     fn send_loss_probe(&mut self, now: Instant, out: &mut Output) {
         let seq = self.snd.nxt;
-        if self.has_send_head() {
-            let len = self.unsent().min(self.segment_size());
-            let fin = self.snd.fin && len == self.unsent();
-            let end = seq + len + u32::from(fin);
-            if !end.after(self.wnd_end()) {
-                out.fact(TcpFact::LossProbe { seq });
-                if self.send_new(now, len, fin, false, out) {
-                    self.snd.probe_high = Some(self.snd.nxt);
-                    self.snd.probe_retrans = false;
-                }
-                return self.rearm_rto(now);
+        if self.has_send_head() && self.snd_wnd_test() {
+            out.fact(TcpFact::LossProbe { seq });
+            if self.tcp_write_xmit(now, Nagle::Off, Push::Probe, out) > 0 {
+                self.snd.probe_high = Some(self.snd.nxt);
+                self.snd.probe_retrans = false;
             }
+            return self.rearm_rto(now);
         }
         if let Some(last) = self.snd.flight.last_index() {
             let seq = self.snd.flight.get(last).map_or(seq, |s| s.seq);
@@ -218,7 +216,7 @@ impl TcpConn {
             self.timers.backoff += 1;
             self.rtt.back_off(&self.config);
         }
-        self.rearm_rto(now);
+        self.arm(Pending::Rto, now + self.clamp_rto_to_user_timeout(now));
     }
 
     /// `tcp_write_timeout`: true when the connection was given up.
@@ -388,11 +386,13 @@ impl TcpConn {
         if !self.has_send_head() || room == 0 {
             return self.xmit_probe(now, out);
         }
-        let mss = self.segment_size();
-        let len = self.unsent().min(mss).min(room);
+        // Of the first sk_buff, and what is left of it is to be pushed too.
+        let head = self.head_len();
+        let len = head.min(self.segment_size()).min(room);
         let fin = self.snd.fin && len == self.unsent() && len < room;
-        if len == 0 && !fin {
-            return self.xmit_probe(now, out);
+        self.snd.skbs.push_head();
+        if self.snd.pushed.before(self.snd.nxt + head) {
+            self.snd.pushed = self.snd.nxt + head;
         }
         let sent = self.send_new(now, len, fin, true, out);
         if sent {

@@ -80,6 +80,13 @@ impl WriteQueue {
         }
     }
 
+    /// The first one is to be pushed: something of it leaves as a probe.
+    pub fn push_head(&mut self) {
+        if let Some(first) = self.skbs.front_mut() {
+            first.push = true;
+        }
+    }
+
     /// A record ends.
     pub fn mark_eor(&mut self) {
         if let Some(last) = self.skbs.back_mut() {

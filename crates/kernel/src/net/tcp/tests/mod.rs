@@ -5,6 +5,7 @@ mod closing;
 mod device;
 mod ecn;
 mod hostile;
+mod probes;
 mod reading;
 mod resets;
 mod rmem;
