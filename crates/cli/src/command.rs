@@ -72,6 +72,7 @@ pub fn scenario(args: &RunArgs) -> Result<Scenario, String> {
             address: Ipv4Addr::new(10, 0, 0, 1),
             ipv6: Some(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1)),
             name6: false,
+            sysctls: Vec::new(),
         }],
         processes: vec![process],
         links: Vec::new(),

@@ -58,6 +58,8 @@ pub struct Config {
     pub booted: Instant,
     /// What its uptime was then: hosts are up for a while when the world begins.
     pub uptime: Duration,
+    /// Settings under /proc/sys that it boots with: name and value.
+    pub sysctls: Vec<(String, String)>,
     /// Virtual time that one system call costs.
     pub syscall_cost: Duration,
     /// Render the arguments of every call for a trace (costs time; changes nothing else).
@@ -96,6 +98,7 @@ impl Default for Config {
             epoch: 1_767_225_600,
             booted: Instant::ZERO,
             uptime: Duration::from_nanos(BOOT_UPTIME),
+            sysctls: Vec::new(),
             syscall_cost: Duration::from_nanos(500),
             trace: false,
             check_reruns: cfg!(debug_assertions),
@@ -195,6 +198,7 @@ impl Kernel {
             config,
         };
         kernel.start_init();
+        kernel.do_sysctl_args();
         kernel
     }
 

@@ -21,6 +21,8 @@ pub enum Purpose {
     Boot,
     /// How long a neighbour is taken to be there.
     Neighbour,
+    /// Who of a group with SO_REUSEPORT gets what comes.
+    ReusePort,
 }
 
 /// One stream of random numbers.

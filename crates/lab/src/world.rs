@@ -168,6 +168,7 @@ impl<P: Platform> World<P> {
                 number: number as u64,
                 address: host.address,
                 address6: host.ipv6,
+                sysctls: host.sysctls.clone(),
                 on_link: neighbours_of(&scenario, number),
                 names: names.clone(),
                 names6: names6.clone(),

@@ -48,6 +48,22 @@ fn every_mistake_has_its_line_and_its_remedy() {
             "s.toml:3: env in [[process]] must be a table of strings",
         ),
         (
+            &with("[[host]]\nname = \"a\"\nsysctls = { \"net.ipv4.tcp_retrys2\" = 5 }"),
+            "s.toml:6: there is no sysctl \"net.ipv4.tcp_retrys2\", did you mean \"net.ipv4.tcp_retries2\"?",
+        ),
+        (
+            &with("[[host]]\nname = \"a\"\nsysctls = { \"kernel.ostype\" = \"Hurd\" }"),
+            "s.toml:6: sysctl \"kernel.ostype\" cannot be changed: leave it out",
+        ),
+        (
+            &with("[[host]]\nname = \"a\"\nsysctls = { \"net.ipv4.tcp_retries2\" = 256 }"),
+            "s.toml:6: sysctl \"net.ipv4.tcp_retries2\" does not take the value \"256\": write another",
+        ),
+        (
+            &with("[[host]]\nname = \"a\"\nsysctls = { \"net.ipv4.tcp_retries2\" = 1.5 }"),
+            "s.toml:6: sysctls in [[host]] must be a table of strings and whole numbers",
+        ),
+        (
             "[[process]]\ncommand = [\"x\"]\nhost = \"a b\"",
             "s.toml:3: host: \"a b\" is no name for a host",
         ),

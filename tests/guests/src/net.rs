@@ -276,3 +276,44 @@ pub fn victim_with(
 pub fn errno_of<T>(result: Sys<T>) -> i32 {
     result.err().map_or(0, |Failed { errno, .. }| errno)
 }
+
+/// Goes into a network namespace of one's own, with the settings that a kernel boots with and a
+/// loopback that is up, so that nothing of the machine changes. Where such a one has no internet
+/// sockets (in afterlife, whose hosts are nobody else's) this process stays where it is.
+///
+/// # Errors
+/// Why there is none.
+pub fn own_settings() -> Result<(), String> {
+    let before = crate::sys::open(std::path::Path::new("/proc/self/ns/net"), libc::O_RDONLY, 0)?;
+    let new = i64::from(libc::CLONE_NEWNET);
+    raw("unshare", libc::SYS_unshare, [new, 0, 0, 0, 0, 0]).map_err(String::from)?;
+    let fd = match socket(libc::AF_INET, libc::SOCK_DGRAM) {
+        Ok(fd) => fd,
+        Err(failed) if failed.errno == libc::EAFNOSUPPORT => {
+            raw("setns", libc::SYS_setns, [before.into(), new, 0, 0, 0, 0])?;
+            return Ok(close(before)?);
+        }
+        Err(failed) => return Err(failed.into()),
+    };
+    // struct ifreq: a name of 16 bytes, then the flags.
+    let mut request = [0_u8; 40];
+    request[..2].copy_from_slice(b"lo");
+    request[16..18].copy_from_slice(&((libc::IFF_UP | libc::IFF_RUNNING) as u16).to_ne_bytes());
+    let address = request.as_mut_ptr() as i64;
+    raw("ioctl", libc::SYS_ioctl, [fd.into(), libc::SIOCSIFFLAGS as i64, address, 0, 0, 0])?;
+    close(fd)?;
+    Ok(close(before)?)
+}
+
+/// Reads a setting under /proc/sys.
+pub fn sysctl(name: &str) -> Result<String, String> {
+    let path = format!("/proc/sys/{name}");
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    Ok(text.trim_end().replace('\t', " "))
+}
+
+/// Writes a setting under /proc/sys.
+pub fn set_sysctl(name: &str, value: &str) -> Check {
+    let path = format!("/proc/sys/{name}");
+    std::fs::write(&path, value).map_err(|error| format!("{path}: {error}"))
+}

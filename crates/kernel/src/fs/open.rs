@@ -202,7 +202,10 @@ impl Kernel {
             return Err(Errno::ENOTDIR.into());
         }
         if !created {
-            self.may_open(call.task, path, op)?;
+            if let Err(errno) = self.may_open(call.task, path, op) {
+                self.tell_fixed_sysctl(call.task, path.dentry, op.writable());
+                return Err(errno.into());
+            }
         }
         if self.vfs.inode(dentry).is_reg() {
             let inode = self.vfs.dentries[dentry].inode;

@@ -23,14 +23,19 @@ const SOCK_CLOEXEC: u64 = 0x80000;
 const SOCK_RAW: u64 = 3;
 const IPPROTO_TCP: u64 = 6;
 const IPPROTO_UDP: u64 = 17;
-/// net.core.somaxconn.
-const SOMAXCONN: u32 = 4096;
 
 impl Kernel {
     /// A socket of `kind` made by `task`.
     pub fn sock_alloc(&mut self, task: TaskId, ty: SockType, kind: SocketKind) -> SocketId {
         let (uid, pid) = (self.tasks[task].cred.euid, self.groups[self.tasks[task].group].tgid.0);
-        let options = SocketOptions::default();
+        let (rcvbuf, sndbuf) = match kind {
+            // Those grow by themselves, unless an option was set.
+            SocketKind::Tcp(_) => (None, None),
+            SocketKind::Udp(_) | SocketKind::Unix(_) => {
+                (Some(self.sysctls.rmem[0]), Some(self.sysctls.wmem[0]))
+            }
+        };
+        let options = SocketOptions { rcvbuf, sndbuf, ..SocketOptions::default() };
         self.net.sockets.insert(Socket { ty, kind, options, uid, pid })
     }
 
@@ -211,7 +216,7 @@ impl Kernel {
     /// listen(2).
     pub fn sys_listen(&mut self, call: &mut Call<'_>) -> SysResult {
         let (_, socket) = self.held_socket(call)?;
-        let backlog = (call.arg(1) as u32).min(SOMAXCONN);
+        let backlog = (call.arg(1) as u32).min(self.sysctls.somaxconn);
         match &self.net.sockets[socket].kind {
             SocketKind::Tcp(_) => self.inet_listen(call.task, socket, backlog)?,
             SocketKind::Unix(_) => self.unix_listen(call.task, socket, backlog)?,

@@ -108,16 +108,19 @@ impl Connections {
     }
 
     /// inet_lookup_listener(): a listener on exactly this address before one on all; for IPv4 one of
-    /// AF_INET before one of AF_INET6, which takes it unless IPV6_V6ONLY is set.
-    fn find_listener(&self, to: SocketAddr) -> Option<SocketId> {
-        let all = self.listeners.get(&to.port())?;
+    /// AF_INET before one of AF_INET6, which takes it unless IPV6_V6ONLY is set. Several share one
+    /// address by SO_REUSEPORT.
+    pub(super) fn find_listeners(&self, to: SocketAddr) -> Vec<SocketId> {
+        let Some(all) = self.listeners.get(&to.port()) else { return Vec::new() };
         let on = |addr: IpAddr| all.iter().find(|l| l.addr == addr);
         let dual = || on(Ipv6Addr::UNSPECIFIED.into()).filter(|l| to.is_ipv6() || !l.v6only);
         let wild = || match to {
             SocketAddr::V4(_) => on(Ipv4Addr::UNSPECIFIED.into()).or_else(dual),
             SocketAddr::V6(_) => dual(),
         };
-        on(to.ip()).or_else(wild).map(|l| l.socket)
+        let Some(best) = on(to.ip()).or_else(wild) else { return Vec::new() };
+        let same = |l: &&Listening| (l.addr, l.v6only) == (best.addr, best.v6only);
+        all.iter().filter(same).map(|l| l.socket).collect()
     }
 
     /// What holds between any two operations: see `tcp::check`; and the tables agree with the
@@ -302,7 +305,7 @@ impl Kernel {
     /// tcp_v4_rcv(), tcp_v6_rcv(): a segment arrived: to its connection, its listener, or nobody.
     pub fn tcp_rcv(&mut self, from: SocketAddr, to: SocketAddr, tos: u8, mut segment: Segment) {
         segment.ecn = tos & INET_ECN_MASK;
-        let listener = self.net.tcp.find_listener(to);
+        let listener = self.inet_lookup_listener(to, from);
         if let Some(conn) = self.net.tcp.find((to, from)) {
             if segment.has(Flags::ACK) {
                 self.net.neighbours.heard_from(from.ip());
@@ -349,7 +352,7 @@ impl Kernel {
                 }
                 tcp.unreachable(errno, out);
             });
-        } else if let Some(listener) = self.net.tcp.find_listener(local)
+        } else if let Some(listener) = self.inet_lookup_listener(local, remote)
             && icmp.ends_a_request()
         {
             self.listener_unreachable(listener, (local, remote), seq);

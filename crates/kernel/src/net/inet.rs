@@ -133,7 +133,9 @@ impl Kernel {
         let port = match addr.port() {
             0 => {
                 let mut draw = self.net.port_stream.clone();
-                let found = ports.find_for_bind(&mut draw, |p| !ports.conflicts(p, &bind))?;
+                let range = self.sysctls.local_port_range;
+                let found =
+                    ports.find_for_bind(&mut draw, range, |p| !ports.conflicts(p, &bind))?;
                 self.net.port_stream = draw;
                 found
             }
@@ -223,7 +225,8 @@ impl Kernel {
             bound.port()
         } else {
             let mut draw = self.net.port_stream.clone();
-            let port = self.net.tcp_ports.find_for_connect(&mut draw, |p| {
+            let range = self.sysctls.local_port_range;
+            let port = self.net.tcp_ports.find_for_connect(&mut draw, range, |p| {
                 let tuple = (SocketAddr::new(local_ip, p), remote);
                 self.net.tcp_ports.free_for_connect(p) && self.net.tcp.find(tuple).is_none()
             })?;

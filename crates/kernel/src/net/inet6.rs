@@ -52,7 +52,8 @@ impl Kernel {
         }
     }
 
-    /// inet_bind(), inet6_bind(): where a socket may be bound. A port below 1024 needs privilege.
+    /// inet_bind(), inet6_bind(): where a socket may be bound. A port below
+    /// net.ipv4.ip_unprivileged_port_start needs privilege.
     ///
     /// # Errors
     /// EAFNOSUPPORT, EACCES, EADDRNOTAVAIL when the address is not ours; EINVAL for ::ffff:… with
@@ -76,7 +77,7 @@ impl Kernel {
         if six.is_some_and(|(at, _)| at.ip().is_multicast()) {
             return Err(Errno::EINVAL);
         }
-        let low = (1..1024).contains(&at.port());
+        let low = (1..self.sysctls.unprivileged_port_start).contains(&at.port());
         if low && !self.tasks[task].cred.capable(Cap::NetBindService) {
             return Err(Errno::EACCES);
         }

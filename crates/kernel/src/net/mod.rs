@@ -2,7 +2,7 @@
 //! finds its [`socket::Socket`] and goes on in its family: `inet` (TCP's socket side) over `conn`
 //! (connections, demultiplexing) over the sans-I/O [`tcp`]; `udp`; `unix`. Packets leave and arrive
 //! in `ip`, by way of `neigh` where hosts share a link; `inet6` knows what addresses mean to either
-//! family; `port` knows who is bound where. The walk of a death passes `socket::sock_close` → `inet` →
+//! family; `port` knows who is bound where, `reuseport` who of several gets what comes. The walk of a death passes `socket::sock_close` → `inet` →
 //! `tcp::close`.
 
 pub mod calls;
@@ -16,6 +16,7 @@ pub mod msg;
 pub mod neigh;
 pub mod packet;
 pub mod port;
+mod reuseport;
 pub mod sockaddr;
 pub mod socket;
 pub mod sockopt;

@@ -8,9 +8,6 @@ use crate::random::Stream;
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 
-/// /proc/sys/net/ipv4/ip_local_port_range.
-pub const LOCAL_PORT_RANGE: (u16, u16) = (32768, 60999);
-
 /// Who holds a port.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Owner {
@@ -97,6 +94,11 @@ impl PortTable {
         }
     }
 
+    /// Who uses `port`, in the order of binding.
+    pub fn users(&self, port: u16) -> &[Bind] {
+        self.ports.get(&port).map_or(&[], |users| users)
+    }
+
     /// True when nobody uses any port.
     pub fn is_empty(&self) -> bool {
         self.ports.is_empty()
@@ -112,14 +114,15 @@ impl PortTable {
         self.ports.get(&port).is_none_or(|users| users.iter().all(|u| !u.explicit))
     }
 
-    /// inet_csk_find_open_port(): a port for bind(2) to port 0, odd ones first as Linux prefers
-    /// them there. EADDRINUSE when all are taken.
+    /// inet_csk_find_open_port(): a port for bind(2) to port 0 out of ip_local_port_range, odd ones
+    /// first as Linux prefers them there. EADDRINUSE when all are taken.
     pub fn find_for_bind(
         &self,
         draw: &mut Stream,
+        range: (u16, u16),
         free: impl Fn(u16) -> bool,
     ) -> Result<u16, Errno> {
-        ephemeral(draw, 1, free).ok_or(Errno::EADDRINUSE)
+        ephemeral(draw, range, 1, free).ok_or(Errno::EADDRINUSE)
     }
 
     /// __inet_hash_connect(): a port for connect(2), even ones first. EADDRNOTAVAIL when all are
@@ -127,21 +130,31 @@ impl PortTable {
     pub fn find_for_connect(
         &self,
         draw: &mut Stream,
+        range: (u16, u16),
         free: impl Fn(u16) -> bool,
     ) -> Result<u16, Errno> {
-        ephemeral(draw, 0, free).ok_or(Errno::EADDRNOTAVAIL)
+        ephemeral(draw, range, 0, free).ok_or(Errno::EADDRNOTAVAIL)
     }
 }
 
 /// Goes once round the ports of one parity from a drawn start, then round the other parity.
-fn ephemeral(draw: &mut Stream, parity: u16, free: impl Fn(u16) -> bool) -> Option<u16> {
-    let (low, high) = LOCAL_PORT_RANGE;
-    let pairs = (high - low).div_ceil(2);
+fn ephemeral(
+    draw: &mut Stream,
+    (low, high): (u16, u16),
+    parity: u16,
+    free: impl Fn(u16) -> bool,
+) -> Option<u16> {
+    let pairs = (high - low) / 2 + 1;
     let start = draw.below(u64::from(pairs)) as u16;
     for parity in [parity, 1 - parity] {
         for step in 0..pairs {
-            let port = low + 2 * ((start + step) % pairs) + parity;
-            if port <= high && free(port) {
+            let port = u32::from(low)
+                + 2 * ((u32::from(start) + u32::from(step)) % u32::from(pairs))
+                + u32::from(parity);
+            if let Ok(port) = u16::try_from(port)
+                && port <= high
+                && free(port)
+            {
                 return Some(port);
             }
         }
@@ -151,6 +164,7 @@ fn ephemeral(draw: &mut Stream, parity: u16, free: impl Fn(u16) -> bool) -> Opti
 
 #[cfg(test)]
 mod tests {
+    const RANGE: (u16, u16) = (32_768, 60_999);
     use super::*;
     use crate::arena::Id;
     use crate::random::Purpose;
@@ -202,8 +216,8 @@ mod tests {
     fn connect_draws_even_ports_and_bind_odd_ones() {
         let table = PortTable::default();
         let mut draw = Stream::new(1, 0, 0, Purpose::Port);
-        assert_eq!(table.find_for_connect(&mut draw, |_| true).unwrap() % 2, 0);
-        assert_eq!(table.find_for_bind(&mut draw, |_| true).unwrap() % 2, 1);
-        assert_eq!(table.find_for_bind(&mut draw, |_| false), Err(Errno::EADDRINUSE));
+        assert_eq!(table.find_for_connect(&mut draw, RANGE, |_| true).unwrap() % 2, 0);
+        assert_eq!(table.find_for_bind(&mut draw, RANGE, |_| true).unwrap() % 2, 1);
+        assert_eq!(table.find_for_bind(&mut draw, RANGE, |_| false), Err(Errno::EADDRINUSE));
     }
 }

@@ -18,11 +18,10 @@ const SOL_IP: i32 = 0;
 const SOL_IPV6: i32 = 41;
 const SOL_TCP: i32 = 6;
 
-/// net.core.wmem_max and rmem_max: what SO_SNDBUF and SO_RCVBUF may ask for before doubling.
-const BUF_MAX: u32 = 212_992;
-/// SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF.
-const MIN_SNDBUF: u32 = 4608;
-const MIN_RCVBUF: u32 = 2304;
+/// SOCK_MIN_SNDBUF: the least send buffer in bytes.
+pub(crate) const MIN_SNDBUF: u32 = 4608;
+/// The same of receive buffers.
+pub(crate) const MIN_RCVBUF: u32 = 2304;
 
 fn duration_from_timeval(raw: &[u8]) -> Result<Option<Duration>, Errno> {
     if raw.len() < 16 {
@@ -112,6 +111,7 @@ impl Kernel {
         let on = int != 0;
         let privileged =
             self.net.acting.is_some_and(|task| self.tasks[task].cred.capable(Cap::NetAdmin));
+        let (rmem_max, wmem_max) = (self.sysctls.rmem[1], self.sysctls.wmem[1]);
         let options = &mut self.net.sockets[socket].options;
         match name {
             raw::SO_REUSEADDR => options.reuseaddr = on,
@@ -124,8 +124,16 @@ impl Kernel {
             raw::SO_RCVLOWAT => {
                 options.rcvlowat = if int < 0 { i32::MAX as u32 } else { int.max(1) as u32 };
             }
-            raw::SO_SNDBUF => options.sndbuf = Some(doubled(int, MIN_SNDBUF)),
-            raw::SO_RCVBUF => options.rcvbuf = Some(doubled(int, MIN_RCVBUF)),
+            // A negative size is more than any.
+            raw::SO_SNDBUF => options.sndbuf = Some(doubled(int as u32, wmem_max, MIN_SNDBUF)),
+            raw::SO_RCVBUF => options.rcvbuf = Some(doubled(int as u32, rmem_max, MIN_RCVBUF)),
+            raw::SO_SNDBUFFORCE | raw::SO_RCVBUFFORCE if !privileged => return Err(Errno::EPERM),
+            raw::SO_SNDBUFFORCE => {
+                options.sndbuf = Some(doubled(int.max(0) as u32, u32::MAX, MIN_SNDBUF));
+            }
+            raw::SO_RCVBUFFORCE => {
+                options.rcvbuf = Some(doubled(int.max(0) as u32, u32::MAX, MIN_RCVBUF));
+            }
             // A hint: nothing here queues by priority.
             raw::SO_PRIORITY if (0..=6).contains(&int) || privileged => {
                 options.priority = int as u32;
@@ -258,15 +266,16 @@ impl Kernel {
         let set = self.net.sockets[socket].options.sndbuf;
         match &self.net.sockets[socket].kind {
             SocketKind::Tcp(_) => self.tcp_sndbuf(socket),
-            SocketKind::Udp(_) | SocketKind::Unix(_) => set.unwrap_or(BUF_MAX),
+            SocketKind::Udp(_) | SocketKind::Unix(_) => set.unwrap_or(self.sysctls.wmem[0]),
         }
     }
 
-    fn sock_rcvbuf(&self, socket: SocketId) -> u32 {
+    /// SO_RCVBUF.
+    pub(super) fn sock_rcvbuf(&self, socket: SocketId) -> u32 {
         let set = self.net.sockets[socket].options.rcvbuf;
         match &self.net.sockets[socket].kind {
             SocketKind::Tcp(_) => self.tcp_rcvbuf(socket),
-            SocketKind::Udp(_) | SocketKind::Unix(_) => set.unwrap_or(BUF_MAX),
+            SocketKind::Udp(_) | SocketKind::Unix(_) => set.unwrap_or(self.sysctls.rmem[0]),
         }
     }
 
@@ -299,8 +308,9 @@ impl Kernel {
     }
 }
 
-fn doubled(asked: i32, least: u32) -> u32 {
-    (asked.max(0) as u32).min(BUF_MAX).saturating_mul(2).max(least)
+/// What SO_SNDBUF and SO_RCVBUF make of a size: doubled for what is kept beside the bytes.
+fn doubled(asked: u32, most: u32, least: u32) -> u32 {
+    (asked.min(most).min(i32::MAX as u32 / 2) * 2).max(least)
 }
 
 /// The `int` at the beginning of an option's value; EINVAL when it is too short.

@@ -158,7 +158,8 @@ impl Kernel {
     }
 
     /// inet_csk_listen_stop(): who is in the accept queue gets `[R.]`, first come first served;
-    /// handshakes vanish without a word (T-5, T-34, T-35).
+    /// handshakes vanish without a word (T-5, T-34, T-35). With tcp_migrate_req others of its SO_REUSEPORT
+    /// group take both over.
     pub fn inet_csk_listen_stop(&mut self, task: Option<TaskId>, socket: SocketId) {
         let port = self.tcp_sock(socket).bound.port();
         self.net.tcp.remove_listener(port, socket);
@@ -167,10 +168,24 @@ impl Kernel {
         }
         let usage = core::mem::replace(&mut self.tcp_sock_mut(socket).usage, TcpUse::Idle);
         let TcpUse::Listening(mut listener) = usage else { return };
+        for (tuple, request) in listener.take_requests() {
+            if let Some(other) = self.reuseport_migrate_sock(tuple) {
+                self.listener_mut(other).expect("it listens").migrate(tuple, request);
+                self.update_listener_timer(other);
+            }
+        }
         for conn in listener.close() {
+            let c = &self.net.tcp.conns[conn];
+            let (local, remote) = (c.local, c.remote);
+            if let Some(other) = self.reuseport_migrate_sock((local, remote)) {
+                self.net.tcp.conns[conn].queued_at = Some(other);
+                self.listener_mut(other).expect("it listens").push(conn);
+                self.publish(Event::Socket(other));
+                self.kill_fasync(FasyncOn::Socket(other), Band::In);
+                continue;
+            }
             let c = &mut self.net.tcp.conns[conn];
             c.queued_at = None;
-            let (local, remote) = (c.local, c.remote);
             let mut out = Output::default();
             let outcome = c.tcp.forget_unaccepted(self.now, &mut out);
             self.tell(task, NetFact::TcpClose { local, remote, outcome }.into());

@@ -20,20 +20,18 @@ fn seconds(int: i32, most: i32) -> Result<Duration, Errno> {
 }
 
 /// TCP_DEFER_ACCEPT is kept as a number of retransmissions, 255 at most, and told in seconds again
-/// (secs_to_retrans, retrans_to_secs): 2 becomes 3, 5 becomes 7, 100 becomes 127.
-fn defer_accept_seconds(asked: i32) -> u32 {
+/// (secs_to_retrans, retrans_to_secs): 2 becomes 3, 5 becomes 7, 100 becomes 127. Both are given.
+fn defer_accept(asked: i32) -> (u32, u32) {
     if asked <= 0 {
-        return 0;
+        return (0, 0);
     }
-    let (mut timeout, mut total) = (1, 1);
-    for _ in 1..255 {
-        if total >= asked as u32 {
-            break;
-        }
+    let (mut count, mut timeout, mut total) = (1, 1, 1);
+    while count < 255 && total < asked as u32 {
         timeout = (timeout * 2).min(120);
         total += timeout;
+        count += 1;
     }
-    total
+    (count, total)
 }
 
 impl Kernel {
@@ -45,6 +43,7 @@ impl Kernel {
             keepalive: options.keepalive,
             oob_inline: options.oobinline,
             rcvlowat: options.rcvlowat,
+            rmem_max: self.sysctls.rmem[1],
             rcvbuf: options.rcvbuf,
             sndbuf: options.sndbuf,
             ..self.tcp_sock(socket).config.clone()
@@ -129,8 +128,9 @@ impl Kernel {
                 config.user_timeout = (int > 0).then(|| Duration::from_millis(int as u64));
             }
             raw::TCP_DEFER_ACCEPT => {
-                config.defer_accept = int > 0;
-                self.tcp_sock_mut(socket).defer_accept = defer_accept_seconds(int);
+                let (count, seconds) = defer_accept(int);
+                config.defer_accept = count;
+                self.tcp_sock_mut(socket).defer_accept = seconds;
             }
             // TCP_MIN_MSS to MAX_TCP_WINDOW; 0 takes it back. For handshakes to come.
             raw::TCP_MAXSEG if int == 0 => config.user_mss = None,
@@ -214,13 +214,15 @@ impl Kernel {
     /// SO_SNDBUF.
     pub(super) fn tcp_sndbuf(&self, socket: SocketId) -> u32 {
         let set = self.net.sockets[socket].options.sndbuf;
-        self.tcp_of(socket).map_or(set.unwrap_or(16_384), |tcp| tcp.info().sndbuf)
+        self.tcp_of(socket)
+            .map_or(set.unwrap_or(self.tcp_sock(socket).config.wmem[1]), |tcp| tcp.info().sndbuf)
     }
 
     /// SO_RCVBUF.
     pub(super) fn tcp_rcvbuf(&self, socket: SocketId) -> u32 {
         let set = self.net.sockets[socket].options.rcvbuf;
-        self.tcp_of(socket).map_or(set.unwrap_or(131_072), |tcp| tcp.info().rcvbuf)
+        self.tcp_of(socket)
+            .map_or(set.unwrap_or(self.tcp_sock(socket).config.rmem[1]), |tcp| tcp.info().rcvbuf)
     }
 }
 
@@ -231,7 +233,7 @@ mod tests {
     #[test]
     fn deferred_accepts_are_told_in_the_seconds_of_their_retransmissions() {
         // Measured on 6.18.
-        let told = [0, 1, 2, 5, 100, 200, -3, 1000, 100_000].map(defer_accept_seconds);
+        let told = [0, 1, 2, 5, 100, 200, -3, 1000, 100_000].map(|asked| defer_accept(asked).1);
         assert_eq!(told, [0, 1, 3, 7, 127, 247, 0, 1087, 29_887]);
     }
 }

@@ -20,9 +20,7 @@ use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::collections::VecDeque;
 
-/// net.core.rmem_default, and what a queued datagram is charged beyond its bytes (an sk_buff and
-/// its rounded head).
-const RMEM_DEFAULT: usize = 212_992;
+/// What a queued datagram is charged beyond its bytes (an sk_buff and its rounded head).
 const DATAGRAM_OVERHEAD: usize = 768;
 /// The longest UDP payload in an IPv4 packet, and in an IPv6 packet, whose length is without header.
 const MAX_PAYLOAD: usize = 65_507;
@@ -133,8 +131,9 @@ impl Kernel {
         let port = match addr.port() {
             0 => {
                 let mut draw = self.net.port_stream.clone();
-                let found =
-                    ports.find_for_bind(&mut draw, |p| !ports.conflicts_datagram(p, &bind))?;
+                let range = self.sysctls.local_port_range;
+                let found = ports
+                    .find_for_bind(&mut draw, range, |p| !ports.conflicts_datagram(p, &bind))?;
                 self.net.port_stream = draw;
                 found
             }
@@ -230,24 +229,36 @@ impl Kernel {
         Ok(len)
     }
 
+    /// __udp4_lib_lookup(), __udp6_lib_lookup(): the best match; of several the one that was bound
+    /// last, or with SO_REUSEPORT the one that the hash says.
+    fn udp_lib_lookup(&self, from: SocketAddr, to: SocketAddr) -> Option<SocketId> {
+        let users = self.net.udp_ports.users(to.port());
+        let scored: Vec<(u32, SocketId)> = users
+            .iter()
+            .filter_map(|user| {
+                let Owner::Socket(id) = user.owner else { return None };
+                let six = self.net.sockets[id].options.inet6;
+                self.udp(id).score(six, from, to).map(|score| (score, id))
+            })
+            .collect();
+        let best = scored.iter().map(|(score, _)| *score).max()?;
+        let all: Vec<SocketId> =
+            scored.into_iter().filter(|(score, _)| *score == best).map(|(_, id)| id).collect();
+        let last = *all.last()?;
+        let shared = users.iter().any(|user| user.owner == Owner::Socket(last) && user.reuseport);
+        if shared && self.udp(last).peer.is_none() {
+            return self.reuseport_select_sock((to, from), &all);
+        }
+        Some(last)
+    }
+
     /// udp_rcv(): a datagram arrived; the best match takes it, an ICMP says that nobody does.
     pub fn udp_rcv(&mut self, from: SocketAddr, to: SocketAddr, payload: Bytes) {
-        let best = self
-            .net
-            .sockets
-            .iter()
-            .filter_map(|(id, s)| match &s.kind {
-                SocketKind::Udp(udp) => {
-                    udp.score(s.options.inet6, from, to).map(|score| (score, id))
-                }
-                SocketKind::Tcp(_) | SocketKind::Unix(_) => None,
-            })
-            .max_by_key(|(score, _)| *score);
-        let Some((_, socket)) = best else {
+        let Some(socket) = self.udp_lib_lookup(from, to) else {
             self.icmp_send(to.ip(), Unreachable::port(17, from, to));
             return;
         };
-        let limit = self.net.sockets[socket].options.rcvbuf.map_or(RMEM_DEFAULT, |b| b as usize);
+        let limit = self.sock_rcvbuf(socket) as usize;
         let udp = self.udp_mut(socket);
         // Linux admits a datagram as long as the buffer isn't over its limit yet.
         if udp.charged > limit {

@@ -12,6 +12,7 @@ pub(super) struct NamedHost {
     pub(super) address: Option<Found<Ipv4Addr>>,
     /// `"off"` is None inside.
     pub(super) ipv6: Option<Found<Option<Ipv6Addr>>>,
+    pub(super) sysctls: Vec<(String, String)>,
 }
 
 /// `address = "10.0.0.7"`.
@@ -76,7 +77,7 @@ pub(super) fn give_addresses(source: &Source<'_>, hosts: Vec<NamedHost>) -> Resu
         let address = host.address.map_or_else(&mut free, |f| f.value);
         let name6 = host.ipv6.as_ref().is_some_and(|f| f.value.is_some());
         let ipv6 = host.ipv6.map_or_else(|| Some(free6()), |f| f.value);
-        HostSpec { name: host.name, address, ipv6, name6 }
+        HostSpec { name: host.name, address, ipv6, name6, sysctls: host.sysctls }
     };
     Ok(hosts.into_iter().map(spec).collect())
 }

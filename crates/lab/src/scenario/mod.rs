@@ -8,6 +8,7 @@ mod addresses;
 mod faults;
 mod parse;
 mod section;
+mod sysctls;
 mod units;
 
 pub use parse::{ScenarioError, parse};
@@ -61,6 +62,8 @@ pub struct HostSpec {
     pub ipv6: Option<Ipv6Addr>,
     /// Its name resolves to its IPv6 address too: the scenario gave it one.
     pub name6: bool,
+    /// Settings under /proc/sys that it boots with: name and value.
+    pub sysctls: Vec<(String, String)>,
 }
 
 /// Whose process it is.

@@ -4,6 +4,7 @@
 
 use super::addresses::{NamedHost, give_addresses, parse_address, parse_ipv6};
 use super::section::{Found, Section, Source, sections, suggestion};
+use super::sysctls::read_sysctls;
 use super::{
     Check, CheckKind, DEFAULT_ENV, DEFAULT_SEED, DEFAULT_UNTIL, Ending, LinkSpec, ProcessSpec,
     Scenario, User, parse_bandwidth, parse_duration, parse_share, parse_signal, parse_user,
@@ -35,7 +36,7 @@ impl std::error::Error for ScenarioError {}
 
 // The keys of each table; docs/scenarios.md explains them.
 const ROOT: [&str; 7] = ["seed", "until", "host", "process", "link", "fault", "check"];
-const HOST: [&str; 3] = ["name", "address", "ipv6"];
+const HOST: [&str; 4] = ["name", "address", "ipv6", "sysctls"];
 const PROCESS: [&str; 9] =
     ["name", "host", "command", "start", "at-boot", "init", "user", "cwd", "env"];
 pub(super) const LINK: [&str; 9] = [
@@ -101,7 +102,8 @@ impl<'a> Reader<'a> {
             }
             let address = host.parsed("address", parse_address)?;
             let ipv6 = host.parsed("ipv6", parse_ipv6)?;
-            self.hosts.push(NamedHost { name: name.value, address, ipv6 });
+            let sysctls = read_sysctls(self.source, &host)?;
+            self.hosts.push(NamedHost { name: name.value, address, ipv6, sysctls });
         }
         Ok(())
     }
@@ -109,7 +111,8 @@ impl<'a> Reader<'a> {
     /// The index of a host; hosts exist by being named.
     fn host(&mut self, name: &str) -> usize {
         self.hosts.iter().position(|h| h.name == name).unwrap_or_else(|| {
-            self.hosts.push(NamedHost { name: name.to_owned(), address: None, ipv6: None });
+            let name = name.to_owned();
+            self.hosts.push(NamedHost { name, address: None, ipv6: None, sysctls: Vec::new() });
             self.hosts.len() - 1
         })
     }

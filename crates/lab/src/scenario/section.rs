@@ -195,6 +195,30 @@ impl<'a> Section<'a> {
         self.get(key).map(|v| Section::open(self.source, title, v, known)).transpose()
     }
 
+    /// A table of strings and whole numbers with keys of any name, in the order of the file.
+    pub fn setting_table(&self, key: &str) -> Result<Vec<Found<(&'a str, String)>>> {
+        const WANT: &str = "a table of strings and whole numbers";
+        let Some(value) = self.get(key) else { return Ok(Vec::new()) };
+        let Some(table) = value.get_ref().as_table() else {
+            return self.wrong(key, value, WANT);
+        };
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(k, _)| k.span().start);
+        let mut settings = Vec::new();
+        for (k, v) in entries {
+            let number = v.get_ref().as_integer().filter(|n| n.radix() == 10);
+            let number = number.map(|n| n.as_str().replace('_', ""));
+            match v.get_ref().as_str().map(str::to_owned).or(number) {
+                Some(text) => {
+                    settings
+                        .push(Found { value: (k.get_ref().as_ref(), text), at: k.span().start });
+                }
+                None => return self.wrong(key, v, WANT),
+            }
+        }
+        Ok(settings)
+    }
+
     /// A table of strings with keys of any name, in the order of the file.
     pub fn string_table(&self, key: &str) -> Result<Vec<(&'a str, &'a str)>> {
         let Some(value) = self.get(key) else { return Ok(Vec::new()) };

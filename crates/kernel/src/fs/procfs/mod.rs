@@ -11,6 +11,7 @@ pub mod net;
 mod open;
 mod root;
 pub mod sysctl;
+pub mod sysctl_args;
 pub mod system;
 pub mod task;
 pub mod tunable;
@@ -500,7 +501,7 @@ mod tests {
         assert_eq!(w.read(path), Ok(b"7\n".to_vec()));
         assert_eq!(w.kernel.net.sysctls.config.retries2, 7);
         assert_eq!(w.write(path, b"256"), Err(Errno::EINVAL));
-        assert_eq!(w.write("/proc/sys/net/core/somaxconn", b"1"), Err(Errno::EACCES));
+        assert_eq!(w.write("/proc/sys/net/ipv4/tcp_fastopen", b"1"), Err(Errno::EACCES));
         let task = w.task;
         w.kernel.tasks[task].cred = Cred::user(1000, 1000);
         assert_eq!(w.open(path, 1, 0), Err(Errno::EACCES));

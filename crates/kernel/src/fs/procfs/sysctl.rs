@@ -20,12 +20,20 @@ pub struct TcpSysctls {
     pub max_orphans: u32,
     /// `tcp_retries1`: when to ask for another route. A hint: there is no other.
     pub retries1: u32,
+    /// `tcp_migrate_req`: connections that nobody accepted go to another listener of the
+    /// SO_REUSEPORT group (T-34).
+    pub migrate_req: bool,
 }
 
 impl Default for TcpSysctls {
     fn default() -> TcpSysctls {
         // On Linux the number of orphans depends on the memory; this is what 8 GiB give.
-        TcpSysctls { config: TcpConfig::default(), max_orphans: 131_072, retries1: 3 }
+        TcpSysctls {
+            config: TcpConfig::default(),
+            max_orphans: 131_072,
+            retries1: 3,
+            migrate_req: false,
+        }
     }
 }
 
@@ -36,11 +44,15 @@ pub enum TcpSysctl {
     AbortOnOverflow,
     Ecn,
     FinTimeout,
+    InvalidRatelimit,
     KeepaliveIntvl,
     KeepaliveProbes,
     KeepaliveTime,
     MaxOrphans,
+    MaxSynBacklog,
+    MigrateReq,
     MinTsoSegs,
+    ModerateRcvbuf,
     NotsentLowat,
     OrphanRetries,
     Retries1,
@@ -50,9 +62,11 @@ pub enum TcpSysctl {
     RtoMaxMs,
     RtoMinUs,
     Sack,
+    SlowStartAfterIdle,
     SynLinearTimeouts,
     SynRetries,
     SynackRetries,
+    Syncookies,
     Timestamps,
     WindowScaling,
     Wmem,
@@ -68,11 +82,15 @@ impl TcpSysctl {
             TcpSysctl::AbortOnOverflow => flag(c.abort_on_overflow),
             TcpSysctl::Ecn => c.ecn.to_string(),
             TcpSysctl::FinTimeout => c.fin_timeout.as_secs().to_string(),
+            TcpSysctl::InvalidRatelimit => c.invalid_ratelimit.as_millis().to_string(),
             TcpSysctl::KeepaliveIntvl => c.keepintvl.as_secs().to_string(),
             TcpSysctl::KeepaliveProbes => c.keepcnt.to_string(),
             TcpSysctl::KeepaliveTime => c.keepidle.as_secs().to_string(),
             TcpSysctl::MaxOrphans => sysctls.max_orphans.to_string(),
+            TcpSysctl::MaxSynBacklog => c.max_syn_backlog.to_string(),
+            TcpSysctl::MigrateReq => flag(sysctls.migrate_req),
             TcpSysctl::MinTsoSegs => c.min_tso_segs.to_string(),
+            TcpSysctl::ModerateRcvbuf => flag(c.moderate_rcvbuf),
             TcpSysctl::NotsentLowat => c.notsent_lowat.to_string(),
             TcpSysctl::OrphanRetries => c.orphan_retries.to_string(),
             TcpSysctl::Retries1 => sysctls.retries1.to_string(),
@@ -82,9 +100,11 @@ impl TcpSysctl {
             TcpSysctl::RtoMaxMs => c.rto_max.as_millis().to_string(),
             TcpSysctl::RtoMinUs => c.rto_min.as_micros().to_string(),
             TcpSysctl::Sack => flag(c.sack),
+            TcpSysctl::SlowStartAfterIdle => flag(c.slow_start_after_idle),
             TcpSysctl::SynLinearTimeouts => c.syn_linear_timeouts.to_string(),
             TcpSysctl::SynRetries => c.syn_retries.to_string(),
             TcpSysctl::SynackRetries => c.synack_retries.to_string(),
+            TcpSysctl::Syncookies => c.syncookies.to_string(),
             TcpSysctl::Timestamps => flag(c.timestamps),
             TcpSysctl::WindowScaling => flag(c.window_scaling),
             TcpSysctl::Wmem => triple(c.wmem),
@@ -97,10 +117,15 @@ impl TcpSysctl {
         match self {
             // Unlike Linux, which keeps a byte and looks at most of these as a flag.
             TcpSysctl::AbortOnOverflow
+            | TcpSysctl::MigrateReq
+            | TcpSysctl::ModerateRcvbuf
             | TcpSysctl::Rfc1337
             | TcpSysctl::Sack
+            | TcpSysctl::SlowStartAfterIdle
             | TcpSysctl::Timestamps
             | TcpSysctl::WindowScaling => (0, 1),
+            // Unlike Linux cookies cannot be sent always (2).
+            TcpSysctl::Syncookies => (0, 1),
             TcpSysctl::KeepaliveProbes
             | TcpSysctl::OrphanRetries
             | TcpSysctl::Retries1
@@ -115,9 +140,11 @@ impl TcpSysctl {
             TcpSysctl::RtoMaxMs => (1000, 120_000),
             TcpSysctl::RtoMinUs | TcpSysctl::Rmem | TcpSysctl::Wmem => (1, i32::MAX as u32),
             TcpSysctl::FinTimeout
+            | TcpSysctl::InvalidRatelimit
             | TcpSysctl::KeepaliveIntvl
             | TcpSysctl::KeepaliveTime
-            | TcpSysctl::MaxOrphans => (0, i32::MAX as u32),
+            | TcpSysctl::MaxOrphans
+            | TcpSysctl::MaxSynBacklog => (0, i32::MAX as u32),
         }
     }
 
@@ -135,11 +162,15 @@ impl TcpSysctl {
             TcpSysctl::AbortOnOverflow => c.abort_on_overflow = n == 1,
             TcpSysctl::Ecn => c.ecn = n as u8,
             TcpSysctl::FinTimeout => c.fin_timeout = seconds,
+            TcpSysctl::InvalidRatelimit => c.invalid_ratelimit = Duration::from_millis(n.into()),
             TcpSysctl::KeepaliveIntvl => c.keepintvl = seconds,
             TcpSysctl::KeepaliveProbes => c.keepcnt = n,
             TcpSysctl::KeepaliveTime => c.keepidle = seconds,
             TcpSysctl::MaxOrphans => sysctls.max_orphans = n,
+            TcpSysctl::MaxSynBacklog => c.max_syn_backlog = n,
+            TcpSysctl::MigrateReq => sysctls.migrate_req = n == 1,
             TcpSysctl::MinTsoSegs => c.min_tso_segs = n,
+            TcpSysctl::ModerateRcvbuf => c.moderate_rcvbuf = n == 1,
             TcpSysctl::NotsentLowat => c.notsent_lowat = n,
             TcpSysctl::OrphanRetries => c.orphan_retries = n,
             TcpSysctl::Retries1 => sysctls.retries1 = n,
@@ -149,9 +180,11 @@ impl TcpSysctl {
             TcpSysctl::RtoMaxMs => c.rto_max = Duration::from_millis(n.into()),
             TcpSysctl::RtoMinUs => c.rto_min = Duration::from_micros(n.into()),
             TcpSysctl::Sack => c.sack = n == 1,
+            TcpSysctl::SlowStartAfterIdle => c.slow_start_after_idle = n == 1,
             TcpSysctl::SynLinearTimeouts => c.syn_linear_timeouts = n,
             TcpSysctl::SynRetries => c.syn_retries = n,
             TcpSysctl::SynackRetries => c.synack_retries = n,
+            TcpSysctl::Syncookies => c.syncookies = n as u8,
             TcpSysctl::Timestamps => c.timestamps = n == 1,
             TcpSysctl::WindowScaling => c.window_scaling = n == 1,
             TcpSysctl::Wmem => c.wmem[..numbers.len()].copy_from_slice(&numbers),
@@ -168,7 +201,7 @@ fn follow(own: &mut TcpConfig, old: &TcpConfig, new: &TcpConfig) {
     }
     fields!(rmem wmem timestamps sack ecn window_scaling syn_retries syn_linear_timeouts synack_retries
         retries2 orphan_retries min_tso_segs notsent_lowat rto_min rto_max fin_timeout keepidle keepintvl keepcnt rfc1337
-        abort_on_overflow);
+        abort_on_overflow invalid_ratelimit max_syn_backlog moderate_rcvbuf slow_start_after_idle syncookies);
 }
 
 impl Kernel {

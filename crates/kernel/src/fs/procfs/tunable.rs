@@ -6,6 +6,7 @@ use crate::abi::Errno;
 use crate::ipc::sysctl::IpcSysctl;
 use crate::kernel::Kernel;
 use crate::mm::overcommit::Overcommit;
+use crate::net::sockopt::{MIN_RCVBUF, MIN_SNDBUF};
 use crate::task::TaskId;
 
 /// Which.
@@ -20,6 +21,8 @@ pub enum Tunable {
     Bindv6only,
     LeaseBreakTime,
     LeasesEnable,
+    /// net.ipv4.ip_local_port_range.
+    LocalPortRange,
     NrOpen,
     OvercommitMemory,
     OvercommitRatio,
@@ -27,6 +30,14 @@ pub enum Tunable {
     PidMax,
     /// net.ipv4.conf.{all,default,lo}.tag, by their place.
     NetTag(u8),
+    /// net.core.*mem_*.
+    RmemDefault,
+    RmemMax,
+    Somaxconn,
+    /// net.ipv4.ip_unprivileged_port_start.
+    UnprivilegedPortStart,
+    WmemDefault,
+    WmemMax,
     /// The last number that was given; what is written there is the last one from then on.
     NsLastPid,
 }
@@ -42,6 +53,17 @@ pub struct Sysctls {
     pub lease_break_time: u32,
     /// fs.leases-enable.
     pub leases_enable: u32,
+    /// net.ipv4.ip_local_port_range: first and last ephemeral port.
+    pub local_port_range: (u16, u16),
+    /// net.ipv4.ip_unprivileged_port_start.
+    pub unprivileged_port_start: u16,
+    /// net.core.rmem_default and rmem_max: receive buffers but TCP's, and what SO_RCVBUF may ask for
+    /// before doubling, in bytes.
+    pub rmem: [u32; 2],
+    /// net.core.wmem_default and wmem_max: the same of send buffers.
+    pub wmem: [u32; 2],
+    /// net.core.somaxconn: the largest backlog.
+    pub somaxconn: u32,
     /// fs.nr_open: descriptors that a process can have.
     pub nr_open: u32,
     /// vm.overcommit_memory.
@@ -59,6 +81,11 @@ impl Default for Sysctls {
             bindv6only: 0,
             lease_break_time: 45,
             leases_enable: 1,
+            local_port_range: (32_768, 60_999),
+            unprivileged_port_start: 1024,
+            rmem: [212_992, 4 << 20],
+            wmem: [212_992, 4 << 20],
+            somaxconn: 4096,
             nr_open: 1 << 20,
             overcommit_memory: Overcommit::Guess,
             overcommit_ratio: 50,
@@ -80,7 +107,14 @@ impl Tunable {
             | Tunable::Bindv6only
             | Tunable::LeaseBreakTime
             | Tunable::LeasesEnable
+            | Tunable::LocalPortRange
             | Tunable::NetTag(_)
+            | Tunable::RmemDefault
+            | Tunable::RmemMax
+            | Tunable::Somaxconn
+            | Tunable::UnprivilegedPortStart
+            | Tunable::WmemDefault
+            | Tunable::WmemMax
             | Tunable::NrOpen
             | Tunable::OvercommitMemory
             | Tunable::OvercommitRatio
@@ -102,6 +136,16 @@ impl Kernel {
             Tunable::Bindv6only => s.bindv6only.to_string(),
             Tunable::LeaseBreakTime => s.lease_break_time.to_string(),
             Tunable::LeasesEnable => s.leases_enable.to_string(),
+            Tunable::LocalPortRange => {
+                let (low, high) = s.local_port_range;
+                format!("{low}\t{high}")
+            }
+            Tunable::RmemDefault => s.rmem[0].to_string(),
+            Tunable::RmemMax => s.rmem[1].to_string(),
+            Tunable::Somaxconn => s.somaxconn.to_string(),
+            Tunable::UnprivilegedPortStart => s.unprivileged_port_start.to_string(),
+            Tunable::WmemDefault => s.wmem[0].to_string(),
+            Tunable::WmemMax => s.wmem[1].to_string(),
             Tunable::NrOpen => s.nr_open.to_string(),
             Tunable::OvercommitMemory => (s.overcommit_memory as u32).to_string(),
             Tunable::OvercommitRatio => s.overcommit_ratio.to_string(),
@@ -109,6 +153,19 @@ impl Kernel {
             Tunable::PidMax => self.pids.pid_max_in(self.task_active_pid_ns(reader)).to_string(),
             Tunable::NsLastPid => self.pids.last_in(self.task_active_pid_ns(reader)).to_string(),
         }
+    }
+
+    /// ipv4_local_port_range(): two numbers, the first not greater and not below
+    /// ip_unprivileged_port_start. One alone keeps the second.
+    fn port_range(&self, text: &str) -> Result<(u16, u16), Errno> {
+        let (mut low, mut high) = self.sysctls.local_port_range;
+        let mut words = text.split_ascii_whitespace();
+        for place in [&mut low, &mut high] {
+            let Some(word) = words.next() else { break };
+            *place = word.parse().ok().filter(|port| *port > 0).ok_or(Errno::EINVAL)?;
+        }
+        let fits = low <= high && low >= self.sysctls.unprivileged_port_start;
+        if fits { Ok((low, high)) } else { Err(Errno::EINVAL) }
     }
 
     /// A write there. EINVAL for no number, or one out of range.
@@ -123,6 +180,10 @@ impl Kernel {
         let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
         let line = text.split('\n').next().unwrap_or_default();
         let number = || text.trim().parse::<u32>().map_err(|_| Errno::EINVAL);
+        let at_least = |least| match number()? {
+            n if n < least || n > i32::MAX as u32 => Err(Errno::EINVAL),
+            n => Ok(n),
+        };
         match which {
             Tunable::CorePattern => self.sysctls.core_pattern = line.chars().take(127).collect(),
             Tunable::Hostname | Tunable::Domainname => {
@@ -142,6 +203,19 @@ impl Kernel {
             }
             Tunable::LeaseBreakTime => self.sysctls.lease_break_time = number()?,
             Tunable::LeasesEnable => self.sysctls.leases_enable = number()?,
+            Tunable::LocalPortRange => self.sysctls.local_port_range = self.port_range(text)?,
+            Tunable::RmemDefault => self.sysctls.rmem[0] = at_least(MIN_RCVBUF)?,
+            Tunable::RmemMax => self.sysctls.rmem[1] = at_least(MIN_RCVBUF)?,
+            Tunable::WmemDefault => self.sysctls.wmem[0] = at_least(MIN_SNDBUF)?,
+            Tunable::WmemMax => self.sysctls.wmem[1] = at_least(MIN_SNDBUF)?,
+            Tunable::Somaxconn => self.sysctls.somaxconn = at_least(0)?,
+            Tunable::UnprivilegedPortStart => {
+                let start = number()?.try_into().map_err(|_| Errno::EINVAL)?;
+                if start > self.sysctls.local_port_range.0 {
+                    return Err(Errno::EINVAL);
+                }
+                self.sysctls.unprivileged_port_start = start;
+            }
             Tunable::NrOpen => {
                 let wanted = number()?;
                 if !(64..=0x7fff_ffc0).contains(&wanted) {

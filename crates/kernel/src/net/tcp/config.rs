@@ -30,9 +30,6 @@ pub const TCP_TIMEOUT_MIN: Duration = Duration::from_millis(8);
 pub const TCP_ATO_MIN: Duration = Duration::from_millis(40);
 /// The longest delay of a delayed acknowledgment.
 pub const TCP_DELACK_MAX: Duration = Duration::from_millis(200);
-/// At most one answer to an out-of-window segment per connection in this time
-/// (`tcp_invalid_ratelimit`).
-pub const TCP_INVALID_RATELIMIT: Duration = Duration::from_millis(500);
 /// The segment size assumed when the other side names none (RFC 9293, MUST-15).
 pub const TCP_MSS_DEFAULT: u32 = 536;
 
@@ -60,6 +57,8 @@ pub struct TcpConfig {
     pub rmem: [u32; 3],
     /// `tcp_wmem`: least, initial and greatest send buffer in bytes.
     pub wmem: [u32; 3],
+    /// `net.core.rmem_max`, which the window scale allows for too.
+    pub rmem_max: u32,
     /// SO_RCVBUF as stored (already doubled), which also ends autotuning.
     pub rcvbuf: Option<u32>,
     /// SO_SNDBUF as stored (already doubled), which also ends autotuning.
@@ -110,12 +109,24 @@ pub struct TcpConfig {
     pub cork: bool,
     /// SO_OOBINLINE.
     pub oob_inline: bool,
-    /// TCP_DEFER_ACCEPT.
-    pub defer_accept: bool,
+    /// TCP_DEFER_ACCEPT, as a number of SYN-ACK timeouts: so long an empty ACK is not enough.
+    pub defer_accept: u32,
     /// `tcp_rfc1337`.
     pub rfc1337: bool,
     /// `tcp_abort_on_overflow`.
     pub abort_on_overflow: bool,
+    /// `tcp_invalid_ratelimit`: at most one answer to an out-of-window segment per connection in
+    /// this time.
+    pub invalid_ratelimit: Duration,
+    /// `tcp_max_syn_backlog`: without cookies a listener with more requests than three quarters of
+    /// this hears no new peer.
+    pub max_syn_backlog: u32,
+    /// `tcp_moderate_rcvbuf`: the receive buffer grows by itself.
+    pub moderate_rcvbuf: bool,
+    /// `tcp_slow_start_after_idle`.
+    pub slow_start_after_idle: bool,
+    /// `tcp_syncookies`: 0 drops a SYN that finds the request queue full.
+    pub syncookies: u8,
     /// `tcp_min_tso_segs`: the least number of segments in a full unit of transmission.
     pub min_tso_segs: u32,
     /// `tcp_notsent_lowat`: with so many bytes unsent the buffer counts as full.
@@ -143,6 +154,7 @@ impl Default for TcpConfig {
             network_header: 20,
             rmem: [4096, 131_072, 33_554_432],
             wmem: [4096, 16_384, 4_194_304],
+            rmem_max: 4 << 20,
             rcvbuf: None,
             sndbuf: None,
             rcvlowat: 1,
@@ -168,9 +180,14 @@ impl Default for TcpConfig {
             nodelay: false,
             cork: false,
             oob_inline: false,
-            defer_accept: false,
+            defer_accept: 0,
             rfc1337: false,
             abort_on_overflow: false,
+            invalid_ratelimit: Duration::from_millis(500),
+            max_syn_backlog: 2048,
+            moderate_rcvbuf: true,
+            slow_start_after_idle: true,
+            syncookies: 1,
             min_tso_segs: 2,
             notsent_lowat: u32::MAX,
             own_notsent_lowat: 0,
@@ -211,7 +228,7 @@ impl TcpConfig {
     /// one that SO_RCVBUF fixed (`tcp_select_initial_window`). 10 with 6.18's `tcp_rmem` (measured),
     /// 7 with the 6 MB of older kernels.
     pub fn window_shift(&self) -> u8 {
-        let space = self.rcvbuf.map_or(self.rmem[2], |bytes| bytes / 2);
+        let space = self.rcvbuf.map_or(self.rmem[2].max(self.rmem_max), |bytes| bytes / 2);
         (space.max(1).ilog2() as u8).saturating_sub(15).min(14)
     }
 

@@ -238,6 +238,8 @@ pub enum DropWhy {
     ReceiveBufferFull,
     /// The accept queue is full (T-36).
     AcceptQueueFull,
+    /// There are too many half-open requests, and no cookies (`tcp_syncookies` 0).
+    RequestQueueFull,
     /// TCP_DEFER_ACCEPT waits for data.
     DeferAccept,
     /// A reset in SYN_SENT without an acceptable acknowledgment (T-48).

@@ -2,8 +2,8 @@
 //! generic in `K`, what names a peer (its address and port), and `I`, what names a connection in the
 //! caller's arena: connections are owned outside, so that one table finds them all.
 //!
-//! Unlike Linux, a full request queue does not make SYN cookies: the request is kept as one more,
-//! which the other side cannot tell apart except by a repeated SYN-ACK.
+//! Unlike Linux, a SYN cookie is no number that only the other side keeps: the request is kept as one
+//! that does not count, which nobody can tell apart.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -63,12 +63,44 @@ impl<K: Ord + Copy, I> Listener<K, I> {
 
     /// Peers whose handshake is not complete (SYN_RECV), in their order.
     pub fn requests(&self) -> impl Iterator<Item = (&K, &Request)> {
-        self.requests.iter()
+        self.requests.iter().filter(|(_, request)| !request.cookie)
+    }
+
+    /// Is there a handshake with this peer?
+    pub fn has_request(&self, peer: &K) -> bool {
+        self.requests.contains_key(peer)
+    }
+
+    /// The handshakes, to be taken in by another listener.
+    pub fn take_requests(&mut self) -> BTreeMap<K, Request> {
+        core::mem::take(&mut self.requests)
+    }
+
+    /// A handshake that began with another listener (`inet_reqsk_clone`).
+    pub fn migrate(&mut self, peer: K, request: Request) {
+        self.requests.insert(peer, request);
     }
 
     /// `sk_acceptq_is_full`: one more than the backlog fits.
     fn is_full(&self) -> bool {
         self.queue.len() > self.backlog as usize
+    }
+
+    /// `inet_csk_reqsk_queue_len`.
+    fn waiting(&self) -> u32 {
+        self.requests().count() as u32
+    }
+
+    /// `inet_csk_reqsk_queue_is_full`: like the accept queue it takes one more than the backlog.
+    fn is_request_queue_full(&self) -> bool {
+        self.requests.len() > self.backlog as usize && self.waiting() > self.backlog
+    }
+
+    /// It is full, or the share of `tcp_max_syn_backlog` that is kept for peers
+    /// who were heard before: here nobody was.
+    fn has_too_many_requests(&self) -> bool {
+        let most = self.config.max_syn_backlog;
+        self.is_request_queue_full() || most.saturating_sub(self.waiting()) < most >> 2
     }
 
     /// `inet_csk_listen_poll`.
@@ -104,11 +136,15 @@ impl<K: Ord + Copy, I> Listener<K, I> {
             out.reply_reset(s, ReplyWhy::NoSocket);
         } else if !s.has(Flags::SYN) || s.has(Flags::FIN) {
             out.fact(TcpFact::Dropped { flags: s.flags, why: DropWhy::NotSyn });
+        } else if self.config.syncookies == 0 && self.has_too_many_requests() {
+            // RFC 4987, 3: without cookies the backlog is all there is.
+            out.fact(TcpFact::Dropped { flags: s.flags, why: DropWhy::RequestQueueFull });
         } else if full {
             // T-36: silence; the other side will try again.
             out.fact(TcpFact::Dropped { flags: s.flags, why: DropWhy::AcceptQueueFull });
         } else {
-            let request = Request::new(&self.config, now, isn, s);
+            let begin = if self.is_request_queue_full() { Request::cookie } else { Request::new };
+            let request = begin(&self.config, now, isn, s);
             out.fact(TcpFact::StateChange { from: TcpState::Listen, to: TcpState::SynRecv });
             out.segments.push(request.synack(&self.config, now));
             self.requests.insert(peer, request);
@@ -179,9 +215,9 @@ impl<K: Ord + Copy, I> Listener<K, I> {
     /// requests outnumber the young.
     fn synack_retries(&self) -> u32 {
         let mut most = self.config.synack_retries;
-        let waiting = self.requests.len() as u32;
+        let waiting = self.waiting();
         if waiting > 1 && waiting * 2 > self.backlog.max(8) {
-            let mut young = 2 * self.requests.values().filter(|r| r.timeouts == 0).count() as u32;
+            let mut young = 2 * self.requests().filter(|(_, r)| r.timeouts == 0).count() as u32;
             while most > 2 && waiting >= young {
                 most -= 1;
                 young = (young * 2).max(1);

@@ -1,7 +1,7 @@
 //! What is left of a connection when the socket needs it no more: TIME_WAIT, and the FIN_WAIT2 of an
 //! orphan (`tcp_timewait_state_process`). T-25, T-29; RFC 9293, 3.10.7.4; RFC 1337; RFC 6191.
 
-use super::config::{TCP_INVALID_RATELIMIT, TCP_TIMEWAIT_LEN};
+use super::config::TCP_TIMEWAIT_LEN;
 use super::fact::{ChallengeWhy, DropWhy, Output, ReplyWhy, TcpFact};
 use super::options::{Options, Timestamps};
 use super::segment::{Flags, Segment};
@@ -20,6 +20,7 @@ pub struct MiniSock {
     shift: u8,
     ts_recent: Option<u32>,
     rfc1337: bool,
+    invalid_ratelimit: Duration,
     deadline: Instant,
     last_oow_ack: Option<Instant>,
 }
@@ -82,7 +83,7 @@ impl MiniSock {
 
     fn limited_ack(&mut self, now: Instant, s: &Segment, out: &mut Output) -> Fate {
         let limited = s.is_empty() || s.has(Flags::SYN);
-        let recent = |at: Instant| now.saturating_since(at) < TCP_INVALID_RATELIMIT;
+        let recent = |at: Instant| now.saturating_since(at) < self.invalid_ratelimit;
         if limited && self.last_oow_ack.is_some_and(recent) {
             out.fact(TcpFact::Dropped { flags: s.flags, why: DropWhy::RateLimited });
             return Fate::Stay;
@@ -179,6 +180,7 @@ impl TcpConn {
             shift: self.rcv.window.shift,
             ts_recent: self.rcv.ts_recent.filter(|_| self.agreed.timestamps).map(|t| t.0),
             rfc1337: self.config.rfc1337,
+            invalid_ratelimit: self.config.invalid_ratelimit,
             deadline: now + timeout,
             last_oow_ack: None,
         });

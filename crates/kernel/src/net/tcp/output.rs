@@ -5,7 +5,6 @@
 use bytes::Bytes;
 
 use super::chrono::Doing;
-use super::config::TCP_INVALID_RATELIMIT;
 use super::fact::{ChallengeWhy, DropWhy, Output, ResetWhy, TcpFact};
 use super::options::{Options, Timestamps};
 use super::scoreboard::SentSegment;
@@ -175,7 +174,7 @@ impl TcpConn {
         let mut sent = 0;
         let (mut cwnd_limited, mut rwnd_limited) = (false, false);
         let was_empty = self.snd.flight.is_empty();
-        if was_empty && self.has_send_head() {
+        if was_empty && self.has_send_head() && self.config.slow_start_after_idle {
             self.slow_start_after_idle(now);
         }
         while self.has_send_head() && (push == Push::All || sent == 0) {
@@ -408,7 +407,7 @@ impl TcpConn {
     }
 
     /// `tcp_send_challenge_ack` (RFC 5961, 7 leaves the limit to us: 6.18 has none per host) and
-    /// the answer to out-of-window segments, at most one per 500 ms and connection.
+    /// the answer to out-of-window segments, at most one per `tcp_invalid_ratelimit` and connection.
     pub(super) fn challenge(
         &mut self,
         now: Instant,
@@ -419,7 +418,8 @@ impl TcpConn {
         // Linux doesn't limit answers to data, except that a SYN always counts.
         let limited = to.is_empty() || to.has(Flags::SYN);
         if limited {
-            let recent = |at: Instant| now.saturating_since(at) < TCP_INVALID_RATELIMIT;
+            let limit = self.config.invalid_ratelimit;
+            let recent = |at: Instant| now.saturating_since(at) < limit;
             if self.rcv.last_oow_ack.is_some_and(recent) {
                 out.fact(TcpFact::Dropped { flags: to.flags, why: DropWhy::RateLimited });
                 return;

@@ -242,7 +242,9 @@ impl TcpConn {
                 self.consume(data.len());
                 let copied = self.rcv.copied;
                 let rtt = self.rtt.srtt();
-                self.rcv.window.adjust(now, copied, rtt, self.config.advertised_mss());
+                let advmss = self.config.advertised_mss();
+                let grow = self.config.moderate_rcvbuf;
+                self.rcv.window.adjust(now, copied, rtt, advmss, grow);
                 self.cleanup_rbuf(now, out);
             }
             return Ok(Received::Data(data));

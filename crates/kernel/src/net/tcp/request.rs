@@ -1,7 +1,7 @@
 //! One half-open request: a SYN that was answered with a SYN-ACK (`request_sock`, `tcp_check_req`).
 //! It becomes a full connection with the third segment of the handshake. T-35, T-36, T-52.
 
-use super::config::{TCP_INVALID_RATELIMIT, TCP_TIMEOUT_INIT, TcpConfig};
+use super::config::{TCP_MSS_DEFAULT, TCP_TIMEOUT_INIT, TcpConfig};
 use super::ecn;
 use super::fact::{ChallengeWhy, DropWhy, Output, ReplyWhy, TcpFact};
 use super::look::ProcTcp;
@@ -31,6 +31,9 @@ pub struct Request {
     resent: u32,
     /// An ACK came, but nobody had room for it.
     acked: bool,
+    /// The request queue was full: nothing is kept of this one but what the other side's ACK tells,
+    /// so it is not counted, not asked again, and taken in as it is (`syncookies`).
+    pub(super) cookie: bool,
     pub(super) deadline: Instant,
     last_oow: Option<Instant>,
 }
@@ -83,9 +86,26 @@ impl Request {
             timeouts: 0,
             resent: 0,
             acked: false,
+            cookie: false,
             deadline: now + TCP_TIMEOUT_INIT,
             last_oow: None,
         }
+    }
+
+    /// The same as a cookie: it has room for one of four segment sizes, and the rest only in a
+    /// timestamp; it is good until the second minute after this one begins.
+    pub(super) fn cookie(config: &TcpConfig, now: Instant, iss: Seq, syn: &Segment) -> Request {
+        const MSSTAB: [u16; 4] = [536, 1300, 1440, 1460];
+        const MINUTE: u64 = 60_000_000_000;
+        let mut syn = syn.clone();
+        if !config.timestamps || syn.options.timestamps.is_none() {
+            (syn.options.wscale, syn.options.sack_permitted) = (None, false);
+        }
+        let asked = syn.options.mss.unwrap_or(TCP_MSS_DEFAULT as u16);
+        let kept = MSSTAB.into_iter().rfind(|mss| *mss <= asked);
+        syn.options.mss = Some(kept.unwrap_or(MSSTAB[0]));
+        let deadline = Instant((now.as_nanos() / MINUTE + 2) * MINUTE);
+        Request { cookie: true, deadline, ..Request::new(config, now, iss, &syn) }
     }
 
     fn timestamps(&self, config: &TcpConfig, now: Instant) -> Option<Timestamps> {
@@ -156,6 +176,9 @@ impl Request {
             self.out_of_window(config, now, s, out);
             return Checked::Stay;
         }
+        if s.has(Flags::RST) && self.cookie {
+            return Checked::Stay;
+        }
         if s.has(Flags::RST) {
             return Checked::Dropped;
         }
@@ -177,12 +200,12 @@ impl Request {
         out: &mut Output,
     ) -> Checked {
         let bare = s.end() == self.irs + 1;
-        if config.defer_accept && bare && self.timeouts == 0 {
+        if bare && self.timeouts < config.defer_accept && !self.cookie {
             self.acked = true;
             out.fact(TcpFact::Dropped { flags: s.flags, why: DropWhy::DeferAccept });
             return Checked::Stay;
         }
-        if full && config.abort_on_overflow {
+        if full && config.abort_on_overflow && !self.cookie {
             out.reply_reset(s, ReplyWhy::AcceptQueueFull);
             return Checked::Dropped;
         }
@@ -195,8 +218,8 @@ impl Request {
         Checked::Complete
     }
 
-    fn limited(&mut self, now: Instant, out: &mut Output, s: &Segment) -> bool {
-        let recent = |at: Instant| now.saturating_since(at) < TCP_INVALID_RATELIMIT;
+    fn limited(&mut self, config: &TcpConfig, now: Instant, out: &mut Output, s: &Segment) -> bool {
+        let recent = |at: Instant| now.saturating_since(at) < config.invalid_ratelimit;
         if self.last_oow.is_some_and(recent) {
             out.fact(TcpFact::Dropped { flags: s.flags, why: DropWhy::RateLimited });
             return true;
@@ -206,15 +229,17 @@ impl Request {
     }
 
     fn syn_again(&mut self, config: &TcpConfig, now: Instant, s: &Segment, out: &mut Output) {
-        if !self.limited(now, out, s) {
+        if !self.limited(config, now, out, s) {
             self.resent += 1;
             out.segments.push(self.synack(config, now));
-            self.deadline = now + self.interval(config);
+            if !self.cookie {
+                self.deadline = now + self.interval(config);
+            }
         }
     }
 
     fn out_of_window(&mut self, config: &TcpConfig, now: Instant, s: &Segment, out: &mut Output) {
-        if !s.has(Flags::RST) && !self.limited(now, out, s) {
+        if !s.has(Flags::RST) && !self.limited(config, now, out, s) {
             out.fact(TcpFact::ChallengeAck { why: ChallengeWhy::OutOfWindow });
             out.segments.push(self.ack(config, now));
         }
@@ -233,7 +258,16 @@ impl Request {
         most: u32,
         out: &mut Output,
     ) -> bool {
-        if self.timeouts >= most {
+        if self.cookie {
+            return false;
+        }
+        // syn_ack_recalc(): who waits for data is asked again only at the end of that time.
+        let deferred = config.defer_accept;
+        let (expired, ask) = match self.acked && deferred > 0 {
+            true => (self.timeouts >= most.max(deferred), self.timeouts + 1 >= deferred),
+            false => (self.timeouts >= most, true),
+        };
+        if expired {
             let by = super::fact::GaveUp::SynAck;
             let error = crate::abi::Errno::ETIMEDOUT;
             let after = now.saturating_since(self.born);
@@ -241,9 +275,11 @@ impl Request {
             return false;
         }
         self.timeouts += 1;
-        self.resent += 1;
-        out.fact(TcpFact::Retransmit { seq: self.iss, n: self.timeouts });
-        out.segments.push(self.synack(config, now));
+        if ask {
+            self.resent += 1;
+            out.fact(TcpFact::Retransmit { seq: self.iss, n: self.timeouts });
+            out.segments.push(self.synack(config, now));
+        }
         self.deadline = now + self.interval(config);
         true
     }

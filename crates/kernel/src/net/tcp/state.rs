@@ -337,8 +337,14 @@ impl TcpConn {
     /// Payload bytes in a full segment: the smaller of both sides' limits, less the timestamps
     /// (`tcp_current_mss`).
     pub(super) fn mss(&self) -> u32 {
-        let options = if self.agreed.timestamps { 12 } else { 0 };
-        self.snd.mss_clamp.min(self.config.advertised_mss()) - options
+        let (clamp, timestamps) = match self.state {
+            // Nothing is agreed yet: what will be offered counts.
+            TcpState::SynSent => {
+                (self.config.user_mss.unwrap_or(TCP_MSS_DEFAULT), self.config.timestamps)
+            }
+            _ => (self.snd.mss_clamp, self.agreed.timestamps),
+        };
+        clamp.min(self.config.advertised_mss()) - if timestamps { 12 } else { 0 }
     }
 
     /// `tcp_set_state`.

@@ -192,8 +192,16 @@ impl Window {
     }
 
     /// The program read up to `copied`: once per round trip, double the buffer if it read more
-    /// than in the one before (`tcp_rcv_space_adjust`, dynamic right-sizing).
-    pub fn adjust(&mut self, now: Instant, copied: Seq, rtt: Option<Duration>, advmss: u32) {
+    /// than in the one before (`tcp_rcv_space_adjust`, dynamic right-sizing), if it may `grow`
+    /// (`tcp_moderate_rcvbuf`).
+    pub fn adjust(
+        &mut self,
+        now: Instant,
+        copied: Seq,
+        rtt: Option<Duration>,
+        advmss: u32,
+        grow: bool,
+    ) {
         let (Some(since), Some(rtt)) = (self.space.1, rtt) else {
             self.space.1 = Some(now);
             self.space_seq = copied;
@@ -203,7 +211,7 @@ impl Window {
             return;
         }
         let read = copied.since(self.space_seq);
-        if read > self.space.0 && self.autotune {
+        if read > self.space.0 && self.autotune && grow {
             let grow =
                 u64::from(read) * u64::from(read - self.space.0) / u64::from(self.space.0.max(1));
             let want = 2 * u64::from(read) + 16 * u64::from(advmss) + 2 * grow;
