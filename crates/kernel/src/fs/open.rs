@@ -201,11 +201,9 @@ impl Kernel {
         if op.lookup.directory && !inode.is_dir() {
             return Err(Errno::ENOTDIR.into());
         }
-        if !created {
-            if let Err(errno) = self.may_open(call.task, path, op) {
-                self.tell_fixed_sysctl(call.task, path.dentry, op.writable());
-                return Err(errno.into());
-            }
+        if !created && let Err(errno) = self.may_open(call.task, path, op) {
+            self.tell_fixed_sysctl(call.task, path.dentry, op.writable());
+            return Err(errno.into());
         }
         if self.vfs.inode(dentry).is_reg() {
             let inode = self.vfs.dentries[dentry].inode;

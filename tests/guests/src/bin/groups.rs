@@ -181,7 +181,8 @@ fn queued_connections_move_if_tcp_migrate_req_says_so() -> Check {
     let last = socket(AF_INET, SOCK_STREAM)?;
     same!(errno_of(connect(last, &loopback(at))), libc::ECONNREFUSED, "nobody is left");
     let ([only, second, third], at) = listeners()?;
-    (close(second)?, close(third)?);
+    close(second)?;
+    close(third)?;
     let client = dial(at)?;
     close(only)?;
     until_hung_up(client)?;

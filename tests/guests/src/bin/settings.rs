@@ -286,7 +286,8 @@ fn a_backlog_is_cut_to_somaxconn() -> Check {
     }
     set_sysctl("net/core/somaxconn", "1")?;
     let (_fd, at) = listener(100)?;
-    (dial(at)?, dial(at)?);
+    dial(at)?;
+    dial(at)?;
     let third = tcp()?;
     guests::sys::fcntl(third, libc::F_SETFL, libc::O_NONBLOCK)?;
     fails!(connect(third, &loopback(at)), libc::EINPROGRESS);

@@ -169,6 +169,7 @@ impl Kernel {
     }
 
     /// A write there. EINVAL for no number, or one out of range.
+    // tidy: long, because it is a table
     pub(crate) fn tunable_write(
         &mut self,
         writer: TaskId,
