@@ -42,19 +42,23 @@ impl Default for TcpSysctls {
 #[allow(missing_docs)]
 pub enum TcpSysctl {
     AbortOnOverflow,
+    EarlyRetrans,
     Ecn,
     FinTimeout,
+    Frto,
     InvalidRatelimit,
     KeepaliveIntvl,
     KeepaliveProbes,
     KeepaliveTime,
     MaxOrphans,
+    MaxReordering,
     MaxSynBacklog,
     MigrateReq,
     MinTsoSegs,
     ModerateRcvbuf,
     NotsentLowat,
     OrphanRetries,
+    Reordering,
     Retries1,
     Retries2,
     Rfc1337,
@@ -80,7 +84,11 @@ impl TcpSysctl {
         let triple = |[least, initial, most]: [u32; 3]| format!("{least}\t{initial}\t{most}");
         let value = match self {
             TcpSysctl::AbortOnOverflow => flag(c.abort_on_overflow),
+            TcpSysctl::EarlyRetrans => c.early_retrans.to_string(),
             TcpSysctl::Ecn => c.ecn.to_string(),
+            TcpSysctl::Frto => c.frto.to_string(),
+            TcpSysctl::MaxReordering => c.max_reordering.to_string(),
+            TcpSysctl::Reordering => c.reordering.to_string(),
             TcpSysctl::FinTimeout => c.fin_timeout.as_secs().to_string(),
             TcpSysctl::InvalidRatelimit => c.invalid_ratelimit.as_millis().to_string(),
             TcpSysctl::KeepaliveIntvl => c.keepintvl.as_secs().to_string(),
@@ -126,7 +134,10 @@ impl TcpSysctl {
             | TcpSysctl::WindowScaling => (0, 1),
             // Unlike Linux cookies cannot be sent always (2).
             TcpSysctl::Syncookies => (0, 1),
-            TcpSysctl::KeepaliveProbes
+            TcpSysctl::EarlyRetrans => (0, 4),
+            TcpSysctl::Reordering | TcpSysctl::MaxReordering => (1, i32::MAX as u32),
+            TcpSysctl::Frto
+            | TcpSysctl::KeepaliveProbes
             | TcpSysctl::OrphanRetries
             | TcpSysctl::Retries1
             | TcpSysctl::Retries2
@@ -160,7 +171,11 @@ impl TcpSysctl {
         let seconds = Duration::from_secs(n.into());
         match self {
             TcpSysctl::AbortOnOverflow => c.abort_on_overflow = n == 1,
+            TcpSysctl::EarlyRetrans => c.early_retrans = n,
             TcpSysctl::Ecn => c.ecn = n as u8,
+            TcpSysctl::Frto => c.frto = n,
+            TcpSysctl::MaxReordering => c.max_reordering = n,
+            TcpSysctl::Reordering => c.reordering = n,
             TcpSysctl::FinTimeout => c.fin_timeout = seconds,
             TcpSysctl::InvalidRatelimit => c.invalid_ratelimit = Duration::from_millis(n.into()),
             TcpSysctl::KeepaliveIntvl => c.keepintvl = seconds,
@@ -201,7 +216,8 @@ fn follow(own: &mut TcpConfig, old: &TcpConfig, new: &TcpConfig) {
     }
     fields!(rmem wmem timestamps sack ecn window_scaling syn_retries syn_linear_timeouts synack_retries
         retries2 orphan_retries min_tso_segs notsent_lowat rto_min rto_max fin_timeout keepidle keepintvl keepcnt rfc1337
-        abort_on_overflow invalid_ratelimit max_syn_backlog moderate_rcvbuf slow_start_after_idle syncookies);
+        abort_on_overflow invalid_ratelimit max_syn_backlog moderate_rcvbuf slow_start_after_idle syncookies
+        early_retrans frto reordering max_reordering);
 }
 
 impl Kernel {

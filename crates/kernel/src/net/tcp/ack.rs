@@ -8,7 +8,7 @@ use super::fact::{ChallengeWhy, DropWhy, Output, TcpFact};
 use super::hystart::Sample;
 use super::output::Nagle;
 use super::recovery::{AckWork, Rexmit};
-use super::scoreboard::{Acked, REORDERING};
+use super::scoreboard::Acked;
 use super::segment::{Flags, Segment};
 use super::seq::Seq;
 use super::state::TcpConn;
@@ -168,8 +168,8 @@ impl TcpConn {
             }
             CaState::Open | CaState::Disorder | CaState::Loss => {
                 // `tcp_may_raise_cwnd`: with much reordering SACK is progress enough.
-                let raises =
-                    work.advanced || (self.recovery.reordering > REORDERING && work.sacked);
+                let raises = work.advanced
+                    || (self.recovery.reordering > self.config.reordering && work.sacked);
                 if raises {
                     self.grow(now, delivered);
                 }

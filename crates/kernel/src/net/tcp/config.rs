@@ -127,6 +127,14 @@ pub struct TcpConfig {
     pub slow_start_after_idle: bool,
     /// `tcp_syncookies`: 0 drops a SYN that finds the request queue full.
     pub syncookies: u8,
+    /// `tcp_early_retrans`: loss probes with 3 or 4, whose ways are one today.
+    pub early_retrans: u32,
+    /// `tcp_frto`: 0 takes every retransmission timeout for a loss (no RFC 5682).
+    pub frto: u32,
+    /// `tcp_reordering`: so many segments may come late at the start of a connection.
+    pub reordering: u32,
+    /// `tcp_max_reordering`: the most reordering that is believed in.
+    pub max_reordering: u32,
     /// `tcp_min_tso_segs`: the least number of segments in a full unit of transmission.
     pub min_tso_segs: u32,
     /// `tcp_notsent_lowat`: with so many bytes unsent the buffer counts as full.
@@ -188,6 +196,10 @@ impl Default for TcpConfig {
             moderate_rcvbuf: true,
             slow_start_after_idle: true,
             syncookies: 1,
+            early_retrans: 3,
+            frto: 2,
+            reordering: 3,
+            max_reordering: 300,
             min_tso_segs: 2,
             notsent_lowat: u32::MAX,
             own_notsent_lowat: 0,

@@ -5,13 +5,9 @@
 
 use super::congestion::CaState;
 use super::options::Timestamps;
-use super::scoreboard::REORDERING;
 use super::seq::Seq;
 use super::state::TcpConn;
 use crate::time::Instant;
-
-/// The most reordering that is believed in (`tcp_max_reordering`).
-const MAX_REORDERING: u32 = 300;
 
 /// What is remembered of a recovery.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,7 +29,7 @@ pub(super) struct Recovery {
 }
 
 impl Recovery {
-    pub fn new(iss: Seq) -> Recovery {
+    pub fn new(iss: Seq, reordering: u32) -> Recovery {
         Recovery {
             high: iss,
             undo_marker: None,
@@ -41,7 +37,7 @@ impl Recovery {
             prior_ssthresh: None,
             retrans_stamp: None,
             frto: false,
-            reordering: REORDERING,
+            reordering,
         }
     }
 }
@@ -259,10 +255,10 @@ impl TcpConn {
             }
         };
         let in_recovery = matches!(self.cc.state, CaState::Recovery | CaState::Loss);
-        let reordered = self.snd.flight.sacked_out() >= REORDERING;
+        let reordered = self.snd.flight.sacked_out() >= self.config.reordering;
         if !in_recovery && self.cc.state != CaState::Cwr && reordered {
             // So many arrivals, and a timeout all the same: less is reordered than was thought.
-            self.recovery.reordering = self.recovery.reordering.min(REORDERING);
+            self.recovery.reordering = self.recovery.reordering.min(self.config.reordering);
         }
         if fresh {
             self.recovery.prior_ssthresh = Some(self.cc.current_ssthresh());
@@ -274,7 +270,7 @@ impl TcpConn {
         self.recovery.high = self.snd.nxt;
         self.snd.probe_high = None;
         self.ecn_queue_cwr();
-        self.recovery.frto = !in_recovery || self.timers.retransmits > 0;
+        self.recovery.frto = self.config.frto != 0 && (!in_recovery || self.timers.retransmits > 0);
     }
 
     /// `tcp_process_loss`: was the timeout premature?
@@ -400,7 +396,7 @@ impl TcpConn {
         let mss = self.mss().max(1);
         let metric = highest.since(low);
         if metric > self.recovery.reordering * mss {
-            self.recovery.reordering = metric.div_ceil(mss).min(MAX_REORDERING);
+            self.recovery.reordering = metric.div_ceil(mss).min(self.config.max_reordering);
         }
         self.stats.reord_seen += 1;
     }

@@ -8,9 +8,6 @@ use super::rack::Rack;
 use super::seq::Seq;
 use crate::time::{Duration, Instant};
 
-/// Reordering tolerated before a segment is taken for lost (`tcp_reordering`).
-pub const REORDERING: u32 = 3;
-
 /// One transmitted segment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SentSegment {

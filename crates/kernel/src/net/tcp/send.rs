@@ -5,7 +5,6 @@ use super::chrono::Doing;
 use super::config::TcpConfig;
 use super::fact::{Output, Ready};
 use super::output::Nagle;
-use super::scoreboard::REORDERING;
 use super::state::{TcpConn, TcpState};
 use super::tso::Push;
 use crate::abi::Errno;
@@ -208,7 +207,7 @@ impl TcpConn {
             return;
         }
         let per_segment = (self.snd.mss_clamp.max(self.mss()) + 512).next_power_of_two() + 256;
-        let segments = self.config.init_cwnd.max(self.cc.cwnd).max(REORDERING + 1);
+        let segments = self.config.init_cwnd.max(self.cc.cwnd).max(self.recovery.reordering + 1);
         let want = 2u64 * u64::from(segments) * u64::from(per_segment);
         let most = u64::from(self.config.wmem[2]);
         self.snd.sndbuf = self.snd.sndbuf.max(want.min(most) as u32);

@@ -287,7 +287,7 @@ impl TcpConn {
             rtt: Rtt::default(),
             cc: Congestion::new(config.init_cwnd),
             rack: Rack::new(iss),
-            recovery: Recovery::new(iss),
+            recovery: Recovery::new(iss, config.reordering),
             timers: Timers::default(),
             stats: Stats::default(),
             chrono: Chrono::default(),

@@ -157,7 +157,8 @@ impl TcpConn {
         let open = matches!(self.cc.state, CaState::Open | CaState::Cwr);
         let synchronized = !matches!(self.state, TcpState::SynSent | TcpState::SynRecv);
         let flight = self.snd.flight.packets_out();
-        if !self.agreed.sack || !open || !synchronized || flight == 0 {
+        let probes = matches!(self.config.early_retrans, 3 | 4);
+        if !probes || !self.agreed.sack || !open || !synchronized || flight == 0 {
             return;
         }
         if self.snd.probe_high.is_some() || self.timers.pending != Some(Pending::Rto) {

@@ -2,6 +2,7 @@
 //! `tcp_slow_start_after_idle`, `tcp_syncookies`, `tcp_max_syn_backlog`; and TCP_DEFER_ACCEPT. How many
 //! requests fit, and when the deferred ones are let in, was measured on 6.18.
 
+use super::super::timer::Pending;
 use super::*;
 
 fn syn(options: bool) -> Segment {
@@ -112,4 +113,35 @@ fn who_has_to_send_first_is_asked_again_only_at_the_end() {
     assert_eq!(pair.b().state(), TcpState::Established);
     let times = pair.times(B, start);
     assert!(times.len() == 2 && (times[1] - 7.0).abs() < 0.01, "{times:?}");
+}
+
+#[test]
+fn tcp_early_retrans_says_whether_there_are_loss_probes() {
+    // 3 and 4 do today what they did long ago; the others switched the probe off.
+    for (early_retrans, pending) in [(0, Pending::Rto), (2, Pending::Rto), (3, Pending::LossProbe)]
+    {
+        let mut pair =
+            Pair::with(TcpConfig { early_retrans, ..TcpConfig::default() }, TcpConfig::default());
+        pair.partition();
+        pair.send(A, b"xy").unwrap();
+        assert_eq!(pair.a.timers.pending, Some(pending), "{early_retrans}");
+    }
+}
+
+#[test]
+fn tcp_frto_says_whether_a_timeout_may_have_been_premature() {
+    for (frto, suspected) in [(0, false), (2, true)] {
+        let mut pair = Pair::with(TcpConfig { frto, ..TcpConfig::default() }, TcpConfig::default());
+        pair.partition();
+        pair.send(A, b"xy").unwrap();
+        pair.run(secs(1));
+        assert!(pair.a.timers.retransmits > 0);
+        assert_eq!(pair.a.recovery.frto, suspected, "{frto}");
+    }
+}
+
+#[test]
+fn tcp_reordering_is_where_a_connection_begins() {
+    let config = TcpConfig { reordering: 7, ..TcpConfig::default() };
+    assert_eq!(Pair::with(config, TcpConfig::default()).a.info().reordering, 7);
 }
