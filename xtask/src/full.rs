@@ -1,6 +1,6 @@
 //! `cargo xtask full`: what is too long for `.ci/run`: mutation testing, fuzzing, the generator, the twin on the
-//! real kernel. What each part said last is kept in docs/full.md, with its date and commit; a part that is
-//! run anew replaces its own section only. `--resume` lets the mutants that were caught already rest.
+//! real kernel, throughput. What each part said last is kept in docs/full.md, with its date and commit; a part
+//! that is run anew replaces its own section only. `--resume` lets the mutants that were caught already rest.
 
 use crate::root;
 use std::io::{BufRead, BufReader};
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// The parts: names of our own commands.
-const PARTS: [&str; 4] = ["mutants", "fuzz", "twin", "generator"];
+const PARTS: [&str; 5] = ["mutants", "fuzz", "twin", "generator", "throughput"];
 /// Where the results are.
 const RESULTS: &str = "docs/full.md";
 const HEAD: &str = "# What is too long for every change

@@ -1,5 +1,5 @@
 //! The developers' commands: `cargo xtask ci`, `tidy`, `native`, `twin`, `generator`, `fuzz`,
-//! `mutants`, `full`, `bench`, `yardstick`, `packetdrill`.
+//! `mutants`, `throughput`, `full`, `bench`, `yardstick`, `packetdrill`.
 //! `ci` is what `.ci/run` runs and stops at the first step that fails; `tidy` reads the sources
 //! and holds the rules of CONTRIBUTING.md; `native` runs the guest programs on the real kernel.
 
@@ -15,6 +15,7 @@ mod nobody;
 mod packetdrill;
 #[path = "../../crates/cli/tests/common/signals.rs"]
 mod signals;
+mod throughput;
 mod tidy;
 mod twin;
 mod yardstick;
@@ -38,7 +39,10 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                              every fuzz target for N seconds (600), from the kept corpus on
   mutants [--resume] [--quick] [FILTER]
                              mutation testing: which changes of the sources no test notices
-  full [--resume] [PART]     what is too long for every change: mutants, fuzz, twin; writes docs/full.md
+  throughput [FILTER]        a gibibyte over 10 Gbit/s, near, far and with loss, on the real kernel (as
+                             root, with /dev/net/tun) and here: virtual time and memory
+  full [--resume] [PART]     what is too long for every change: mutants, fuzz, twin, generator,
+                             throughput; writes docs/full.md
   syscalls                   write docs/syscalls.md from the kernel's table
   bench [FILTER]             what a call, a start, a transfer, a death … cost, here and natively
   yardstick [--hold] [FILTER]
@@ -60,6 +64,8 @@ fn main() -> ExitCode {
         ["bench"] => bench::run(""),
         ["bench", filter] => bench::run(filter),
         ["syscalls"] => syscalls(),
+        ["throughput"] => throughput::run(""),
+        ["throughput", filter] => throughput::run(filter),
         ["full", rest @ ..] => full::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["mutants", rest @ ..] => mutants::run(rest),
