@@ -317,3 +317,12 @@ pub fn set_sysctl(name: &str, value: &str) -> Check {
     let path = format!("/proc/sys/{name}");
     std::fs::write(&path, value).map_err(|error| format!("{path}: {error}"))
 }
+
+/// No ::1 here?
+pub fn has_no_ipv6() -> bool {
+    let bound = socket(libc::AF_INET6, libc::SOCK_DGRAM).and_then(|fd| {
+        let bound = bind_bytes(fd, &address6(Ipv6Addr::LOCALHOST, 0));
+        close(fd).and(bound)
+    });
+    bound.is_err()
+}

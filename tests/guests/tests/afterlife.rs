@@ -38,6 +38,7 @@ const PROGRAMS: &[&str] = &[
     env!("CARGO_BIN_EXE_messages"),
     env!("CARGO_BIN_EXE_mounts"),
     env!("CARGO_BIN_EXE_mqueues"),
+    env!("CARGO_BIN_EXE_names"),
     env!("CARGO_BIN_EXE_namespaces"),
     env!("CARGO_BIN_EXE_orphans"),
     env!("CARGO_BIN_EXE_ptys"),

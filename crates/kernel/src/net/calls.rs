@@ -10,7 +10,7 @@ use crate::net::inet::TcpSocket;
 use crate::net::inet6::Inet6Options;
 use crate::net::msg::MsgFlags;
 use crate::net::sockaddr::{AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC, SIN6_LEN_RFC2133, SockAddr};
-use crate::net::socket::{SockType, Socket, SocketId, SocketKind, SocketOptions};
+use crate::net::socket::{BindLocks, SockType, Socket, SocketId, SocketKind, SocketOptions};
 use crate::net::udp::UdpSocket;
 use crate::syscall::{Call, SysResult};
 use crate::task::TaskId;
@@ -36,7 +36,8 @@ impl Kernel {
             }
         };
         let options = SocketOptions { rcvbuf, sndbuf, ..SocketOptions::default() };
-        self.net.sockets.insert(Socket { ty, kind, options, uid, pid })
+        let userlocks = BindLocks::default();
+        self.net.sockets.insert(Socket { userlocks, ty, kind, options, uid, pid })
     }
 
     /// sock_alloc_file() with the flags of socket(2): the description for a new socket.
@@ -195,12 +196,12 @@ impl Kernel {
             (SocketKind::Tcp(_), addr) => {
                 let at = self.inet_bind_address(call.task, socket, &addr)?;
                 self.tcp_bind(socket, at)?;
-                self.inet6_bound(socket, at);
+                self.inet_bound(socket, at);
             }
             (SocketKind::Udp(_), addr) => {
                 let at = self.inet_bind_address(call.task, socket, &addr)?;
                 self.udp_bind(socket, at)?;
-                self.inet6_bound(socket, at);
+                self.inet_bound(socket, at);
             }
         }
         Ok(0)

@@ -38,6 +38,8 @@ pub enum TcpUse {
 pub struct TcpSocket {
     /// What bind(2) (or listen's and connect's autobind) gave it; port 0 before.
     pub bound: SocketAddr,
+    /// The port of the last connection, if it is not bound any more: getsockname(2) tells it still.
+    pub last_port: u16,
     /// What it is doing.
     pub usage: TcpUse,
     /// Settings for the connection or listener to come; a living connection has its own copy.
@@ -57,6 +59,7 @@ impl TcpSocket {
     pub fn new(config: TcpConfig, any: IpAddr) -> TcpSocket {
         TcpSocket {
             bound: SocketAddr::new(any, 0),
+            last_port: 0,
             usage: TcpUse::Idle,
             config,
             shut_rd: false,
@@ -268,8 +271,23 @@ impl Kernel {
         let TcpUse::Connected(conn) = self.tcp_sock(socket).usage else { return };
         self.tcp_sock_mut(socket).usage = TcpUse::Idle;
         self.net.tcp.conns[conn].socket = None;
+        let used = self.net.tcp.conns[conn].local.port();
         let close = Close { exiting: true, ..Close::default() };
         self.with_conn(conn, |tcp, now, out| tcp.close(now, close, out));
+        self.inet_put_port(socket, used);
+    }
+
+    /// inet_put_port(): a port that bind(2) did not choose is free again; the next connection gets
+    /// another (measured).
+    fn inet_put_port(&mut self, socket: SocketId, used: u16) {
+        if self.net.sockets[socket].userlocks.port {
+            return;
+        }
+        let tcp = self.tcp_sock_mut(socket);
+        let port = tcp.bound.port();
+        tcp.bound.set_port(0);
+        tcp.last_port = used;
+        self.net.tcp_ports.remove(port, Owner::Socket(socket));
     }
 
     /// inet_shutdown(). ENOTCONN where there is nothing to shut (T-47).
@@ -397,7 +415,14 @@ impl Kernel {
     pub fn tcp_name(&self, socket: SocketId) -> SocketAddr {
         match self.tcp_sock(socket).usage {
             TcpUse::Connected(conn) => self.net.tcp.conns[conn].local,
-            TcpUse::Idle | TcpUse::Listening(_) => self.tcp_sock(socket).bound,
+            TcpUse::Listening(_) => self.tcp_sock(socket).bound,
+            TcpUse::Idle => {
+                let TcpSocket { mut bound, last_port, .. } = *self.tcp_sock(socket);
+                if bound.port() == 0 {
+                    bound.set_port(last_port);
+                }
+                bound
+            }
         }
     }
 
@@ -455,6 +480,7 @@ impl Kernel {
         let options = self.net.sockets[listener].options.clone();
         let tcp = TcpSocket {
             bound: SocketAddr::new(self.any_address(listener), 0),
+            last_port: 0,
             usage: TcpUse::Connected(conn),
             config: self.tcp_sock(listener).config.clone(),
             shut_rd: false,

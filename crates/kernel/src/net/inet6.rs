@@ -8,7 +8,7 @@ use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::net::packet::IpChoice;
 use crate::net::sockaddr::{AF_INET6, SockAddr};
-use crate::net::socket::SocketId;
+use crate::net::socket::{BindLocks, SocketId};
 use crate::task::TaskId;
 use crate::task::capability::Cap;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -74,7 +74,8 @@ impl Kernel {
             (SockAddr::Inet6(at), Some(six)) => (unmapped(*at), Some((*at, six))),
             _ => return Err(Errno::EAFNOSUPPORT),
         };
-        if six.is_some_and(|(at, _)| at.ip().is_multicast()) {
+        let datagram = self.net.sockets[socket].is_datagram();
+        if six.is_some_and(|(at, _)| at.ip().is_multicast() && !datagram) {
             return Err(Errno::EINVAL);
         }
         let low = (1..self.sysctls.unprivileged_port_start).contains(&at.port());
@@ -85,7 +86,7 @@ impl Kernel {
             if at.is_ipv4() && options.v6only {
                 return Err(Errno::EINVAL);
             }
-            if given.ip().is_unicast_link_local() {
+            if needs_scope(*given.ip()) {
                 return Err(self.link_local(given.scope_id()));
             }
             self.own_address(socket, at.ip())?;
@@ -95,11 +96,13 @@ impl Kernel {
 
     fn own_address(&self, socket: SocketId, addr: IpAddr) -> Result<(), Errno> {
         let free = self.net.sockets[socket].options.freebind;
-        let ours = addr.is_unspecified() || self.is_local_address(addr) || free;
+        // Many at once may be bound to, and are no source.
+        let many = addr.is_multicast() || addr == IpAddr::V4(Ipv4Addr::BROADCAST);
+        let ours = addr.is_unspecified() || self.is_local_address(addr) || many || free;
         if ours { Ok(()) } else { Err(Errno::EADDRNOTAVAIL) }
     }
 
-    /// A link-local address in bind(2): it needs an interface. Unlike Linux's, our interfaces have no
+    /// An address of one link in bind(2): it needs an interface. Unlike Linux's, our interfaces have no
     /// such address.
     fn link_local(&self, scope: u32) -> Errno {
         match scope {
@@ -109,8 +112,11 @@ impl Kernel {
         }
     }
 
-    /// bind(2) to an address of IPv6 leaves no room for IPv4 (`sk_ipv6only`).
-    pub fn inet6_bound(&mut self, socket: SocketId, at: SocketAddr) {
+    /// bind(2) chose `at`, or what of it is not left open. An address of IPv6 leaves no room for IPv4
+    /// (`sk_ipv6only`).
+    pub fn inet_bound(&mut self, socket: SocketId, at: SocketAddr) {
+        let locks = BindLocks { addr: !at.ip().is_unspecified(), port: at.port() != 0 };
+        self.net.sockets[socket].userlocks = locks;
         if let (Some(six), SocketAddr::V6(at)) = (&mut self.net.sockets[socket].options.inet6, at)
             && !at.ip().is_unspecified()
         {
@@ -169,6 +175,12 @@ impl Kernel {
         self.tell(self.net.acting, Fact::unsupported("connect or send", what));
         Errno::ENETUNREACH
     }
+}
+
+/// __ipv6_addr_needs_scope_id(): an address that each link has for itself.
+fn needs_scope(addr: Ipv6Addr) -> bool {
+    let scope = addr.octets()[1] & 0xf;
+    addr.is_unicast_link_local() || addr.is_multicast() && matches!(scope, 1 | 2)
 }
 
 /// ::ffff:10.0.0.1 is 10.0.0.1. Flow label and scope don't make another address.

@@ -56,6 +56,12 @@ impl Kernel {
     /// # Errors
     /// EINVAL from the loopback to another host; EAFNOSUPPORT from a mapped address to one of IPv6; EADDRNOTAVAIL where IPv6 is off.
     pub fn ip_route_output(&self, bound: IpAddr, dst: IpAddr) -> Result<IpAddr, Errno> {
+        let many = bound.is_multicast() || bound == IpAddr::V4(Ipv4Addr::BROADCAST);
+        let bound = match bound {
+            IpAddr::V4(_) if many => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) if many => Ipv6Addr::UNSPECIFIED.into(),
+            one => one,
+        };
         match (bound, dst) {
             // No host sends from its loopback to others (`__mkroute_output`; measured).
             (IpAddr::V4(four), IpAddr::V4(_))

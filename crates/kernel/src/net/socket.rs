@@ -23,6 +23,16 @@ use crate::task::TaskId;
 use crate::time::{Duration, Instant};
 use crate::wait_queue::Event;
 
+/// SOCK_BINDADDR_LOCK and SOCK_BINDPORT_LOCK: what of an internet socket's name bind(2) chose, and
+/// not the kernel, which takes back the rest when there is no connection any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct BindLocks {
+    /// The address.
+    pub addr: bool,
+    /// The port.
+    pub port: bool,
+}
+
 /// Names a [`Socket`].
 pub type SocketId = Id<Socket>;
 
@@ -134,6 +144,8 @@ pub enum SocketKind {
 /// One socket.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Socket {
+    /// What bind(2) chose.
+    pub userlocks: BindLocks,
     /// SO_TYPE.
     pub ty: SockType,
     /// Its family's part.

@@ -156,7 +156,7 @@ impl Kernel {
     /// connect(2): names the peer; AF_UNSPEC forgets it.
     pub fn udp_connect(&mut self, socket: SocketId, to: &SockAddr) -> Result<(), Errno> {
         if *to == SockAddr::Unspec {
-            self.udp_mut(socket).peer = None;
+            self.udp_disconnect(socket);
             return Ok(());
         }
         if matches!(to, SockAddr::Inet(_)) && self.net.sockets[socket].options.is_v6only() {
@@ -172,6 +172,21 @@ impl Kernel {
             udp.local = SocketAddr::new(source, udp.local.port());
         }
         Ok(())
+    }
+
+    /// __udp_disconnect(): no peer any more, and no name but what bind(2) chose of it.
+    fn udp_disconnect(&mut self, socket: SocketId) {
+        let (any, locks) = (self.any_address(socket), self.net.sockets[socket].userlocks);
+        let udp = self.udp_mut(socket);
+        udp.peer = None;
+        if !locks.addr {
+            udp.local = SocketAddr::new(any, udp.local.port());
+        }
+        if !locks.port {
+            let port = udp.local.port();
+            udp.local.set_port(0);
+            self.net.udp_ports.remove(port, Owner::Socket(socket));
+        }
     }
 
     /// udp_sendmsg().
