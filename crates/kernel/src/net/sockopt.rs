@@ -7,6 +7,7 @@ use crate::fact::Fact;
 use crate::kernel::Kernel;
 use crate::net::sockaddr::{AF_INET, AF_INET6, AF_UNIX};
 use crate::net::socket::{SocketId, SocketKind};
+use crate::net::tcp::TICK;
 use crate::syscall::{Call, SysResult};
 use crate::task::capability::Cap;
 use crate::task::{Pid, TaskId};
@@ -37,7 +38,10 @@ fn duration_from_timeval(raw: &[u8]) -> Result<Option<Duration>, Errno> {
         // length; 0 switches the timeout off.
         return Ok(if sec < 0 { Some(Duration::ZERO) } else { None });
     }
-    Ok(Some(Duration::from_secs(sec as u64) + Duration::from_micros(usec as u64)))
+    // Kept in ticks of the timer, rounded up.
+    let tick = TICK.as_micros() as u64;
+    let usec = (usec as u64).div_ceil(tick) * tick;
+    Ok(Some(Duration::from_secs(sec as u64) + Duration::from_micros(usec)))
 }
 
 fn timeval(timeo: Option<Duration>) -> Vec<u8> {

@@ -113,7 +113,11 @@ impl Kernel {
         self.net.tcp.conns[conn].tcp.wants_space();
         let moved = call.flight.moved;
         let timeo = self.net.sockets[socket].options.sndtimeo;
-        match self.sock_wait(call, socket, flags, timeo) {
+        let wait = self.sock_wait(call, socket, flags, timeo);
+        if wait.is_some() {
+            self.net.tcp.conns[conn].tcp.write_waits();
+        }
+        match wait {
             None if moved > 0 => Ok(moved as u64),
             None => Err(Errno::EAGAIN.into()),
             Some(wait) if moved > 0 => Err(wait.with_restart(Restart::Done(moved as u64)).into()),
@@ -132,10 +136,11 @@ impl Kernel {
     ) -> Result<Received, Stop> {
         let TcpUse::Connected(conn) = self.tcp_sock(socket).usage else {
             let tcp = self.tcp_sock(socket);
-            return if tcp.shut_rd && !tcp.is_listening() && !flags.has(MsgFlags::OOB) {
-                Ok(Received::default())
-            } else {
-                Err(Errno::ENOTCONN.into())
+            return match (tcp.is_listening(), flags.has(MsgFlags::OOB), tcp.shut_rd) {
+                // No urgent byte, whatever else.
+                (false, true, _) => Err(Errno::EINVAL.into()),
+                (false, false, true) => Ok(Received::default()),
+                (true, _, _) | (false, false, false) => Err(Errno::ENOTCONN.into()),
             };
         };
         if flags.has(MsgFlags::OOB) {

@@ -139,21 +139,22 @@ impl Kernel {
             raw::TCP_NOTSENT_LOWAT => config.own_notsent_lowat = int as u32,
             raw::TCP_INQ if (0..=1).contains(&int) => config.inq = int == 1,
             raw::TCP_INQ => return Err(Errno::EINVAL),
-            raw::TCP_QUICKACK => return self.set_quickack(socket, int != 0),
+            raw::TCP_QUICKACK => config.quickack = int != 0,
             _ => return Err(Errno::ENOPROTOOPT),
         }
         self.tcp_sock_mut(socket).config = config.clone();
-        if let Some(conn) = self.tcp_conn_of(socket) {
+        if name == raw::TCP_QUICKACK {
+            self.set_quickack(socket, int);
+        } else if let Some(conn) = self.tcp_conn_of(socket) {
             self.tell_conn_of_option(conn, name, &config);
         }
         Ok(())
     }
 
-    fn set_quickack(&mut self, socket: SocketId, on: bool) -> Result<(), Errno> {
+    fn set_quickack(&mut self, socket: SocketId, value: i32) {
         if let Some(conn) = self.tcp_conn_of(socket) {
-            self.with_conn(conn, |tcp, now, out| tcp.set_quickack(now, on, out));
+            self.with_conn(conn, |tcp, now, out| tcp.set_quickack(now, value, out));
         }
-        Ok(())
     }
 
     fn tell_conn_of_option(&mut self, conn: ConnId, name: u32, config: &TcpConfig) {
@@ -198,7 +199,7 @@ impl Kernel {
             // CUBIC has nothing to tell.
             raw::TCP_CC_INFO => return Ok(Vec::new()),
             raw::TCP_DEFER_ACCEPT => self.tcp_sock(socket).defer_accept,
-            raw::TCP_QUICKACK => self.tcp_of(socket).is_none_or(|tcp| tcp.quickack()).into(),
+            raw::TCP_QUICKACK => self.tcp_of(socket).map_or(config.quickack, |tcp| tcp.quickack()).into(),
             raw::TCP_CONGESTION => return Ok(b"cubic\0\0\0\0\0\0\0\0\0\0\0".to_vec()),
             raw::TCP_INFO => return Ok(self.tcp_info_bytes(socket)),
             _ => return Err(Errno::ENOPROTOOPT),

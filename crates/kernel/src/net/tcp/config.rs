@@ -103,6 +103,9 @@ pub struct TcpConfig {
     pub keepcnt: u32,
     /// TCP_USER_TIMEOUT; `None` for 0.
     pub user_timeout: Option<Duration>,
+    /// TCP_QUICKACK; without it a connection begins as if its program answered what it gets, and
+    /// even the ACK of the handshake waits for data.
+    pub quickack: bool,
     /// TCP_NODELAY.
     pub nodelay: bool,
     /// TCP_CORK.
@@ -185,6 +188,7 @@ impl Default for TcpConfig {
             keepintvl: Duration::from_secs(75),
             keepcnt: 9,
             user_timeout: None,
+            quickack: true,
             nodelay: false,
             cork: false,
             oob_inline: false,

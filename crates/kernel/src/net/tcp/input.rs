@@ -3,6 +3,8 @@
 
 use super::ack::AckVerdict;
 use super::close::Orphaned;
+use super::config::TCP_DELACK_MAX;
+use super::delack::TCP_MAX_QUICKACKS;
 use super::fact::{ChallengeWhy, DropWhy, Output, Ready, ReplyWhy, TcpFact};
 use super::segment::{Flags, Segment};
 use super::seq::Seq;
@@ -74,7 +76,7 @@ impl TcpConn {
             self.rtt.set_rto(&self.config);
             self.snd.wl1 = s.seq;
             self.finish_connect(now, out);
-            self.tcp_send_ack(now, out);
+            self.ack_synack(now, out);
             self.data_snd_check(now, out);
         } else {
             // Simultaneous open: both SYNs crossed.
@@ -83,6 +85,19 @@ impl TcpConn {
             self.snd.max_window = self.snd.wnd;
             self.transmit_syn(now, Flags::SYN | Flags::ACK, out);
         }
+    }
+
+    /// The third segment of the handshake: saved where data will carry it in a few ticks.
+    fn ack_synack(&mut self, now: Instant, out: &mut Output) {
+        let answers = self.rcv.ack.pingpong;
+        if !answers && !self.snd.write_pending && self.config.defer_accept == 0 {
+            return self.tcp_send_ack(now, out);
+        }
+        let window = self.rcv.window.current(self.rcv.nxt);
+        let ack = &mut self.rcv.ack;
+        ack.enter_quickack_mode(window, self.rcv.window.rcv_mss, TCP_MAX_QUICKACKS);
+        ack.scheduled = true;
+        ack.deadline = Some(now + TCP_DELACK_MAX);
     }
 
     /// The handshake is done (`tcp_finish_connect`, and the SYN_RECV arm of the state machine).

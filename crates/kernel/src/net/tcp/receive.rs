@@ -185,6 +185,11 @@ impl TcpConn {
             let stale = self.rcv.copied.after(at) || at.before(self.rcv.nxt);
             let known = self.rcv.urgent.seq().is_some_and(|old| !at.after(old));
             if !stale && !known {
+                // Who has read up to the old one does not get it as data now.
+                let old = self.rcv.urgent.seq() == Some(self.rcv.copied);
+                if old && !self.config.oob_inline && self.unread() > 0 {
+                    self.take_bytes(1, false);
+                }
                 self.rcv.urgent = Urgent::Announced(at);
                 out.wake |= Ready::PRI;
                 out.bell.urgent = true;
@@ -403,10 +408,12 @@ impl TcpConn {
     }
 
     /// TCP_QUICKACK: acknowledge at once (and what is owed, now), or be interactive.
-    pub fn set_quickack(&mut self, now: Instant, on: bool, out: &mut Output) {
-        self.rcv.ack.pingpong = !on;
-        if on && self.rcv.ack.scheduled {
+    pub fn set_quickack(&mut self, now: Instant, value: i32, out: &mut Output) {
+        self.rcv.ack.pingpong = value == 0;
+        if value != 0 && self.rcv.ack.scheduled {
             self.tcp_send_ack(now, out);
+            // An even number acknowledges this once.
+            self.rcv.ack.pingpong = value & 1 == 0;
         }
     }
 

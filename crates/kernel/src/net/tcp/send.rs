@@ -234,6 +234,11 @@ impl TcpConn {
         self.snd.nospace = true;
     }
 
+    /// Somebody sleeps until the handshake is done, to send then.
+    pub fn write_waits(&mut self) {
+        self.snd.write_pending = self.state == TcpState::SynSent;
+    }
+
     /// TCP_NODELAY. Setting it sends what was held back, by TCP_CORK too (`TCP_NAGLE_PUSH`; tcp(7)).
     pub fn set_nodelay(&mut self, now: Instant, on: bool, out: &mut Output) {
         self.config.nodelay = on;

@@ -115,6 +115,8 @@ pub(super) struct SendSide {
     pub sndbuf: u32,
     /// Somebody was told that the buffer is full.
     pub nospace: bool,
+    /// A program waits for the handshake with data (`sk_write_pending`).
+    pub write_pending: bool,
     /// Duplicate acknowledgments in a row, for peers without SACK.
     pub dupacks: u32,
     /// How far the congestion window is in use.
@@ -262,6 +264,7 @@ impl TcpConn {
                 last: now,
                 sndbuf: config.sndbuf.unwrap_or(config.wmem[1]),
                 nospace: false,
+                write_pending: false,
                 dupacks: 0,
                 usage: CwndUsage { limited: false, max_packets_out: 0, until: iss },
                 probe_high: None,
@@ -276,7 +279,7 @@ impl TcpConn {
                 queue: VecDeque::new(),
                 ooo: Reassembly::default(),
                 window,
-                ack: DelayedAck::default(),
+                ack: DelayedAck { pingpong: !config.quickack, ..DelayedAck::default() },
                 ts_recent: None,
                 last_ack_sent: Seq(0),
                 heard: now,
