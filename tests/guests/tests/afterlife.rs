@@ -40,6 +40,7 @@ const PROGRAMS: &[&str] = &[
     env!("CARGO_BIN_EXE_mqueues"),
     env!("CARGO_BIN_EXE_names"),
     env!("CARGO_BIN_EXE_namespaces"),
+    env!("CARGO_BIN_EXE_options"),
     env!("CARGO_BIN_EXE_orphans"),
     env!("CARGO_BIN_EXE_ptys"),
     env!("CARGO_BIN_EXE_segments"),

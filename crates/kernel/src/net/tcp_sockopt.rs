@@ -199,7 +199,9 @@ impl Kernel {
             // CUBIC has nothing to tell.
             raw::TCP_CC_INFO => return Ok(Vec::new()),
             raw::TCP_DEFER_ACCEPT => self.tcp_sock(socket).defer_accept,
-            raw::TCP_QUICKACK => self.tcp_of(socket).map_or(config.quickack, |tcp| tcp.quickack()).into(),
+            raw::TCP_QUICKACK => {
+                self.tcp_of(socket).map_or(config.quickack, |tcp| tcp.quickack()).into()
+            }
             raw::TCP_CONGESTION => return Ok(b"cubic\0\0\0\0\0\0\0\0\0\0\0".to_vec()),
             raw::TCP_INFO => return Ok(self.tcp_info_bytes(socket)),
             _ => return Err(Errno::ENOPROTOOPT),
