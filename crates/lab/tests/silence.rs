@@ -1,4 +1,4 @@
-//! What is left of a connection when one side says nothing any more: the schedules of P-1 to P-13
+//! What is left of a connection when one side says nothing any more: the schedules of P-1 to P-15
 //! with whole hosts, links and system calls, in virtual time. The numbers are those measured on
 //! Linux 6.18 (docs/linux-semantics.md): T-24, T-31, T-32, T-50, T-51, T-54 to T-56.
 //! A host that comes back is in `comeback`.
@@ -9,6 +9,7 @@ use common::*;
 use kernel::fact::{Fact, NetFact};
 use kernel::net::tcp::{GaveUp, TcpFact};
 use lab::scripted::{Insn, Is, Reg};
+use lab::world::Fate;
 use lab::{Record, What};
 
 #[test]
@@ -181,4 +182,47 @@ fn one_orphan_too_many_is_reset_after_its_fin() {
         let last: Vec<&str> = until_death.filter(|flags| *flags != "S.").collect();
         assert_eq!(last, flags, "{server:?}");
     }
+}
+
+#[test]
+fn sockets_that_end_after_their_device_end_in_silence() {
+    // P-15: what deletes a network namespace takes the device first. Here the cable goes, then the
+    // process: the same for whoever is outside, as a crash (P-2). The other way round it is a death (P-1).
+    for (unplugged, dies, heard) in [(50, 100, false), (101, 100, true)] {
+        let mut program = client(0);
+        byte(&mut program, READ, 0, 17);
+        program.exit(7);
+        let faults = format!(
+            "[[fault]]\nat = \"{unplugged}ms\"\nunplug = \"a\"\n\
+             [[fault]]\nat = \"{dies}ms\"\nkill = \"server\"\n"
+        );
+        let (world, records) = run(idle_server(), program, &faults);
+        let ended = matches!(world.fates["client"], Fate::Ended(..));
+        assert_eq!(ended, heard, "unplugged after {unplugged} ms");
+        let fins = sent(&records, 0).iter().filter(|s| s.1 == "F.").count();
+        assert!(heard && fins >= 1 || fins == 10, "{fins} FINs, as T-31 has them");
+    }
+}
+
+#[test]
+fn an_orphans_last_data_and_its_fin_are_sent_again_as_one() {
+    // T-30, measured over veth with a peer that answers nothing any more: data and FIN apart, the
+    // FIN as a loss probe, and `[FP.]` at each timeout from then on.
+    let mut server = server();
+    sleep(&mut server, 100);
+    let at = server.bytes(b"hello");
+    server.call(WRITE, [Reg::Rbx.into(), at.into(), 5.into()]);
+    server.expect(5, 17);
+    server.exit(0);
+    let mut client = client(0);
+    client.call(PAUSE, []);
+    client.exit(20);
+    let (_, records) = run(server, client, "[[fault]]\nat = \"50ms\"\npower-off = \"b\"\n");
+    let sent: Vec<_> = sent(&records, 0).into_iter().filter(|s| s.0 > 0.05).collect();
+    let told: Vec<(&str, usize)> = sent.iter().map(|s| (s.1.as_str(), s.2)).collect();
+    assert_eq!(told[..3], [("P.", 5), ("F.", 0), ("F.", 0)]);
+    assert!(told[3..].iter().all(|one| *one == ("FP.", 5)), "{told:?}");
+    let times: Vec<f64> = sent.iter().map(|s| s.0).collect();
+    schedule(&times[..7], &[0., 0., 0.008, 0.216, 0.628, 1.46, 3.124]);
+    assert_eq!(gave_up(&records).1, GaveUp::Retransmission);
 }

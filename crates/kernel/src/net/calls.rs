@@ -36,8 +36,8 @@ impl Kernel {
             }
         };
         let options = SocketOptions { rcvbuf, sndbuf, ..SocketOptions::default() };
-        let userlocks = BindLocks::default();
-        self.net.sockets.insert(Socket { userlocks, ty, kind, options, uid, pid })
+        let (userlocks, net) = (BindLocks::default(), self.tasks[task].nsproxy.net);
+        self.net.sockets.insert(Socket { userlocks, net, ty, kind, options, uid, pid })
     }
 
     /// sock_alloc_file() with the flags of socket(2): the description for a new socket.

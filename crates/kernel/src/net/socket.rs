@@ -20,6 +20,7 @@ use crate::platform::UserPtr;
 use crate::syscall::iovec::IoVec;
 use crate::syscall::{Call, Restart, SysResult, Wait};
 use crate::task::TaskId;
+use crate::task::nsproxy::NetNs;
 use crate::time::{Duration, Instant};
 use crate::wait_queue::Event;
 
@@ -146,6 +147,8 @@ pub enum SocketKind {
 pub struct Socket {
     /// What bind(2) chose.
     pub userlocks: BindLocks,
+    /// `sk_net`: that of its maker, whatever becomes of it.
+    pub net: NetNs,
     /// SO_TYPE.
     pub ty: SockType,
     /// Its family's part.

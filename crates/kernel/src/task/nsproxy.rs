@@ -127,8 +127,7 @@ impl Namespace {
 pub struct UtsNs(u32);
 
 /// Names a network namespace. Those below the host's have a loopback that is down, and no
-/// interface; internet sockets cannot be made in them (loudly). Unlike Linux's, they share the
-/// abstract names of AF_UNIX with the host.
+/// interface; internet sockets cannot be made in them (loudly).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct NetNs(u32);
 

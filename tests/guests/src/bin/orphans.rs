@@ -1,15 +1,17 @@
 //! What is left of a connection whose last descriptor is gone: how /proc/net/tcp shows it, who has
-//! its port, and who waits for it with SO_LINGER when it is not close(2) that closes. Rules T-4,
-//! T-33 and T-38 of docs/linux-semantics.md. Over loopback.
+//! its port, who waits for it with SO_LINGER when it is not close(2) that closes, and how long its
+//! network namespace lives. Rules T-4, T-33, T-38 and P-15 of docs/linux-semantics.md. Over loopback.
 
 use guests::net::{
-    accept, bind, connection, dial, errno_of, linger, listener, loopback, port, send, set_option,
-    shutdown, socket, tcp_state, until_readable, until_state,
+    accept, bind, bind_bytes, connect_bytes, connection, dial, errno_of, linger, listen, listener,
+    loopback, own_settings, port, send, set_option, shutdown, socket, tcp_state, until_readable,
+    until_state,
 };
 use guests::process::{exec_self, fork_check, kill_and_wait, pause_for_ever, wait_ok};
-use guests::sys::{Fd, close, drain, dup2, fcntl, monotonic, poll_bits, raw, read, write};
+use guests::sys::{Fd, Sys, close, drain, dup2, fcntl, monotonic, poll_bits, raw, read, write};
 use guests::{Check, cases, ensure, same};
 use libc::{MSG_DONTWAIT, POLLIN, POLLOUT, SHUT_WR};
+use std::path::Path;
 
 cases! {
     dup2_over_a_lingering_socket_waits,
@@ -21,7 +23,8 @@ cases! {
     queued_connection_has_no_inode_and_the_listener_counts_it,
     orphan_holds_its_port,
     listener_lives_as_long_as_its_last_holder,
-    connections_of_others_outlive_the_listener;
+    connections_of_others_outlive_the_listener,
+    a_network_namespace_lives_as_long_as_its_last_socket;
     then after_exec,
 }
 
@@ -263,5 +266,60 @@ fn until_accepted(client: Fd, number: u16) -> Check {
     while !shown(number, remote)?.ends_with("an inode") {
         std::thread::yield_now();
     }
+    Ok(())
+}
+
+/// A socket of AF_UNIX with an abstract name, which is known in its network namespace only.
+fn abstract_socket(listens: bool) -> Sys<Fd> {
+    let name = format!("afterlife-{}", guests::process::getpid());
+    let mut address = (libc::AF_UNIX as u16).to_ne_bytes().to_vec();
+    address.push(0);
+    address.extend_from_slice(name.as_bytes());
+    let fd = socket(libc::AF_UNIX, libc::SOCK_STREAM)?;
+    if listens {
+        bind_bytes(fd, &address)?;
+        listen(fd, 4)?;
+    } else {
+        connect_bytes(fd, &address)?;
+    }
+    Ok(fd)
+}
+
+/// P-15: its processes leave it, and all that holds it are sockets: connections in it go on and end as
+/// always, and names in it stay apart. Who may not make a namespace passes without a word.
+fn a_network_namespace_lives_as_long_as_its_last_socket() -> Check {
+    let namespace = || guests::sys::open(Path::new("/proc/self/ns/net"), libc::O_RDONLY, 0);
+    let setns = |fd: Fd| {
+        let kind = i64::from(libc::CLONE_NEWNET);
+        raw("setns", libc::SYS_setns, [fd.into(), kind, 0, 0, 0, 0])
+    };
+    let outside = namespace()?;
+    if own_settings().is_err() {
+        return Ok(());
+    }
+    let (near, far) = connection()?;
+    let new = i64::from(libc::CLONE_NEWNET);
+    raw("unshare", libc::SYS_unshare, [new, 0, 0, 0, 0, 0])?;
+    let inside = abstract_socket(true)?;
+    let (first, second) = guests::net::pair(libc::SOCK_STREAM)?;
+    let again = namespace()?;
+    setns(outside)?;
+    // Nobody lives there now.
+    same!(errno_of(abstract_socket(false)), libc::ECONNREFUSED, "its name outside");
+    let here = abstract_socket(true)?;
+    abstract_socket(false)?;
+    write(near, b"still")?;
+    until_readable(far)?;
+    same!(read(far, 9)?, b"still", "what its connection carries");
+    write(first, b"x")?;
+    same!(read(second, 9)?, b"x", "what its pair carries");
+    close(near)?;
+    until_readable(far)?;
+    same!((read(far, 9)?, tcp_state(far)?), (Vec::new(), 8), "the end of a connection, CLOSE_WAIT");
+    same!(poll_bits(inside)?, 0, "poll of the listener inside");
+    setns(again)?;
+    abstract_socket(false)?;
+    same!(poll_bits(inside)?, POLLIN, "poll after somebody came back");
+    same!(poll_bits(here)?, POLLIN, "poll of the one outside, who has one");
     Ok(())
 }

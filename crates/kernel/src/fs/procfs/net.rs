@@ -7,6 +7,7 @@ use crate::net::inet::{TcpSocket, TcpUse};
 use crate::net::socket::{SocketId, SocketKind};
 use crate::net::tcp::{ProcTcp, TcpState};
 use crate::net::tcp_listen::TcpListener;
+use crate::task::TaskId;
 use crate::task::user_namespace::{IdKind, UserNs};
 use crate::time::Duration;
 use core::fmt::Write;
@@ -177,10 +178,11 @@ impl Kernel {
     }
 
     /// unix.
-    pub(crate) fn proc_net_unix(&self) -> Vec<u8> {
+    pub(crate) fn proc_net_unix(&self, reader: TaskId) -> Vec<u8> {
+        let net = self.tasks[reader].nsproxy.net;
         let mut text = UNIX_HEAD.as_bytes().to_vec();
         for (id, socket) in self.net.sockets.iter() {
-            if !matches!(socket.kind, SocketKind::Unix(_)) {
+            if !matches!(socket.kind, SocketKind::Unix(_)) || socket.net != net {
                 continue;
             }
             let listening = self.unix_is_listening(id);

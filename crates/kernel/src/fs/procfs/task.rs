@@ -213,7 +213,7 @@ impl Kernel {
             PidFile::NetTcp6 => self.net_table(task, self.proc_net_tcp(true, seq_ns)),
             PidFile::NetUdp => self.net_table(task, self.proc_net_udp(false, seq_ns)),
             PidFile::NetUdp6 => self.net_table(task, self.proc_net_udp(true, seq_ns)),
-            PidFile::NetUnix => self.proc_net_unix(),
+            PidFile::NetUnix => self.proc_net_unix(task),
         })
     }
 

@@ -6,7 +6,7 @@ use crate::abi::Errno;
 use crate::fs::inode::{InodeKind, MAY_WRITE};
 use crate::fs::namei::{AT_FDCWD, Last, Lookup};
 use crate::kernel::Kernel;
-use crate::net::socket::{SockType, SocketId, SocketKind};
+use crate::net::socket::{Socket, SocketId, SocketKind};
 use crate::syscall::Call;
 
 /// AUTOBIND_LEN: five hexadecimal digits.
@@ -31,7 +31,7 @@ impl Kernel {
         if !self.unix(s).name.is_empty() {
             return Err(Errno::EINVAL);
         }
-        if self.unix_find_abstract(name, self.net.sockets[s].ty).is_some() {
+        if self.unix_find_abstract(name, s).is_some() {
             return Err(Errno::EADDRINUSE);
         }
         let unix = self.unix_mut(s);
@@ -46,10 +46,9 @@ impl Kernel {
         if !self.unix(s).name.is_empty() {
             return Ok(());
         }
-        let ty = self.net.sockets[s].ty;
         let name = (0..AUTOBIND_NAMES)
             .map(|n| format!("\0{n:05x}").into_bytes())
-            .find(|name| self.unix_find_abstract(name, ty).is_none())
+            .find(|name| self.unix_find_abstract(name, s).is_none())
             .ok_or(Errno::ENOSPC)?;
         self.unix_bind_abstract(s, &name)
     }
@@ -84,25 +83,32 @@ impl Kernel {
         Ok(())
     }
 
-    fn unix_find_abstract(&self, name: &[u8], ty: SockType) -> Option<SocketId> {
+    /// Who has this name, of the type and in the network namespace of `s`.
+    fn unix_find_abstract(&self, name: &[u8], s: SocketId) -> Option<SocketId> {
+        let Socket { ty, net, .. } = self.net.sockets[s];
         let found = |kind: &SocketKind| match kind {
             SocketKind::Unix(u) => u.bound == Some(Bound::Abstract) && u.name == name,
             SocketKind::Tcp(_) | SocketKind::Udp(_) => false,
         };
-        self.net.sockets.iter().find(|(_, s)| s.ty == ty && found(&s.kind)).map(|(id, _)| id)
+        self.net
+            .sockets
+            .iter()
+            .find(|(_, s)| (s.ty, s.net) == (ty, net) && found(&s.kind))
+            .map(|(id, _)| id)
     }
 
     /// unix_find_other(): who has this name. EINVAL for an empty one, ECONNREFUSED if nobody,
-    /// EPROTOTYPE if a socket of another type, EACCES without permission to write.
+    /// EPROTOTYPE if a socket of another type than `s`, EACCES without permission to write.
     pub(super) fn unix_find_other(
         &mut self,
         call: &mut Call<'_>,
         path: &[u8],
-        ty: SockType,
+        s: SocketId,
     ) -> Result<SocketId, Errno> {
+        let ty = self.net.sockets[s].ty;
         match path.first() {
             None => Err(Errno::EINVAL),
-            Some(0) => self.unix_find_abstract(path, ty).ok_or(Errno::ECONNREFUSED),
+            Some(0) => self.unix_find_abstract(path, s).ok_or(Errno::ECONNREFUSED),
             Some(_) => {
                 let task = call.task;
                 let path = self.user_path_at(task, AT_FDCWD, path, Lookup::FOLLOW, call.user)?;

@@ -70,7 +70,7 @@ impl Kernel {
         if self.net.sockets[s].options.passcred {
             self.unix_autobind(s)?;
         }
-        let other = self.unix_find_other(call, path, self.net.sockets[s].ty)?;
+        let other = self.unix_find_other(call, path, s)?;
         let listener = self.unix(other);
         if listener.state != State::Listen || listener.rcv_shutdown {
             return Err(Errno::ECONNREFUSED.into());
@@ -128,7 +128,7 @@ impl Kernel {
         if self.net.sockets[s].options.passcred {
             self.unix_autobind(s)?;
         }
-        let other = self.unix_find_other(call, path, self.net.sockets[s].ty)?;
+        let other = self.unix_find_other(call, path, s)?;
         if !self.unix_may_send(s, other) {
             return Err(Errno::EPERM.into());
         }

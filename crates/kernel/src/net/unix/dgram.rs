@@ -93,7 +93,7 @@ impl Kernel {
             return Err(Errno::EFAULT.into());
         }
         let other = match path {
-            Some(path) => self.unix_find_other(call, path, self.net.sockets[s].ty)?,
+            Some(path) => self.unix_find_other(call, path, s)?,
             None => self.unix_living_peer(call, s)?,
         };
         self.unix_dgram_may_queue(call, s, other, flags)?;
