@@ -18,6 +18,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddr
 pub struct Inet6Options {
     /// IPV6_V6ONLY: no IPv4 through this socket. Set by bind(2) to an address of IPv6.
     pub v6only: bool,
+    /// IPV6_RECVPKTINFO.
+    pub recvpktinfo: bool,
     /// IPV6_TCLASS, IPV6_UNICAST_HOPS and IPV6_MTU_DISCOVER.
     pub ip: IpChoice,
 }

@@ -1,5 +1,5 @@
-//! Options of ip(7) on a socket and on one message: IP_TOS and IP_TTL, which show on the wire, and
-//! IP_FREEBIND. All others are refused as by a Linux without them. Neighbours: `sockopt` (who asks),
+//! Options of ip(7) on a socket and on one message: IP_TOS and IP_TTL, which show on the wire,
+//! IP_FREEBIND and IP_PKTINFO. All others are refused as by a Linux without them. Neighbours: `sockopt` (who asks),
 //! `ip` (who puts them into the header).
 
 use crate::abi::Errno;
@@ -9,6 +9,7 @@ use crate::net::conn::INET_ECN_MASK;
 use crate::net::ipv6_sockopt::byte_or;
 use crate::net::msg::ControlMessage;
 use crate::net::packet::IpChoice;
+use crate::net::pktinfo::pktinfo_in;
 use crate::net::socket::{SocketId, SocketKind, SocketOptions};
 use crate::syscall::Call;
 use core::net::IpAddr;
@@ -70,6 +71,7 @@ impl Kernel {
             raw::IP_MTU_DISCOVER => return Err(Errno::EINVAL),
             raw::IP_FREEBIND if value.is_empty() => return Err(Errno::EINVAL),
             raw::IP_FREEBIND => s.options.freebind = int != 0,
+            raw::IP_PKTINFO => s.options.pktinfo = int != 0,
             _ => return Err(Errno::ENOPROTOOPT),
         }
         self.socket_options_changed(socket);
@@ -78,10 +80,11 @@ impl Kernel {
 
     /// do_ip_getsockopt().
     pub(super) fn get_ip_option(&self, socket: SocketId, name: u32) -> Result<Vec<u8>, Errno> {
-        let SocketOptions { ip, freebind, .. } = self.net.sockets[socket].options;
+        let SocketOptions { ip, freebind, pktinfo, .. } = self.net.sockets[socket].options;
         match name {
             raw::IP_TOS => Ok(u32::from(ip.tos).to_le_bytes().to_vec()),
             raw::IP_MTU_DISCOVER => Ok(u32::from(ip.mtu_discover).to_le_bytes().to_vec()),
+            raw::IP_PKTINFO => Ok(u32::from(pktinfo).to_le_bytes().to_vec()),
             raw::IP_FREEBIND => Ok(u32::from(freebind).to_le_bytes().to_vec()),
             raw::IP_TTL => Ok(u32::from(ip.ttl).to_le_bytes().to_vec()),
             _ => Err(Errno::ENOPROTOOPT),
@@ -109,18 +112,26 @@ impl Kernel {
     }
 
     /// ip_cmsg_send(), ip6_datagram_send_ctl(): the header of one datagram to `remote`, by the socket's
-    /// options and its ancillary data.
+    /// options and its ancillary data, and its source if that says so.
     pub(super) fn ip_cmsg_send(
         &mut self,
         call: &Call<'_>,
         socket: SocketId,
         remote: IpAddr,
         control: &[ControlMessage],
-    ) -> Result<IpChoice, Errno> {
+    ) -> Result<(IpChoice, Option<IpAddr>), Errno> {
         self.sock_cmsg_send(call, control)?;
         let mut choice = self.ip_choice(socket, remote);
+        let (six, mut source) = (self.net.sockets[socket].options.inet6.is_some(), None);
         let level = if remote.is_ipv4() { SOL_IP } else { SOL_IPV6 };
-        for message in control.iter().filter(|m| m.level == level) {
+        for message in control {
+            if let Some(from) = pktinfo_in(message, remote, six)? {
+                source = self.pktinfo_source(call, from, remote)?;
+                continue;
+            }
+            if message.level != level {
+                continue;
+            }
             let int = value_of(&message.data);
             match (level, message.kind as u32, message.data.len()) {
                 (SOL_IP, raw::IP_TOS, 1 | 4) => {
@@ -134,7 +145,7 @@ impl Kernel {
                 _ => return Err(self.refuse_cmsg(call, message)),
             }
         }
-        Ok(choice)
+        Ok((choice, source))
     }
 }
 

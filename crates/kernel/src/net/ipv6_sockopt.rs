@@ -30,6 +30,7 @@ impl Kernel {
             // Too late once others may have relied on it.
             raw::IPV6_V6ONLY if bound => return Err(Errno::EINVAL),
             raw::IPV6_V6ONLY => six.v6only = int? != 0,
+            raw::IPV6_RECVPKTINFO => six.recvpktinfo = int? != 0,
             raw::IPV6_UNICAST_HOPS => six.ip.ttl = byte_or(int?, IpChoice::default().ttl)?,
             raw::IPV6_TCLASS => {
                 let mut tclass = byte_or(int?, 0)?;
@@ -54,6 +55,7 @@ impl Kernel {
         let six = self.net.sockets[socket].options.inet6.ok_or(Errno::EOPNOTSUPP)?;
         let number = match name {
             raw::IPV6_V6ONLY => u32::from(six.v6only),
+            raw::IPV6_RECVPKTINFO => u32::from(six.recvpktinfo),
             raw::IPV6_UNICAST_HOPS => six.ip.ttl.into(),
             raw::IPV6_TCLASS => six.ip.tos.into(),
             raw::IPV6_MTU_DISCOVER => six.ip.mtu_discover.into(),

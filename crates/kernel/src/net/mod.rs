@@ -15,6 +15,7 @@ mod ipv6_sockopt;
 pub mod msg;
 pub mod neigh;
 pub mod packet;
+mod pktinfo;
 pub mod port;
 mod reuseport;
 pub mod sockaddr;

@@ -92,6 +92,8 @@ pub struct SocketOptions {
     pub mark: u32,
     /// IP_FREEBIND: bind(2) takes an address that is nobody's.
     pub freebind: bool,
+    /// IP_PKTINFO.
+    pub pktinfo: bool,
     /// IP_TOS and IP_TTL.
     pub ip: IpChoice,
     /// What a socket of AF_INET6 has beside; nothing in others.
@@ -117,6 +119,7 @@ impl Default for SocketOptions {
             passcred: false,
             timestamp: false,
             freebind: false,
+            pktinfo: false,
             linger: None,
             rcvtimeo: None,
             sndtimeo: None,

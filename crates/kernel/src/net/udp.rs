@@ -10,6 +10,7 @@ use crate::net::inet6::Inet6Options;
 use crate::net::msg::ControlMessage;
 use crate::net::msg::{MsgFlags, Received};
 use crate::net::packet::{Transport, Unreachable};
+use crate::net::pktinfo::pktinfo_of;
 use crate::net::port::Owner;
 use crate::net::sockaddr::SockAddr;
 use crate::net::socket::{SocketId, SocketKind};
@@ -30,6 +31,7 @@ const MAX_PAYLOAD6: usize = 65_527;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Datagram {
     from: SocketAddr,
+    to: IpAddr,
     payload: Bytes,
 }
 
@@ -224,7 +226,8 @@ impl Kernel {
         if self.udp(socket).shut_wr {
             return Err(self.sk_stream_error(call, flags, Errno::EPIPE));
         }
-        let choice = self.ip_cmsg_send(call, socket, to.ip(), control)?;
+        let (choice, from) = self.ip_cmsg_send(call, socket, to.ip(), control)?;
+        let source = from.map_or(Ok(source), |from| self.ip_route_output(from, to.ip()))?;
         if let Some(error) = self.udp_mut(socket).error.take() {
             return Err(error.into());
         }
@@ -280,7 +283,7 @@ impl Kernel {
             return;
         }
         udp.charged += payload.len() + DATAGRAM_OVERHEAD;
-        udp.queue.push_back(Datagram { from, payload });
+        udp.queue.push_back(Datagram { from, to: to.ip(), payload });
         self.publish(Event::Socket(socket));
         self.kill_fasync(FasyncOn::Socket(socket), Band::In);
     }
@@ -333,6 +336,7 @@ impl Kernel {
             len,
             from: Some(self.sockaddr(socket, datagram.from)),
             flags: if cut { MsgFlags::TRUNC } else { MsgFlags(0) },
+            control: pktinfo_of(&self.net.sockets[socket].options, datagram.to),
             ..Received::default()
         })
     }
