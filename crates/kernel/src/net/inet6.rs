@@ -141,16 +141,18 @@ impl Kernel {
         let s = &self.net.sockets[socket];
         let datagram = s.is_datagram();
         let to = match (to, s.options.inet6) {
-            (SockAddr::Inet(to), None) => return Ok(loopback_for_any(*to)),
+            (SockAddr::Inet(to), None) => return self.inet4_destination(socket, *to),
             // Datagrams go to an address of IPv4 as it is, too.
             (SockAddr::Inet(_), Some(six)) if datagram && six.v6only => {
                 return Err(Errno::ENETUNREACH);
             }
-            (SockAddr::Inet(to), Some(_)) if datagram => return Ok(loopback_for_any(*to)),
-            (SockAddr::Inet6(to), Some(six)) => match unmapped(*to) {
+            (SockAddr::Inet(to), Some(_)) if datagram => {
+                return self.inet4_destination(socket, *to);
+            }
+            (SockAddr::Inet6(given), Some(six)) => match unmapped(*given) {
                 SocketAddr::V4(_) if six.v6only => return Err(Errno::ENETUNREACH),
-                SocketAddr::V4(to) => return Ok(loopback_for_any(to)),
-                SocketAddr::V6(to) => to,
+                SocketAddr::V4(to) => return self.inet4_destination(socket, to),
+                SocketAddr::V6(_) => *given,
             },
             // Too short to be one.
             (SockAddr::Other(AF_INET6), Some(_)) => return Err(Errno::EINVAL),
@@ -165,6 +167,19 @@ impl Kernel {
             (false, _) => (*to.ip()).into(),
         };
         Ok(SocketAddr::new(ip, to.port()))
+    }
+
+    /// The same of IPv4. No stream goes to many at once (ENETUNREACH); a datagram to all on a network
+    /// needs SO_BROADCAST (EACCES).
+    fn inet4_destination(&self, socket: SocketId, to: SocketAddrV4) -> Result<SocketAddr, Errno> {
+        let s = &self.net.sockets[socket];
+        // Of the network, and of the loopback.
+        let all = [Ipv4Addr::BROADCAST, Ipv4Addr::new(127, 255, 255, 255)].contains(to.ip());
+        match s.is_datagram() {
+            false if all || to.ip().is_multicast() => Err(Errno::ENETUNREACH),
+            true if all && !s.options.broadcast => Err(Errno::EACCES),
+            false | true => Ok(loopback_for_any(to)),
+        }
     }
 
     fn no_such_destination(&mut self, to: SocketAddrV6, datagram: bool) -> Errno {

@@ -18,7 +18,7 @@ use crate::syscall::iovec::IoVec;
 use crate::syscall::{Call, Stop, SysResult};
 use crate::wait_queue::Event;
 use bytes::Bytes;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use std::collections::VecDeque;
 
 /// What a queued datagram is charged beyond its bytes (an sk_buff and its rounded head).
@@ -235,10 +235,6 @@ impl Kernel {
         let payload = Bytes::from(iov.gather(call, 0, iov.total())?);
         if payload.len() < iov.total() {
             return Err(Errno::EFAULT.into());
-        }
-        if to.ip() == IpAddr::V4(Ipv4Addr::BROADCAST) && !self.net.sockets[socket].options.broadcast
-        {
-            return Err(Errno::EACCES.into());
         }
         let local = self.udp(socket).local;
         let len = payload.len() as u64;

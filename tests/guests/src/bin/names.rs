@@ -4,7 +4,7 @@
 
 use guests::net::{
     accept, bind, bind_bytes, connect, connect_bytes, dial, errno_of, listener, loopback, name,
-    own_settings, port, socket,
+    own_settings, port, set_option, socket,
 };
 use guests::sys::{Fd, Sys, close, write};
 use guests::{Check, cases, ensure, fails, same};
@@ -17,6 +17,7 @@ cases! {
     a_port_that_nobody_chose_is_free_again,
     a_refused_connection_leaves_no_port,
     many_at_once_may_be_bound_to,
+    who_speaks_to_many_at_once,
 }
 
 /// connect(2) to AF_UNSPEC.
@@ -168,5 +169,18 @@ fn many_at_once_may_be_bound_to() -> Check {
     {
         fails!(bind_bytes(socket(AF_INET6, kind)?, &address(text)), EINVAL);
     }
+    Ok(())
+}
+
+/// No stream goes to many; a datagram to all of a network only with SO_BROADCAST.
+fn who_speaks_to_many_at_once() -> Check {
+    for ip in [0xe000_0001, u32::MAX, 0x7fff_ffff] {
+        fails!(connect(socket(AF_INET, SOCK_STREAM)?, &at(ip, 9)), libc::ENETUNREACH);
+    }
+    let fd = socket(AF_INET, SOCK_DGRAM)?;
+    fails!(connect(fd, &at(0x7fff_ffff, 9)), libc::EACCES);
+    set_option(fd, libc::SOL_SOCKET, libc::SO_BROADCAST, 1)?;
+    connect(fd, &at(0x7fff_ffff, 9))?;
+    same!(called(fd)?.0, LO, "its own address");
     Ok(())
 }
