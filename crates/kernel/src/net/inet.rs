@@ -7,12 +7,13 @@ use crate::abi::poll::PollBits;
 use crate::fact::{NetFact, OpenOn};
 use crate::fs::fasync::{Band, FasyncOn};
 use crate::kernel::Kernel;
-use crate::net::conn::{ConnId, Connection};
+use crate::net::conn::{ConnId, Connection, FourTuple};
 use crate::net::msg::MsgFlags;
 use crate::net::port::{Bind, Owner};
 use crate::net::sockaddr::SockAddr;
 use crate::net::socket::{SockType, SocketId, SocketKind, SocketProgress};
 use crate::net::tcp::Ready;
+use crate::net::tcp::Seq;
 use crate::net::tcp::TcpConfig;
 use crate::net::tcp::{Close, Shutdown};
 use crate::net::tcp::{TcpConn, TcpState};
@@ -222,7 +223,8 @@ impl Kernel {
         let remote = self.inet_destination(socket, bound.ip(), to)?;
         let local_ip = self.ip_route_output(bound.ip(), remote.ip())?;
         let port = if bound.port() != 0 {
-            if self.net.tcp.find((SocketAddr::new(local_ip, bound.port()), remote)).is_some() {
+            let tuple = (SocketAddr::new(local_ip, bound.port()), remote);
+            if !self.inet_check_established(tuple, true) {
                 return Err(Errno::EADDRNOTAVAIL);
             }
             bound.port()
@@ -231,7 +233,7 @@ impl Kernel {
             let range = self.sysctls.local_port_range;
             let port = self.net.tcp_ports.find_for_connect(&mut draw, range, |p| {
                 let tuple = (SocketAddr::new(local_ip, p), remote);
-                self.net.tcp_ports.free_for_connect(p) && self.net.tcp.find(tuple).is_none()
+                self.net.tcp_ports.free_for_connect(p) && self.inet_check_established(tuple, false)
             })?;
             self.net.port_stream = draw;
             port
@@ -239,6 +241,7 @@ impl Kernel {
         let local = SocketAddr::new(local_ip, port);
         let config = self.tcp_config_for(socket, remote.ip());
         let isn = self.draw_isn();
+        let isn = self.take_over_timewait((local, remote)).unwrap_or(isn);
         let mut out = crate::net::tcp::Output::default();
         let mut tcp = TcpConn::connect(config, self.now, isn, &mut out);
         let before = self.tcp_sock(socket);
@@ -251,6 +254,22 @@ impl Kernel {
         s.connecting = true;
         self.after_conn(conn, out);
         Ok(())
+    }
+
+    /// __inet_check_established(): is nobody on this 4-tuple, or only a TIME_WAIT that makes room?
+    fn inet_check_established(&self, tuple: FourTuple, bound: bool) -> bool {
+        let loopback = tuple.0.ip().is_loopback() || tuple.1.ip().is_loopback();
+        self.net.tcp.find(tuple).is_none_or(|conn| {
+            self.net.tcp.conns[conn].tcp.twsk_unique(self.now, bound, loopback).is_some()
+        })
+    }
+
+    /// The mini-socket that made room is gone; the ISN that follows from its sequence numbers.
+    fn take_over_timewait(&mut self, tuple: FourTuple) -> Option<Seq> {
+        let conn = self.net.tcp.find(tuple)?;
+        let isn = self.net.tcp.conns[conn].tcp.twsk_unique(self.now, true, true);
+        self.with_conn(conn, |tcp, _, out| tcp.bury(out));
+        isn
     }
 
     /// connect with AF_UNSPEC: tcp_disconnect(), after which the socket is as new (but for its

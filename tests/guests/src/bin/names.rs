@@ -6,7 +6,7 @@ use guests::net::{
     accept, bind, bind_bytes, connect, connect_bytes, dial, errno_of, listener, loopback, name,
     own_settings, port, set_option, socket,
 };
-use guests::sys::{Fd, Sys, close, write};
+use guests::sys::{Fd, Sys, close, read, write};
 use guests::{Check, cases, ensure, fails, same};
 use libc::{AF_INET, AF_INET6, EADDRNOTAVAIL, ECONNREFUSED, EINVAL, ENOTCONN};
 use libc::{SOCK_DGRAM, SOCK_STREAM};
@@ -18,6 +18,7 @@ cases! {
     a_refused_connection_leaves_no_port,
     many_at_once_may_be_bound_to,
     who_speaks_to_many_at_once,
+    a_client_that_chose_its_port_takes_over_its_time_wait,
 }
 
 /// connect(2) to AF_UNSPEC.
@@ -182,5 +183,36 @@ fn who_speaks_to_many_at_once() -> Check {
     set_option(fd, libc::SOL_SOCKET, libc::SO_BROADCAST, 1)?;
     connect(fd, &at(0x7fff_ffff, 9))?;
     same!(called(fd)?.0, LO, "its own address");
+    Ok(())
+}
+
+/// T-59 on the other side: connect(2) from the port that the last connection to the same server had. The
+/// old one has to have timestamps, and both sockets SO_REUSEADDR; without that bind(2) says no.
+fn a_client_that_chose_its_port_takes_over_its_time_wait() -> Check {
+    let (server, number) = listener(8)?;
+    let first = socket(AF_INET, SOCK_STREAM)?;
+    set_option(first, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    let chosen = bind_somewhere(first, LO)?;
+    connect(first, &loopback(number))?;
+    let mut served = accept(server)?;
+    let mut client = first;
+    for _ in 0..3 {
+        close(client)?;
+        same!(read(served, 1)?, b"", "the end of the last one");
+        close(served)?;
+        fails!(bind(socket(AF_INET, SOCK_STREAM)?, &loopback(chosen)), libc::EADDRINUSE);
+        client = socket(AF_INET, SOCK_STREAM)?;
+        set_option(client, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+        bind(client, &loopback(chosen))?;
+        connect(client, &loopback(number))?;
+        served = accept(server)?;
+        write(client, b"x")?;
+        same!(read(served, 9)?, b"x", "over the new one");
+    }
+    // But not from under one that lives.
+    let other = socket(AF_INET, SOCK_STREAM)?;
+    set_option(other, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    bind(other, &loopback(chosen))?;
+    fails!(connect(other, &loopback(number)), EADDRNOTAVAIL);
     Ok(())
 }

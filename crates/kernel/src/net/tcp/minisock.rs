@@ -194,6 +194,18 @@ impl TcpConn {
         self.mini.as_ref().and_then(|mini| mini.recycle(s))
     }
 
+    /// `tcp_twsk_unique`: may a connection of the same 4-tuple take the place of this mini-socket? Only
+    /// with a timestamp, by which old segments are known: to whoever `bound` its port at once, else
+    /// (`tcp_tw_reuse` 2) over the loopback from a second of TIME_WAIT on. Its ISN.
+    pub fn twsk_unique(&self, now: Instant, bound: bool, loopback: bool) -> Option<Seq> {
+        /// `tcp_tw_reuse_delay`.
+        const DELAY: Duration = Duration::from_secs(1);
+        let mini = self.mini.as_ref().filter(|mini| mini.ts_recent.is_some())?;
+        let left = mini.deadline.saturating_since(now);
+        let old = !mini.fin_wait2 && left + DELAY < TCP_TIMEWAIT_LEN;
+        (bound || loopback && old).then(|| mini.snd_nxt + 65_537)
+    }
+
     /// Ends the mini-socket at once (`inet_twsk_deschedule_put`).
     pub fn bury(&mut self, out: &mut Output) {
         self.mini_expired(out);
