@@ -7,6 +7,7 @@ use crate::device::Device;
 use crate::gso;
 use crate::sysctl::Sysctls;
 use kernel::fact::Fact;
+use kernel::net::tcp::RxMemory;
 use kernel::platform::Trap;
 use kernel::syscall::InFlight;
 use kernel::task::spawn::{Spawn, Stdio};
@@ -108,6 +109,8 @@ impl Host {
             stdio: Stdio::Null,
             init: false,
         };
+        // packetdrill's device is a tun device.
+        kernel.net.sysctls.config.rx_memory = RxMemory::Linear;
         let pid = kernel.spawn_process(spawn, &mut platform).map_err(|error| error.why)?;
         let task = kernel.pids.task(pid).expect("a process that was started has a thread");
         let caller = Caller { task, base: 0, used: 0, calling: Calling::No };

@@ -42,6 +42,7 @@ impl Default for TcpSysctls {
 #[allow(missing_docs)]
 pub enum TcpSysctl {
     AbortOnOverflow,
+    Dsack,
     EarlyRetrans,
     Ecn,
     FinTimeout,
@@ -84,6 +85,7 @@ impl TcpSysctl {
         let triple = |[least, initial, most]: [u32; 3]| format!("{least}\t{initial}\t{most}");
         let value = match self {
             TcpSysctl::AbortOnOverflow => flag(c.abort_on_overflow),
+            TcpSysctl::Dsack => flag(c.dsack),
             TcpSysctl::EarlyRetrans => c.early_retrans.to_string(),
             TcpSysctl::Ecn => c.ecn.to_string(),
             TcpSysctl::Frto => c.frto.to_string(),
@@ -125,6 +127,7 @@ impl TcpSysctl {
         match self {
             // Unlike Linux, which keeps a byte and looks at most of these as a flag.
             TcpSysctl::AbortOnOverflow
+            | TcpSysctl::Dsack
             | TcpSysctl::MigrateReq
             | TcpSysctl::ModerateRcvbuf
             | TcpSysctl::Rfc1337
@@ -171,6 +174,7 @@ impl TcpSysctl {
         let seconds = Duration::from_secs(n.into());
         match self {
             TcpSysctl::AbortOnOverflow => c.abort_on_overflow = n == 1,
+            TcpSysctl::Dsack => c.dsack = n == 1,
             TcpSysctl::EarlyRetrans => c.early_retrans = n,
             TcpSysctl::Ecn => c.ecn = n as u8,
             TcpSysctl::Frto => c.frto = n,
@@ -217,7 +221,7 @@ fn follow(own: &mut TcpConfig, old: &TcpConfig, new: &TcpConfig) {
     fields!(rmem wmem timestamps sack ecn window_scaling syn_retries syn_linear_timeouts synack_retries
         retries2 orphan_retries min_tso_segs notsent_lowat rto_min rto_max fin_timeout keepidle keepintvl keepcnt rfc1337
         abort_on_overflow invalid_ratelimit max_syn_backlog moderate_rcvbuf slow_start_after_idle syncookies
-        early_retrans frto reordering max_reordering);
+        dsack early_retrans frto reordering max_reordering);
 }
 
 impl Kernel {

@@ -172,6 +172,7 @@ pub const FILES: &[(&str, SystemFile)] = &[
     ("sys/net/ipv4/tcp_available_congestion_control", SystemFile::Text("cubic\n")),
     ("sys/net/ipv4/tcp_challenge_ack_limit", SystemFile::Text("2147483647\n")),
     ("sys/net/ipv4/tcp_congestion_control", SystemFile::Text("cubic\n")),
+    ("sys/net/ipv4/tcp_dsack", SystemFile::Tcp(TcpSysctl::Dsack)),
     ("sys/net/ipv4/tcp_early_retrans", SystemFile::Tcp(TcpSysctl::EarlyRetrans)),
     ("sys/net/ipv4/tcp_ecn", SystemFile::Tcp(TcpSysctl::Ecn)),
     ("sys/net/ipv4/tcp_fastopen", SystemFile::Text("0\n")),

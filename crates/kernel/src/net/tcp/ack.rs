@@ -57,7 +57,7 @@ impl TcpConn {
         let had_flight = !self.snd.flight.is_empty();
         let delivered = self.stats.delivered;
         let lost = self.snd.flight.lost_ever();
-        let window_moved = self.update_window(s);
+        let window_moved = self.update_window(now, s);
         self.ecn_accept_cwr(s);
         let ece = self.ecn_echo(s);
         let mut work = AckWork { echo: s.options.timestamps, ece, ..AckWork::default() };
@@ -195,7 +195,7 @@ impl TcpConn {
 
     /// RFC 9293: SND.WND moves only with newer segments than the one that set it. Returns true if
     /// this is one, and so no duplicate.
-    fn update_window(&mut self, s: &Segment) -> bool {
+    fn update_window(&mut self, now: Instant, s: &Segment) -> bool {
         let shift = if s.has(Flags::SYN) { 0 } else { self.snd.wscale };
         let window = u32::from(s.window) << shift;
         let newer = s.ack.after(self.snd.una)
@@ -205,6 +205,9 @@ impl TcpConn {
             return false;
         }
         self.snd.wl1 = s.seq;
+        if self.snd.wnd != window && self.has_send_head() {
+            self.slow_start_after_idle_check(now);
+        }
         self.snd.wnd = window;
         self.snd.max_window = self.snd.max_window.max(window);
         true

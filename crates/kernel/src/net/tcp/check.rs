@@ -6,7 +6,6 @@
 use super::segment::Flags;
 use super::state::{TcpConn, TcpState};
 use super::timer::Pending;
-use super::window::truesize;
 
 /// The sentence, unless the condition holds.
 fn holds(condition: bool, what: &str) -> Result<(), String> {
@@ -52,10 +51,12 @@ impl TcpConn {
 
     fn check_receive_side(&self) -> Result<(), String> {
         let rcv = &self.rcv;
-        let queued: usize = rcv.queue.iter().map(bytes::Bytes::len).sum();
-        holds(queued == self.unread() as usize, "the receive queue is not what is unread")?;
-        let charged: u32 = rcv.queue.iter().map(|piece| truesize(piece.len() as u32)).sum();
-        holds(charged == rcv.window.charged, "received bytes are not charged for")?;
+        rcv.queue.check()?;
+        holds(
+            rcv.queue.len() == self.unread() as usize,
+            "the receive queue is not what is unread",
+        )?;
+        holds(self.rmem_alloc() == rcv.window.charged, "received bytes are not charged for")?;
         rcv.ooo.check(rcv.nxt)?;
         // SO_RCVBUF may have made the buffer smaller than what it held already.
         let fits = self.rmem_alloc() <= self.most_rmem() || self.config.rcvbuf.is_some();
@@ -64,14 +65,17 @@ impl TcpConn {
 
     /// What may be kept after a segment was: it may overrun the buffer, nothing more.
     pub fn most_rmem(&self) -> u32 {
-        self.rcv.window.rcvbuf + truesize(u32::from(u16::MAX))
+        self.rcv.window.rcvbuf + self.config.rx_memory.truesize(u32::from(u16::MAX))
     }
 
     fn check_timers(&self) -> Result<(), String> {
         let timers = &self.timers;
         if self.state == TcpState::Close {
             let none = timers.pending.is_none() && timers.keepalive.is_none();
-            return holds(none && self.rcv.ack.deadline.is_none(), "a timer of nobody");
+            return holds(
+                none && self.rcv.ack.deadline.is_none() && self.rcv.compressed.deadline.is_none(),
+                "a timer of nobody",
+            );
         }
         let waits = !self.snd.flight.is_empty();
         match timers.pending {

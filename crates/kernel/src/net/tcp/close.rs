@@ -328,6 +328,7 @@ impl TcpConn {
         self.state = TcpState::Close;
         self.timers.clear();
         self.rcv.ack.deadline = None;
+        self.compressed_ack_sent();
         self.shut_rd = true;
         self.shut_wr = true;
         if !self.orphan {

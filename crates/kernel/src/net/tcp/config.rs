@@ -1,6 +1,7 @@
 //! What an administrator and a program can set: the sysctls and socket options that TCP looks at,
 //! with Linux 6.18's defaults (T-1, tcp(7), ip-sysctl). One copy lives in each connection.
 
+use super::receive_queue::RxMemory;
 use crate::time::{Duration, Instant};
 
 /// The life of a TIME_WAIT mini-socket. A constant in Linux, not a sysctl.
@@ -32,6 +33,8 @@ pub const TCP_ATO_MIN: Duration = Duration::from_millis(40);
 pub const TCP_DELACK_MAX: Duration = Duration::from_millis(200);
 /// The segment size assumed when the other side names none (RFC 9293, MUST-15).
 pub const TCP_MSS_DEFAULT: u32 = 536;
+/// No segments are smaller than this for long.
+pub const TCP_MIN_MSS: u32 = 88;
 
 /// TCP_LINGER2: how long an orphan stays in FIN_WAIT2.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -63,6 +66,8 @@ pub struct TcpConfig {
     pub rcvbuf: Option<u32>,
     /// SO_SNDBUF as stored (already doubled), which also ends autotuning.
     pub sndbuf: Option<u32>,
+    /// How the device hands over what it received.
+    pub rx_memory: RxMemory,
     /// SO_RCVLOWAT in bytes.
     pub rcvlowat: u32,
     /// `tcp_timestamps`.
@@ -130,6 +135,8 @@ pub struct TcpConfig {
     pub slow_start_after_idle: bool,
     /// `tcp_syncookies`: 0 drops a SYN that finds the request queue full.
     pub syncookies: u8,
+    /// `tcp_dsack`: what comes twice is reported (RFC 2883).
+    pub dsack: bool,
     /// `tcp_early_retrans`: loss probes with 3 or 4, whose ways are one today.
     pub early_retrans: u32,
     /// `tcp_frto`: 0 takes every retransmission timeout for a loss (no RFC 5682).
@@ -168,6 +175,7 @@ impl Default for TcpConfig {
             rmem_max: 4 << 20,
             rcvbuf: None,
             sndbuf: None,
+            rx_memory: RxMemory::default(),
             rcvlowat: 1,
             timestamps: true,
             ts_offset: 0,
@@ -200,6 +208,7 @@ impl Default for TcpConfig {
             moderate_rcvbuf: true,
             slow_start_after_idle: true,
             syncookies: 1,
+            dsack: true,
             early_retrans: 3,
             frto: 2,
             reordering: 3,

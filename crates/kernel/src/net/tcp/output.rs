@@ -77,7 +77,7 @@ impl TcpConn {
         payload: Bytes,
         out: &mut Output,
     ) -> bool {
-        let sacks = if self.agreed.sack { self.rcv.ooo.sacks().to_vec() } else { Vec::new() };
+        let sacks = self.write_sacks();
         let options = Options { timestamps: self.timestamps(now), sacks, ..Options::default() };
         let mut urgent = 0;
         if let Some(up) = self.snd.up
@@ -96,7 +96,9 @@ impl TcpConn {
         };
         let ack = self.rcv.nxt;
         self.rcv.ack.sent();
+        self.compressed_ack_sent();
         self.rcv.last_ack_sent = ack;
+        self.rcv.last_ack_at = Some(now);
         self.stats.segs_out += 1;
         self.stats.bytes_sent += payload.len() as u64;
         self.stats.data_segs_out += u32::from(!payload.is_empty());
@@ -147,7 +149,7 @@ impl TcpConn {
     /// Payload bytes of a full segment now: SACK blocks take room, and no segment is longer than
     /// half the greatest window that the other side ever offered.
     pub(super) fn segment_size(&self) -> u32 {
-        let blocks = if self.agreed.sack { self.rcv.ooo.sacks().len() as u32 } else { 0 };
+        let blocks = self.eff_sacks() as u32;
         let sacks = if blocks > 0 { 4 + 8 * blocks } else { 0 };
         self.mss_cache().saturating_sub(sacks).max(28)
     }
@@ -174,9 +176,6 @@ impl TcpConn {
         let mut sent = 0;
         let (mut cwnd_limited, mut rwnd_limited) = (false, false);
         let was_empty = self.snd.flight.is_empty();
-        if was_empty && self.has_send_head() && self.config.slow_start_after_idle {
-            self.slow_start_after_idle(now);
-        }
         while self.has_send_head() && (push == Push::All || sent == 0) {
             self.tcp_grow_skb(push);
             match self.next_unit(now, nagle, push) {
@@ -285,9 +284,12 @@ impl TcpConn {
         }
     }
 
-    fn slow_start_after_idle(&mut self, now: Instant) {
+    /// `tcp_slow_start_after_idle_check`: the program writes again, or the window opens
+    /// for what waits, and nothing is out.
+    pub(super) fn slow_start_after_idle_check(&mut self, now: Instant) {
         let idle = now.saturating_since(self.snd.last);
-        if idle > self.rtt.rto() {
+        let wanted = self.config.slow_start_after_idle && self.snd.flight.is_empty();
+        if wanted && idle > self.rtt.rto() {
             self.cc.restart(idle, self.rtt.rto(), self.config.init_cwnd);
         }
     }
@@ -427,6 +429,7 @@ impl TcpConn {
             self.rcv.last_oow_ack = Some(now);
         }
         out.fact(TcpFact::ChallengeAck { why });
+        self.dsack_of_dropped(why, to);
         self.tcp_send_ack(now, out);
     }
 }

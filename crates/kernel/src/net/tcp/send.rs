@@ -134,6 +134,7 @@ impl TcpConn {
                 if self.snd.skbs.len() == 0 {
                     self.chrono.start(now, Doing::Busy);
                 }
+                self.slow_start_after_idle_check(now);
                 self.snd.skbs.entail(self.snd.write_seq);
                 room = goal;
             }

@@ -2,10 +2,6 @@
 //! born. How it looks from outside is in `look`; what changes it is in the neighbours: `input`,
 //! `output`, `close`, `timer`.
 
-use std::collections::VecDeque;
-
-use bytes::Bytes;
-
 use super::byte_queue::ByteQueue;
 use super::chrono::Chrono;
 use super::config::{TCP_MSS_DEFAULT, TcpConfig};
@@ -17,8 +13,10 @@ use super::minisock::MiniSock;
 use super::options::Options;
 use super::rack::Rack;
 use super::reassembly::Reassembly;
+use super::receive_queue::ReceiveQueue;
 use super::recovery::Recovery;
 use super::rtt::Rtt;
+use super::sack::CompressedAck;
 use super::scoreboard::Scoreboard;
 use super::segment::Flags;
 use super::seq::Seq;
@@ -151,12 +149,16 @@ pub(super) struct RecvSide {
     /// Next number that the program will read.
     pub copied: Seq,
     /// The bytes from `copied` to `nxt`.
-    pub queue: VecDeque<Bytes>,
+    pub queue: ReceiveQueue,
     /// Numbers before `nxt` that are FINs and no bytes. More than one if the other side goes on
     /// after its FIN with segments that begin before it: as in Linux, such text is taken.
     pub fins: u32,
     /// What came too early.
     pub ooo: Reassembly,
+    /// Acknowledgments of it that wait.
+    pub compressed: CompressedAck,
+    /// What came twice and was not told yet (`duplicate_sack`).
+    pub dsack: Option<(Seq, Seq)>,
     /// The window that we offer, and the buffer behind it.
     pub window: Window,
     /// When and how to acknowledge.
@@ -165,6 +167,8 @@ pub(super) struct RecvSide {
     pub ts_recent: Option<(u32, Instant)>,
     /// The acknowledgment in our last segment: TS.Recent moves only with segments that cover it.
     pub last_ack_sent: Seq,
+    /// When that was.
+    pub last_ack_at: Option<Instant>,
     /// When the last segment came (`rcv_tstamp`), for keepalive.
     pub heard: Instant,
     /// The urgent byte.
@@ -276,12 +280,15 @@ impl TcpConn {
                 nxt: Seq(0),
                 copied: Seq(0),
                 fins: 0,
-                queue: VecDeque::new(),
+                queue: ReceiveQueue::default(),
                 ooo: Reassembly::default(),
+                compressed: CompressedAck::default(),
+                dsack: None,
                 window,
                 ack: DelayedAck { pingpong: !config.quickack, ..DelayedAck::default() },
                 ts_recent: None,
                 last_ack_sent: Seq(0),
+                last_ack_at: None,
                 heard: now,
                 urgent: Urgent::None,
                 last_oow_ack: None,

@@ -72,7 +72,9 @@ impl TcpConn {
     pub fn next_deadline(&self) -> Option<Instant> {
         let retransmit = self.timers.pending.map(|_| self.timers.at);
         let mini = self.mini.as_ref().map(|mini| mini.deadline());
-        [retransmit, self.rcv.ack.deadline, self.timers.keepalive, mini].into_iter().flatten().min()
+        let acks = [self.rcv.ack.deadline, self.rcv.compressed.deadline];
+        let others = [retransmit, self.timers.keepalive, mini];
+        acks.into_iter().chain(others).flatten().min()
     }
 
     /// Time came: runs every timer whose deadline has passed.
@@ -82,6 +84,9 @@ impl TcpConn {
         }
         if self.rcv.ack.deadline.is_some_and(|at| at <= now) {
             self.delack_timer(now, out);
+        }
+        if self.rcv.compressed.deadline.is_some_and(|at| at <= now) {
+            self.compressed_ack_kick(now, out);
         }
         if self.timers.pending.is_some() && self.timers.at <= now {
             match self.timers.pending.take() {

@@ -1,26 +1,25 @@
 //! The receive window: how much buffer is left, how much of it is offered, and how both grow
 //! (`tcp_select_initial_window`, `tcp_select_window`, `tcp_grow_window`, `tcp_rcv_space_adjust`).
 //! RFC 9293, 3.8.6; RFC 7323, 2. A window once offered is never taken back.
-//!
-//! Unlike Linux, whose buffers pay for sk_buffs, a received segment is charged its bytes and a flat
-//! overhead: that of 6.18 for segments that came in one piece each and cannot be joined (142848 bytes
-//! charged for 89560 in segments of 1448, 130469 for 127973 over loopback; measured). What devices
-//! that gather and join segments add is not here.
 
-use super::config::TcpConfig;
+use super::config::{TCP_MIN_MSS, TCP_MSS_DEFAULT, TcpConfig};
+use super::receive_queue::RxMemory;
+use super::segment::{Flags, Segment};
 use super::seq::Seq;
 use crate::time::{Duration, Instant};
 
 /// What a sender sends before it hears anything, in segments (RFC 6928).
 const TCP_INIT_CWND: u32 = 10;
 
-/// What a full-sized segment costs beyond its bytes.
-const SKB_OVERHEAD: u32 = 856;
-
-/// What a queued segment of `len` bytes costs of the receive buffer (`truesize`). Small segments
-/// are cheap because Linux coalesces them.
-pub fn truesize(len: u32) -> u32 {
-    len + SKB_OVERHEAD.min(len * 3 / 5 + 16)
+/// Does a segment end what a program wrote?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WriteEnd {
+    /// Nothing says so.
+    No,
+    /// It has a whole segment's size, and PSH.
+    Full,
+    /// It is shorter than the others.
+    Short,
 }
 
 /// The receive buffer and the window that it allows.
@@ -42,11 +41,14 @@ pub struct Window {
     ratio: u32,
     /// The size of the other side's segments, as seen (`rcv_mss`).
     pub rcv_mss: u32,
+    /// The size of the last segment, if it was smaller than that (`last_seg_size`).
+    last_seg_size: u32,
     /// Autotuning: bytes that the program read in the round trip since `.1`.
     pub space: (u32, Option<Instant>),
     space_seq: Seq,
     rmem_max: u32,
     autotune: bool,
+    memory: RxMemory,
 }
 
 impl Window {
@@ -61,9 +63,11 @@ impl Window {
             ssthresh: 0,
             ratio: 128,
             rcv_mss: 536,
+            last_seg_size: 0,
             space: (0, None),
             space_seq: Seq(0),
             rmem_max: config.rmem[2],
+            memory: config.rx_memory,
             autotune: config.rcvbuf.is_none(),
         };
         window.start(config.advertised_mss());
@@ -80,7 +84,7 @@ impl Window {
     /// `tcp_initialize_rcv_mss`: a first guess at the size of the other side's segments, from the
     /// size that we may send.
     pub fn initialize_rcv_mss(&mut self, mss: u32) {
-        self.rcv_mss = mss.min(self.wnd / 2).clamp(88, 536);
+        self.rcv_mss = mss.min(self.wnd / 2).clamp(TCP_MIN_MSS, TCP_MSS_DEFAULT);
     }
 
     /// `tcp_select_initial_window`: whole segments. A SYN says at most 65535 of it, because its
@@ -101,7 +105,8 @@ impl Window {
         }
     }
 
-    fn win_from_space(&self, space: u32) -> u32 {
+    /// `tcp_win_from_space`.
+    pub fn win_from_space(&self, space: u32) -> u32 {
         (u64::from(space) * u64::from(self.ratio) / 256) as u32
     }
 
@@ -175,20 +180,39 @@ impl Window {
         }
     }
 
-    /// A segment of `len` bytes came: measures segment size, lets the window grow by two segments
-    /// while there is buffer behind it.
-    pub fn received(&mut self, len: u32, advmss: u32) {
+    /// `tcp_measure_rcv_mss`: a segment with data came; `header_len` is what a header usually has here.
+    /// How large the other side's segments are, and whether this one ends what a program wrote.
+    pub fn measure_rcv_mss(&mut self, s: &Segment, header_len: u32, advmss: u32) -> WriteEnd {
+        let len = s.len();
+        let last = core::mem::take(&mut self.last_seg_size);
         if len >= self.rcv_mss {
+            if len != self.rcv_mss {
+                self.ratio = (len * 256 / self.memory.truesize(len)).clamp(1, 255);
+                self.space.0 = self.space.0.min(self.full_space());
+            }
             self.rcv_mss = len.min(advmss);
-            self.ratio = (len * 256 / truesize(len)).clamp(1, 255);
-        } else if len >= 536 {
-            self.rcv_mss = len;
+            return if s.has(Flags::PSH) { WriteEnd::Full } else { WriteEnd::No };
         }
-        if len < 128 {
-            return;
+        // How much of a header are options changes with SACK.
+        let whole = len + s.header_len() as u32;
+        let ends = s.has(Flags::PSH) || s.has(Flags::FIN) || s.has(Flags::URG);
+        if whole >= TCP_MSS_DEFAULT + 20 || (whole >= TCP_MIN_MSS + 20 && !ends) {
+            let size = whole.saturating_sub(header_len);
+            self.last_seg_size = size;
+            if size == last {
+                self.rcv_mss = size;
+                return WriteEnd::No;
+            }
         }
+        WriteEnd::Short
+    }
+
+    /// `tcp_grow_window`: a segment of `len` bytes came; while there is buffer behind it the window
+    /// grows by two. True if it grew.
+    pub fn grow(&mut self, len: u32, advmss: u32) -> bool {
         let room = self.full_space().min(self.free_space()).saturating_sub(self.ssthresh);
-        self.ssthresh += room.min(2 * advmss);
+        self.ssthresh += room.min(2 * advmss.max(len));
+        room > 0
     }
 
     /// The program read up to `copied`: once per round trip, double the buffer if it read more
@@ -257,16 +281,5 @@ mod tests {
         assert_eq!(w.selectable(), 0);
         w.offer(Seq(1000));
         assert!(!(Seq(1000) + w.wnd).before(edge));
-    }
-
-    #[test]
-    fn a_full_default_buffer_holds_what_was_measured() {
-        // 131072 bytes at the price that was measured.
-        for (mss, want) in [(1448u32, 82_177i64), (32_768, 128_564)] {
-            let mut w = Window::new(&TcpConfig::default());
-            w.received(mss, mss);
-            let held = i64::from(w.rcvbuf / truesize(mss) * mss);
-            assert!((held - want).abs() < want / 20 + i64::from(mss), "{held} for {want}");
-        }
     }
 }

@@ -9,6 +9,7 @@ mod probes;
 mod reading;
 mod resets;
 mod rmem;
+mod sacks;
 mod settings;
 mod timers;
 mod transfer;
