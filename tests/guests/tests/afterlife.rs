@@ -53,6 +53,7 @@ const PROGRAMS: &[&str] = &[
     env!("CARGO_BIN_EXE_subtrees"),
     env!("CARGO_BIN_EXE_tcp"),
     env!("CARGO_BIN_EXE_threads"),
+    env!("CARGO_BIN_EXE_timestamps"),
     env!("CARGO_BIN_EXE_tree"),
     env!("CARGO_BIN_EXE_users"),
     env!("CARGO_BIN_EXE_waiting"),

@@ -16,6 +16,7 @@ use crate::syscall::{Call, SysResult};
 use crate::task::TaskId;
 use crate::task::capability::Cap;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::VecDeque;
 
 const SOCK_TYPE_MASK: u64 = 0xf;
 const SOCK_NONBLOCK: u64 = 0x800;
@@ -37,7 +38,8 @@ impl Kernel {
         };
         let options = SocketOptions { rcvbuf, sndbuf, ..SocketOptions::default() };
         let (userlocks, net) = (BindLocks::default(), self.tasks[task].nsproxy.net);
-        self.net.sockets.insert(Socket { userlocks, net, ty, kind, options, uid, pid })
+        let errors = VecDeque::new();
+        self.net.sockets.insert(Socket { userlocks, net, ty, kind, options, errors, uid, pid })
     }
 
     /// sock_alloc_file() with the flags of socket(2): the description for a new socket.

@@ -251,6 +251,9 @@ impl Kernel {
             self.publish(Event::Socket(socket));
         }
         if let Some(socket) = socket {
+            for (what, key) in out.stamps {
+                self.tcp_tx_event(socket, what, key);
+            }
             self.tcp_wake_async(socket, out.bell);
         }
     }

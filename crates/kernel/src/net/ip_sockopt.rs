@@ -11,6 +11,7 @@ use crate::net::msg::ControlMessage;
 use crate::net::packet::IpChoice;
 use crate::net::pktinfo::pktinfo_in;
 use crate::net::socket::{SocketId, SocketKind, SocketOptions};
+use crate::net::timestamping::is_timestamping;
 use crate::syscall::Call;
 use core::net::IpAddr;
 use linux_raw_sys::net as raw;
@@ -92,16 +93,20 @@ impl Kernel {
     }
 
     /// sock_cmsg_send(): what socket(7) knows of ancillary data. Descriptors and credentials mean
-    /// nothing to AF_INET, on Linux too; other levels are not its business.
+    /// nothing to AF_INET, on Linux too; other levels are not its business. What is to be told of the
+    /// message: SOF_TIMESTAMPING_….
     pub(super) fn sock_cmsg_send(
         &mut self,
         call: &Call<'_>,
+        socket: SocketId,
         control: &[ControlMessage],
-    ) -> Result<(), Errno> {
-        let known = |m: &ControlMessage| matches!(m.kind, SCM_RIGHTS | SCM_CREDENTIALS);
+    ) -> Result<u32, Errno> {
+        let known = |m: &ControlMessage| {
+            matches!(m.kind, SCM_RIGHTS | SCM_CREDENTIALS) || is_timestamping(m)
+        };
         match control.iter().find(|m| m.level == SOL_SOCKET && !known(m)) {
             Some(message) => Err(self.refuse_cmsg(call, message)),
-            None => Ok(()),
+            None => self.tx_flags(socket, control),
         }
     }
 
@@ -112,15 +117,15 @@ impl Kernel {
     }
 
     /// ip_cmsg_send(), ip6_datagram_send_ctl(): the header of one datagram to `remote`, by the socket's
-    /// options and its ancillary data, and its source if that says so.
+    /// options and its ancillary data, its source if that says so, and what is to be told of it.
     pub(super) fn ip_cmsg_send(
         &mut self,
         call: &Call<'_>,
         socket: SocketId,
         remote: IpAddr,
         control: &[ControlMessage],
-    ) -> Result<(IpChoice, Option<IpAddr>), Errno> {
-        self.sock_cmsg_send(call, control)?;
+    ) -> Result<(IpChoice, Option<IpAddr>, u32), Errno> {
+        let stamps = self.sock_cmsg_send(call, socket, control)?;
         let mut choice = self.ip_choice(socket, remote);
         let (six, mut source) = (self.net.sockets[socket].options.inet6.is_some(), None);
         let level = if remote.is_ipv4() { SOL_IP } else { SOL_IPV6 };
@@ -145,7 +150,7 @@ impl Kernel {
                 _ => return Err(self.refuse_cmsg(call, message)),
             }
         }
-        Ok((choice, source))
+        Ok((choice, source, stamps))
     }
 }
 

@@ -26,6 +26,7 @@ pub mod tcp_data;
 mod tcp_info;
 pub mod tcp_listen;
 pub mod tcp_sockopt;
+pub mod timestamping;
 pub mod udp;
 pub mod unix;
 

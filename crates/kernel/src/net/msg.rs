@@ -9,6 +9,7 @@ use crate::fs::file::FileId;
 use crate::kernel::Kernel;
 use crate::net::sockaddr::SockAddr;
 use crate::net::socket::{SocketId, SocketKind, SocketProgress};
+use crate::net::timestamping::tx_ask;
 use crate::platform::UserPtr;
 use crate::syscall::iovec::IoVec;
 use crate::syscall::{Call, Progress, Restart, Stop, SysResult};
@@ -116,8 +117,8 @@ impl Kernel {
         // MSG_ZEROCOPY means nothing without SO_ZEROCOPY, which is refused.
         let acting = self.net.acting.replace(call.task);
         let result = match &self.net.sockets[socket].kind {
-            SocketKind::Tcp(_) => match self.sock_cmsg_send(call, control) {
-                Ok(()) => self.tcp_sendmsg(call, socket, iov, flags, to),
+            SocketKind::Tcp(_) => match self.sock_cmsg_send(call, socket, control) {
+                Ok(stamps) => self.tcp_sendmsg(call, socket, iov, flags, to, tx_ask(stamps)),
                 Err(errno) => Err(errno.into()),
             },
             SocketKind::Udp(_) => self.udp_sendmsg(call, socket, iov, flags, to, control),
@@ -137,8 +138,7 @@ impl Kernel {
         flags: MsgFlags,
     ) -> Result<Received, Stop> {
         if flags.has(MsgFlags::ERRQUEUE) {
-            // Nothing is ever put into the error queue: IP_RECVERR is refused.
-            return Err(Errno::EAGAIN.into());
+            return self.inet_recv_error(call, socket, iov);
         }
         let acting = self.net.acting.replace(call.task);
         let result = match &self.net.sockets[socket].kind {

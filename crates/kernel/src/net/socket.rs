@@ -14,6 +14,7 @@ use crate::net::inet::TcpSocket;
 use crate::net::inet6::Inet6Options;
 use crate::net::msg::MsgFlags;
 use crate::net::packet::IpChoice;
+use crate::net::timestamping::{Timestamping, TxStamp};
 use crate::net::udp::UdpSocket;
 use crate::net::unix::UnixSocket;
 use crate::platform::UserPtr;
@@ -23,6 +24,7 @@ use crate::task::TaskId;
 use crate::task::nsproxy::NetNs;
 use crate::time::{Duration, Instant};
 use crate::wait_queue::Event;
+use std::collections::VecDeque;
 
 /// SOCK_BINDADDR_LOCK and SOCK_BINDPORT_LOCK: what of an internet socket's name bind(2) chose, and
 /// not the kernel, which takes back the rest when there is no connection any more.
@@ -78,7 +80,7 @@ pub struct SocketOptions {
     pub oobinline: bool,
     pub dontroute: bool,
     pub passcred: bool,
-    pub timestamp: bool,
+    pub timestamping: Timestamping,
     /// SO_LINGER: None is off.
     pub linger: Option<Duration>,
     /// SO_RCVTIMEO and SO_SNDTIMEO: None is for ever.
@@ -117,7 +119,7 @@ impl Default for SocketOptions {
             oobinline: false,
             dontroute: false,
             passcred: false,
-            timestamp: false,
+            timestamping: Timestamping::default(),
             freebind: false,
             pktinfo: false,
             linger: None,
@@ -158,6 +160,8 @@ pub struct Socket {
     pub kind: SocketKind,
     /// Its options.
     pub options: SocketOptions,
+    /// The error queue (MSG_ERRQUEUE).
+    pub errors: VecDeque<TxStamp>,
     /// Effective uid of its maker.
     pub uid: u32,
     /// Pid of its maker (SO_PEERCRED, the story).
@@ -241,11 +245,12 @@ impl Kernel {
 
     /// .poll.
     pub fn sock_poll(&self, socket: SocketId) -> PollBits {
-        match &self.net.sockets[socket].kind {
+        let ready = match &self.net.sockets[socket].kind {
             SocketKind::Tcp(_) => self.tcp_poll(socket),
             SocketKind::Udp(_) => self.udp_poll(socket),
             SocketKind::Unix(_) => self.unix_poll(socket),
-        }
+        };
+        ready | self.poll_errors(socket)
     }
 
     /// .unlocked_ioctl: SIOCINQ (FIONREAD), SIOCOUTQ, SIOCOUTQNSD (TCP only), SIOCATMARK.

@@ -24,6 +24,15 @@ pub(crate) const MIN_SNDBUF: u32 = 4608;
 /// The same of receive buffers.
 pub(crate) const MIN_RCVBUF: u32 = 2304;
 
+/// The options of `timestamping` that are switches.
+const TIMESTAMPS: [u32; 5] = [
+    raw::SO_TIMESTAMP_OLD,
+    raw::SO_TIMESTAMP_NEW,
+    raw::SO_TIMESTAMPNS_OLD,
+    raw::SO_TIMESTAMPNS_NEW,
+    raw::SO_SELECT_ERR_QUEUE,
+];
+
 fn duration_from_timeval(raw: &[u8]) -> Result<Option<Duration>, Errno> {
     if raw.len() < 16 {
         return Err(Errno::EINVAL);
@@ -109,10 +118,17 @@ impl Kernel {
                 self.net.sockets[socket].options.sndtimeo = duration_from_timeval(value)?;
                 return Ok(());
             }
+            raw::SO_TIMESTAMPING_OLD | raw::SO_TIMESTAMPING_NEW if self.is_inet(socket) => {
+                return self.sock_set_timestamping(socket, name, value);
+            }
             _ => {}
         }
         let int = int_option(value)?;
         let on = int != 0;
+        if self.is_inet(socket) && TIMESTAMPS.contains(&name) {
+            self.sock_set_timestamp(socket, name, on);
+            return Ok(());
+        }
         let privileged =
             self.net.acting.is_some_and(|task| self.tasks[task].cred.capable(Cap::NetAdmin));
         let (rmem_max, wmem_max) = (self.sysctls.rmem[1], self.sysctls.wmem[1]);
@@ -218,7 +234,12 @@ impl Kernel {
             (SocketKind::Tcp(_) | SocketKind::Udp(_), None) => AF_INET,
             (SocketKind::Tcp(_) | SocketKind::Udp(_), Some(_)) => AF_INET6,
         };
+        let inet = self.is_inet(socket);
         let number = match name {
+            name if inet && TIMESTAMPS.contains(&name) => self.sock_get_timestamp(socket, name),
+            raw::SO_TIMESTAMPING_OLD | raw::SO_TIMESTAMPING_NEW if inet => {
+                return Ok(self.sock_get_timestamping(socket, name));
+            }
             raw::SO_TYPE => s.ty.number(),
             raw::SO_PROTOCOL => protocol,
             raw::SO_DOMAIN => u32::from(domain),

@@ -13,6 +13,7 @@ use crate::net::socket::SocketId;
 use crate::net::tcp::Ready;
 use crate::net::tcp::Received as FromTcp;
 use crate::net::tcp::SendFlags;
+use crate::net::tcp::TxAsk;
 use crate::syscall::iovec::IoVec;
 use crate::syscall::{Call, Restart, Stop, SysResult};
 
@@ -31,6 +32,7 @@ impl Kernel {
         iov: &IoVec,
         flags: MsgFlags,
         to: Option<&SockAddr>,
+        ask: TxAsk,
     ) -> SysResult {
         if flags.has(MsgFlags::FASTOPEN) {
             let what = crate::fact::Fact::unsupported("MSG_FASTOPEN", "");
@@ -48,7 +50,7 @@ impl Kernel {
             if call.flight.moved > 0 && (call.flight.moved == total || self.send_would_fail(conn)) {
                 return Ok(call.flight.moved as u64);
             }
-            let taken = self.tcp_send_some(call, conn, iov, flags)?;
+            let taken = self.tcp_send_some(call, conn, iov, flags, ask)?;
             call.flight.moved += taken;
             if call.flight.moved == total {
                 return Ok(total as u64);
@@ -56,7 +58,7 @@ impl Kernel {
             // Over loopback the other side answers now, which may make room.
             self.net_rx_action();
             if taken == 0 && !self.tcp_poll(socket).has(crate::abi::poll::PollBits::OUT) {
-                return self.wait_for_space(call, socket, conn, flags);
+                return self.wait_for_space(call, socket, conn, flags, ask);
             }
         }
     }
@@ -68,6 +70,7 @@ impl Kernel {
         conn: ConnId,
         iov: &IoVec,
         flags: MsgFlags,
+        ask: TxAsk,
     ) -> Result<usize, Stop> {
         let moved = call.flight.moved;
         let chunk = match iov.gather(call, moved, CHUNK.min(iov.total() - moved)) {
@@ -87,6 +90,7 @@ impl Kernel {
             eor: flags.has(MsgFlags::EOR) && last,
             begun: moved > 0,
             goes_on: !last,
+            ask,
         };
         let sent = self.with_conn(conn, |tcp, now, out| tcp.send(now, &chunk, how, out));
         sent.map_err(|error| {
@@ -109,6 +113,7 @@ impl Kernel {
         socket: SocketId,
         conn: ConnId,
         flags: MsgFlags,
+        ask: TxAsk,
     ) -> SysResult {
         self.net.tcp.conns[conn].tcp.wants_space();
         let moved = call.flight.moved;
@@ -118,7 +123,10 @@ impl Kernel {
             self.net.tcp.conns[conn].tcp.write_waits();
         }
         match wait {
-            None if moved > 0 => Ok(moved as u64),
+            None if moved > 0 => {
+                self.with_conn(conn, |tcp, _, _| tcp.tx_timestamp(ask));
+                Ok(moved as u64)
+            }
             None => Err(Errno::EAGAIN.into()),
             Some(wait) if moved > 0 => Err(wait.with_restart(Restart::Done(moved as u64)).into()),
             Some(wait) => Err(wait.into()),
@@ -185,7 +193,12 @@ impl Kernel {
                 FromTcp::WouldBlock => return self.wait_for_data(call, socket, flags),
             }
         }
-        let control = self.tcp_inq_hint(socket).into_iter().collect();
+        let mut control = Vec::new();
+        if let Some(at) = self.net.tcp.conns[conn].tcp.rx_stamp().filter(|_| call.flight.moved > 0)
+        {
+            control = self.sock_recv_timestamp(socket, Some(at), true);
+        }
+        control.extend(self.tcp_inq_hint(socket));
         Ok(Received { len: call.flight.moved, control, ..Received::default() })
     }
 

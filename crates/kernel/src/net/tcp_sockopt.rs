@@ -46,6 +46,7 @@ impl Kernel {
             rmem_max: self.sysctls.rmem[1],
             rcvbuf: options.rcvbuf,
             sndbuf: options.sndbuf,
+            rx_stamps: options.timestamping.on_arrival(),
             ..self.tcp_sock(socket).config.clone()
         }
     }
@@ -86,6 +87,7 @@ impl Kernel {
             }
             tcp.config_mut().oob_inline = options.oobinline;
             tcp.config_mut().rcvlowat = options.rcvlowat;
+            tcp.config_mut().rx_stamps = options.timestamping.on_arrival();
             tcp.config_mut().tos = choice.tos;
             tcp.config_mut().ttl = choice.ttl;
             tcp.config_mut().mtu_discover = choice.mtu_discover;

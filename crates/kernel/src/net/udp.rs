@@ -16,6 +16,7 @@ use crate::net::sockaddr::SockAddr;
 use crate::net::socket::{SocketId, SocketKind};
 use crate::syscall::iovec::IoVec;
 use crate::syscall::{Call, Stop, SysResult};
+use crate::time::Instant;
 use crate::wait_queue::Event;
 use bytes::Bytes;
 use core::net::{IpAddr, SocketAddr};
@@ -33,6 +34,8 @@ pub struct Datagram {
     from: SocketAddr,
     to: IpAddr,
     payload: Bytes,
+    /// When it arrived, if somebody wanted to know.
+    at: Option<Instant>,
 }
 
 /// The UDP part of a socket.
@@ -226,7 +229,7 @@ impl Kernel {
         if self.udp(socket).shut_wr {
             return Err(self.sk_stream_error(call, flags, Errno::EPIPE));
         }
-        let (choice, from) = self.ip_cmsg_send(call, socket, to.ip(), control)?;
+        let (choice, from, stamps) = self.ip_cmsg_send(call, socket, to.ip(), control)?;
         let source = from.map_or(Ok(source), |from| self.ip_route_output(from, to.ip()))?;
         if let Some(error) = self.udp_mut(socket).error.take() {
             return Err(error.into());
@@ -240,6 +243,7 @@ impl Kernel {
         let len = payload.len() as u64;
         let datagram = Transport::Udp { src_port: local.port(), dst_port: to.port(), payload };
         self.ip_output(source, to.ip(), choice, datagram);
+        self.udp_tx_timestamp(socket, stamps);
         Ok(len)
     }
 
@@ -273,13 +277,15 @@ impl Kernel {
             return;
         };
         let limit = self.sock_rcvbuf(socket) as usize;
+        let timestamping = self.net.sockets[socket].options.timestamping;
+        let at = timestamping.on_arrival().then_some(self.now);
         let udp = self.udp_mut(socket);
         // Linux admits a datagram as long as the buffer isn't over its limit yet.
         if udp.charged > limit {
             return;
         }
         udp.charged += payload.len() + DATAGRAM_OVERHEAD;
-        udp.queue.push_back(Datagram { from, to: to.ip(), payload });
+        udp.queue.push_back(Datagram { from, to: to.ip(), payload, at });
         self.publish(Event::Socket(socket));
         self.kill_fasync(FasyncOn::Socket(socket), Band::In);
     }
@@ -332,7 +338,11 @@ impl Kernel {
             len,
             from: Some(self.sockaddr(socket, datagram.from)),
             flags: if cut { MsgFlags::TRUNC } else { MsgFlags(0) },
-            control: pktinfo_of(&self.net.sockets[socket].options, datagram.to),
+            control: {
+                let mut control = self.sock_recv_timestamp(socket, datagram.at, true);
+                control.extend(pktinfo_of(&self.net.sockets[socket].options, datagram.to));
+                control
+            },
             ..Received::default()
         })
     }

@@ -64,6 +64,7 @@ impl TcpConn {
         let highest = self.snd.flight.highest_sacked();
         self.take_sacks(now, s, prior_una, &mut work);
         let acked = self.clean_rtx_queue(now, s, highest, &mut work);
+        self.tx_acked(out);
         work.advanced = self.snd.una != prior_una;
         work.dupack = had_flight
             && !work.advanced

@@ -341,6 +341,7 @@ impl TcpConn {
         self.snd.queue.clear();
         self.snd.flight.clear();
         self.snd.skbs.clear();
+        self.snd.marks.clear();
         self.snd.fin = false;
         // What was purged before was all: a connection without a queue accepts no more.
         if self.snd.una != self.snd.write_seq {

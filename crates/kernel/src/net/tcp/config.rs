@@ -153,6 +153,8 @@ pub struct TcpConfig {
     pub own_notsent_lowat: u32,
     /// TCP_INQ: recvmsg(2) tells how much is left.
     pub inq: bool,
+    /// When data came is to be told (SO_TIMESTAMP and its like).
+    pub rx_stamps: bool,
     /// TCP_MAXSEG: the most that either side may send in a segment, without options.
     pub user_mss: Option<u32>,
     /// The initial congestion window in segments (RFC 6928).
@@ -217,6 +219,7 @@ impl Default for TcpConfig {
             notsent_lowat: u32::MAX,
             own_notsent_lowat: 0,
             inq: false,
+            rx_stamps: false,
             user_mss: None,
             init_cwnd: 10,
             tos: 0,

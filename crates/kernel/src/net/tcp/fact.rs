@@ -7,6 +7,7 @@ use core::ops::{BitOr, BitOrAssign};
 use super::segment::{Flags, Segment};
 use super::seq::Seq;
 use super::state::TcpState;
+use super::tstamp::TxEvent;
 use crate::abi::Errno;
 use crate::time::Duration;
 
@@ -260,6 +261,8 @@ pub struct Output {
     pub wake: Ready,
     /// The same for O_ASYNC.
     pub bell: Bell,
+    /// Of bytes that somebody waits for (SO_TIMESTAMPING).
+    pub stamps: Vec<(TxEvent, Seq)>,
 }
 
 /// What Linux tells those who asked for SIGIO and SIGURG: its calls of `sk_wake_async`, which are not

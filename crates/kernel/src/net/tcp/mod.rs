@@ -71,6 +71,7 @@ mod stats;
 mod tests;
 mod timer;
 mod tso;
+mod tstamp;
 mod window;
 mod write_queue;
 
@@ -91,3 +92,4 @@ pub use send::{SendError, SendFlags};
 pub use seq::Seq;
 pub use state::{TcpConn, TcpState};
 pub use stats::Stats;
+pub use tstamp::{TxAsk, TxEvent};

@@ -344,7 +344,11 @@ impl TcpConn {
         }
         let offset = s.seq.since(self.data_start()) as usize;
         let payload = self.snd.queue.slice(offset, s.len as usize);
-        self.transmit(now, flags, s.seq, payload, out)
+        let sent = self.transmit(now, flags, s.seq, payload, out);
+        if sent {
+            self.tx_left(s.seq, s.len, out);
+        }
+        sent
     }
 
     /// `tcp_retransmit_skb`: the segment at place `i` of the flight, once more. False: the device had

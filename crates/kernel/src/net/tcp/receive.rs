@@ -97,7 +97,14 @@ impl TcpConn {
         }
     }
 
+    /// The time of what came last is that of all that waits to be read: sk_buffs are joined in the
+    /// queue (measured). Unlike Linux, what waited for a hole to be filled has the time of that.
     fn accept_bytes(&mut self, now: Instant, bytes: Bytes, out: &mut Output) {
+        if self.config.rx_stamps {
+            self.rcv.stamp = Some(now);
+        } else if self.rcv.queue.is_empty() {
+            self.rcv.stamp = None;
+        }
         let joins = self.joins_the_last(now);
         self.rcv.nxt += bytes.len() as u32;
         self.stats.bytes_received += bytes.len() as u64;
@@ -405,6 +412,11 @@ impl TcpConn {
             Urgent::Announced(_) if self.state == TcpState::Close || self.shut_rd => Ok(None),
             Urgent::Announced(_) => Err(Errno::EAGAIN),
         }
+    }
+
+    /// When the last of what was read came, if that was to be told then.
+    pub fn rx_stamp(&self) -> Option<Instant> {
+        self.rcv.stamp
     }
 
     /// SIOCATMARK: the next byte to read is the urgent one.

@@ -147,6 +147,12 @@ impl Scoreboard {
         self.segments.iter_mut().rev().take(count as usize).for_each(|s| s.unit = end);
     }
 
+    /// Where the unit begins that left last.
+    pub fn last_unit_start(&self) -> Option<Seq> {
+        let unit = self.segments.back()?.unit;
+        self.segments.iter().rev().take_while(|s| s.unit == unit).last().map(|s| s.seq)
+    }
+
     /// Are the segments at `i` and behind it of one unit, and both to be sent again?
     pub fn goes_with_next(&self, i: usize) -> bool {
         let (Some(s), Some(next)) = (self.segments.get(i), self.segments.get(i + 1)) else {

@@ -7,6 +7,7 @@ use super::fact::{Output, Ready};
 use super::output::Nagle;
 use super::state::{TcpConn, TcpState};
 use super::tso::Push;
+use super::tstamp::TxAsk;
 use crate::abi::Errno;
 use crate::time::Instant;
 
@@ -35,6 +36,8 @@ pub struct SendFlags {
     pub begun: bool,
     /// The same call goes on behind these at once: whether they leave is decided then.
     pub goes_on: bool,
+    /// What is to be told of its last byte.
+    pub ask: TxAsk,
 }
 
 impl TcpConn {
@@ -85,6 +88,9 @@ impl TcpConn {
         }
         if flags.eor && complete {
             self.snd.skbs.mark_eor();
+        }
+        if complete {
+            self.tx_timestamp(flags.ask);
         }
         match (complete, flags.more) {
             (false, _) => self.tcp_push(now, Nagle::Off, out),

@@ -2,6 +2,8 @@
 //! born. How it looks from outside is in `look`; what changes it is in the neighbours: `input`,
 //! `output`, `close`, `timer`.
 
+use std::collections::VecDeque;
+
 use super::byte_queue::ByteQueue;
 use super::chrono::Chrono;
 use super::config::{TCP_MSS_DEFAULT, TcpConfig};
@@ -22,6 +24,7 @@ use super::segment::Flags;
 use super::seq::Seq;
 use super::stats::Stats;
 use super::timer::Timers;
+use super::tstamp::TxMark;
 use super::window::Window;
 use super::write_queue::WriteQueue;
 use crate::abi::Errno;
@@ -101,6 +104,8 @@ pub(super) struct SendSide {
     pub fin: bool,
     /// The sk_buffs from `nxt` on.
     pub skbs: WriteQueue,
+    /// Bytes of them and of the flight that somebody waits for, in their order.
+    pub marks: VecDeque<TxMark>,
     /// Up to where the bytes were marked to be pushed (`pushed_seq`).
     pub pushed: Seq,
     /// After the last urgent byte (`snd_up`).
@@ -150,6 +155,8 @@ pub(super) struct RecvSide {
     pub copied: Seq,
     /// The bytes from `copied` to `nxt`.
     pub queue: ReceiveQueue,
+    /// When the last of them came, if that is to be told.
+    pub stamp: Option<Instant>,
     /// Numbers before `nxt` that are FINs and no bytes. More than one if the other side goes on
     /// after its FIN with segments that begin before it: as in Linux, such text is taken.
     pub fins: u32,
@@ -262,6 +269,7 @@ impl TcpConn {
                 flight: Scoreboard::default(),
                 fin: false,
                 skbs: WriteQueue::default(),
+                marks: VecDeque::new(),
                 pushed: iss,
                 up: None,
                 small: iss,
@@ -281,6 +289,7 @@ impl TcpConn {
                 copied: Seq(0),
                 fins: 0,
                 queue: ReceiveQueue::default(),
+                stamp: None,
                 ooo: Reassembly::default(),
                 compressed: CompressedAck::default(),
                 dsack: None,

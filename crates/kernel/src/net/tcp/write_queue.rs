@@ -43,6 +43,12 @@ impl WriteQueue {
         goal.saturating_sub(last.end.since(before))
     }
 
+    /// Where the last one begins.
+    pub fn tail_start(&self, nxt: Seq) -> Option<Seq> {
+        let before = self.skbs.len().checked_sub(1)?.checked_sub(1);
+        Some(before.map_or(nxt, |i| self.skbs[i].end))
+    }
+
     /// An empty one at `seq`, to be filled at once (`tcp_skb_entail`).
     pub fn entail(&mut self, seq: Seq) {
         self.skbs.push_back(Skb { end: seq, push: false, eor: false });

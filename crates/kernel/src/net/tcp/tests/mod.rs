@@ -13,6 +13,7 @@ mod sacks;
 mod settings;
 mod timers;
 mod transfer;
+mod tstamp;
 
 use super::*;
 use crate::time::{Duration, Instant};
