@@ -26,7 +26,9 @@ def info(s, *fields): b = s.getsockopt(TCP, socket.TCP_INFO, 104); return [struc
 state = lambda s: list(s.getsockopt(TCP, socket.TCP_INFO, 8)[:7])
 print(state(a), state(c), state(listener), state(socket.socket()))
 print(info(listener, 8, 24, 28, 80, 88), info(socket.socket(), 8, 16, 24, 72, 76, 80, 88))
-print(info(c, 28, 32, 36, 60, 84, 88, 100))
+# Reordering begins at 3, or at what Linux remembers of the machine's other connections to 127.0.0.1
+# (tcp_metrics(8)), which is not this program's doing.
+print(info(c, 28, 32, 36, 60, 84, 100), info(c, 88)[0] >= 3)
 u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 u.bind(("127.0.0.1", 0))
 for level, kind, data in ((0, 1, 4), (0, 1, 1), (0, 1, 2), (0, 2, 4), (0, 99, 4), (1, 99, 4), (1, 1, 4), (6, 1, 4)):

@@ -116,7 +116,8 @@ impl TcpConn {
 
     /// Does what comes share an sk_buff with what came before it? Measured on 6.18 over veth: segments
     /// of one burst do not where the buffer has room for less than four (4344 bytes cost 6840 with
-    /// SO_RCVBUF 4096, 5176 with 6000). The sender has the memory of the first until its acknowledgment is looked at.
+    /// SO_RCVBUF 4096, 5176 with 6000). The sender has the memory of the first until it looks at the
+    /// acknowledgment; why that shows in small buffers alone is not known.
     fn joins_the_last(&self, now: Instant) -> bool {
         let w = &self.rcv.window;
         let burst = self.rcv.last_ack_at.is_none_or(|at| at >= now);

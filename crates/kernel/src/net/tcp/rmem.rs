@@ -1,7 +1,8 @@
 //! The end of the receive buffer: what is done when a connection holds more than SO_RCVBUF allows
 //! (`tcp_try_rmem_schedule`, `tcp_prune_queue`). The window is offered so that this happens only to
 //! peers who send crumbs or past the window, and to programs that make the buffer smaller while the
-//! window is open. Neighbours: `receive`, which asks; `window`, which offers.
+//! window is open. Neighbours: `receive`, which asks; `receive_queue`, which collapses; `window`, which
+//! offers.
 
 use super::seq::Seq;
 use super::state::TcpConn;
@@ -20,9 +21,8 @@ impl TcpConn {
         if self.rmem_alloc() <= self.rcv.window.rcvbuf {
             return true;
         }
-        // Unlike Linux, which collapses after `tcp_clamp_window`: our segments are not coalesced when
-        // they arrive, and a buffer of crumbs must not grow (it stayed at 131072 with 100,000 unread
-        // bytes that came one by one; measured).
+        // Unlike Linux, which collapses after `tcp_clamp_window`: a buffer of crumbs must not grow (it
+        // stayed at 131072 with 100,000 unread bytes that came one by one; measured).
         let window = &self.rcv.window;
         self.rcv.queue.collapse(|cost, len| window.win_from_space(cost) as usize > len);
         if self.rmem_alloc() > self.rcv.window.rcvbuf {
